@@ -1,0 +1,53 @@
+//! Durable actors: state machines whose mailbox, state, timers and calls survive any crash.
+//!
+//! ```text
+//! message ─► Behavior::decide ─► commit ─► accepted view ─► record ─► store
+//!               (pure)         (all or nothing)   (memory, in order)   (synced: durable)
+//! ```
+//! A turn takes one message and becomes one commit. Acceptance is a synchronous call in memory; syncing is another
+//! party's work, so no turn waits for the disk. What leaves (a call, an answer) waits until its record is durable.
+//!
+//! **Invariants:** state is the fold of events; a message is consumed by the commit that holds its effects; one
+//! activation of an actor commits at a time. Absent on purpose: runs, phases, tasks, and any tool.
+
+mod accepted;
+mod behavior;
+mod call;
+mod chain;
+pub mod codec;
+mod committer;
+mod directory;
+mod entry;
+mod host;
+mod id;
+mod journal;
+mod kind;
+mod ledger;
+mod live;
+mod open;
+mod outbox;
+mod record;
+pub mod store;
+mod system;
+#[cfg(test)]
+mod tests;
+
+#[cfg(feature = "testing")]
+pub(crate) use self::accepted::{Accepted, Commit};
+pub use self::{
+    accepted::{Entrance, Existing, Refused},
+    behavior::{Behavior, Child, Rejection, Turn},
+    call::{
+        Answer, Effect, Failure, Key, Outcome, REMEMBERS_DEFAULT_MS, Request, Row, RowState, Verdict,
+    },
+    chain::Head,
+    entry::{Body, Entry, Fate, Fired},
+    id::{ActorId, CallId, Epoch, Partition, Sequence, StreamId},
+    kind::{Extensions, Registry},
+    ledger::{Item, Ledger, Tail, Verified, What},
+    live::{Actor, DeadLetter, Live},
+    outbox::Address,
+    record::Note,
+    system::{Decision, Error, Figures, System, SystemBuilder},
+};
+pub(crate) use self::system::Inner;

@@ -1,0 +1,530 @@
+//! The accepted view: what has happened, in memory and in order, ahead of the disk.
+//!
+//! Acceptance is one synchronous call: check activation and version, extend the chain, coalesce, say whom to ring. It
+//! knows no threads, no disk and no clock, so that a simulation can drive it step by step.
+//!
+//! **Invariants:** a commit is accepted whole or refused whole; a message is consumed once; a call's row and its answer
+//! trade places in one commit; an actor that stops has no children and no calls left.
+
+use std::collections::VecDeque;
+
+use bytes::Bytes;
+
+use super::{
+    call::{Answer, Effect, Failure, Outcome, Row, RowState, Verdict},
+    codec,
+    entry::{Body, Entry, Fate, Fired},
+    id::{ActorId, CallId, Sequence, StreamId},
+    live::Live,
+    open::{Open, Sealed},
+    outbox::Outbox,
+    record::{NOTE, Note, Op},
+};
+
+/// One turn's work, on its way in.
+#[derive(Debug)]
+pub(crate) struct Commit {
+    pub(crate) actor: ActorId,
+    pub(crate) activation: u64,
+    pub(crate) version: u64,
+    pub(crate) entry: u64,
+    pub(crate) outbox: Outbox,
+}
+
+/// What acceptance tells the one who carries.
+#[derive(Debug, Default)]
+pub(crate) struct Receipt {
+    /// The record that will hold it.
+    pub(crate) sequence: Sequence,
+    /// Actors whose mailbox was empty and is not any more.
+    pub(crate) ring: Vec<ActorId>,
+    /// Calls whose callers no longer want them.
+    pub(crate) cancelled: Vec<CallId>,
+    /// The committed actor's next message.
+    pub(crate) next: Option<Entry>,
+    /// Whether the committed actor finished.
+    pub(crate) stopped: bool,
+}
+
+/// Why a commit was refused.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Refused {
+    /// A newer activation exists, or the version moved on: this host is of the past.
+    #[error("{0} has a newer activation")]
+    Fenced(ActorId),
+    /// The behaviour broke a rule of the runtime.
+    #[error("{actor} broke a rule: {rule}")]
+    Broken {
+        /// Which actor.
+        actor: ActorId,
+        /// Which rule.
+        rule: String,
+    },
+}
+
+/// Something from outside that becomes a message: it takes no turn and cannot fail.
+#[derive(Clone, Debug, Default)]
+pub struct Entrance {
+    /// If this index row is there already, nothing happens and its value is returned.
+    pub unless: Option<Bytes>,
+    /// Index rows to write.
+    pub puts: Vec<(Bytes, Bytes)>,
+    /// A root actor to make: kind, id, first message.
+    pub(crate) root: Option<(u32, ActorId, Bytes)>,
+    /// A message to deliver.
+    pub(crate) deliver: Option<(ActorId, Body)>,
+    /// Who waits for a reply.
+    pub(crate) reply: Option<u64>,
+}
+
+/// The row that an [`Entrance`] found instead.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Existing(pub Bytes);
+
+/// What a new activation starts from.
+#[derive(Debug)]
+pub(crate) struct Activation {
+    pub(crate) number: u64,
+    pub(crate) kind: u32,
+    pub(crate) parent: ActorId,
+    pub(crate) stream: StreamId,
+    pub(crate) version: u64,
+    pub(crate) snapshot: Option<Bytes>,
+    pub(crate) events: Vec<Bytes>,
+}
+
+/// The accepted view.
+#[derive(Debug)]
+pub(crate) struct Accepted {
+    live: Live,
+    open: Open,
+    activations: rustc_hash::FxHashMap<ActorId, u64>,
+    last_activation: u64,
+    watchers: rustc_hash::FxHashMap<Bytes, Vec<u64>>,
+    /// Streams whose actors are not run in this life.
+    held: rustc_hash::FxHashSet<StreamId>,
+    generations: u64,
+    late_answers: u64,
+}
+
+impl Accepted {
+    pub(crate) fn new(live: Live, next: Sequence) -> Self {
+        // Generations of timers must not repeat across lives.
+        let generations = live.latest_ms;
+        Self {
+            live,
+            open: Open::starting_at(next),
+            activations: rustc_hash::FxHashMap::default(),
+            last_activation: 0,
+            watchers: rustc_hash::FxHashMap::default(),
+            held: rustc_hash::FxHashSet::default(),
+            generations,
+            late_answers: 0,
+        }
+    }
+
+    pub(crate) fn live(&self) -> &Live {
+        &self.live
+    }
+
+    pub(crate) fn open(&mut self) -> &mut Open {
+        &mut self.open
+    }
+
+    pub(crate) fn late_answers(&self) -> u64 {
+        self.late_answers
+    }
+
+    pub(crate) fn seal(&mut self) -> Option<Sealed> {
+        self.open.seal()
+    }
+
+    pub(crate) fn head(&self, actor: ActorId) -> Option<Entry> {
+        let row = self.live.actors.get(&actor)?;
+        if row.suspended.is_some() || self.held.contains(&row.stream) { None } else { row.mailbox.front().cloned() }
+    }
+
+    /// Do not run the actors of these streams in this life; what comes for them waits.
+    pub(crate) fn hold(&mut self, streams: impl IntoIterator<Item = StreamId>) {
+        self.held.extend(streams);
+    }
+
+    pub(crate) fn is_held(&self, actor: ActorId) -> bool {
+        !self.held.is_empty() && self.live.actors.get(&actor).is_some_and(|row| self.held.contains(&row.stream))
+    }
+
+    /// Open a new activation; every older one is refused from now on.
+    pub(crate) fn activate(&mut self, actor: ActorId) -> Option<Activation> {
+        let row = self.live.actors.get(&actor)?;
+        self.last_activation += 1;
+        self.activations.insert(actor, self.last_activation);
+        Some(Activation {
+            number: self.last_activation,
+            kind: row.kind,
+            parent: row.parent,
+            stream: row.stream,
+            version: row.version,
+            snapshot: row.snapshot.clone(),
+            events: row.events.clone(),
+        })
+    }
+
+    /// Take a turn's commit.
+    pub(crate) fn accept(&mut self, now_ms: u64, commit: Commit) -> Result<Receipt, Refused> {
+        self.check(&commit)?;
+        let Commit { actor, entry, mut outbox, .. } = commit;
+        let at = self.begin(now_ms, outbox.bytes);
+        let mut receipt = Receipt { sequence: self.open.sequence(), ..Receipt::default() };
+        let head = self.consume(actor, at, entry, &mut outbox);
+        self.write(actor, at, &mut receipt, &mut outbox);
+        if let Some(head) = head {
+            self.respond(actor, at, head, &mut outbox);
+        }
+        if outbox.stop {
+            self.push(Op::Stop { actor });
+            self.activations.remove(&actor);
+            receipt.stopped = true;
+        } else {
+            receipt.next = self.head(actor);
+        }
+        Ok(receipt)
+    }
+
+    fn check(&self, commit: &Commit) -> Result<(), Refused> {
+        let actor = commit.actor;
+        let row = self.live.actors.get(&actor).ok_or(Refused::Fenced(actor))?;
+        let current = self.activations.get(&actor) == Some(&commit.activation) && row.version == commit.version;
+        if !current || row.mailbox.front().is_none_or(|entry| entry.number != commit.entry) {
+            return Err(Refused::Fenced(actor));
+        }
+        let calls = row.calls as usize + commit.outbox.calls.len();
+        let children = row.children as usize + commit.outbox.spawns.len();
+        if commit.outbox.stop && (children > 0 || calls > commit.outbox.settled.len()) {
+            let rule = format!("it stops with {children} children and {calls} calls left");
+            return Err(Refused::Broken { actor, rule });
+        }
+        Ok(())
+    }
+
+    /// The time of a commit never runs back.
+    fn begin(&mut self, now_ms: u64, bytes: usize) -> u32 {
+        let now_ms = now_ms.max(self.live.latest_ms);
+        self.open.begin(bytes, now_ms)
+    }
+
+    fn push(&mut self, op: Op) -> (Sequence, u32) {
+        self.live.apply(self.open.base_ms(), &op);
+        self.open.push(op)
+    }
+
+    /// Remove the head message and write the turn; returns the message.
+    fn consume(&mut self, actor: ActorId, at: u32, entry: u64, outbox: &mut Outbox) -> Option<Entry> {
+        let row = self.live.actors.get_mut(&actor)?;
+        let head = row.mailbox.pop_front()?;
+        let coalesced = self.open.take_back(head.place);
+        let consumed = if coalesced { 0 } else { entry };
+        let events = std::mem::take(&mut outbox.events);
+        // The head is off the mailbox already, whether or not the disk knows of it.
+        self.live.turn(actor, self.open.base_ms() + u64::from(at), 0, &events, &outbox.digests);
+        self.open.push(Op::Turn { actor, at, consumed, events });
+        self.advance(actor);
+        Some(head)
+    }
+
+    /// Whoever waits gets the reply; a refused message that nobody waits for is kept with its reason.
+    fn respond(&mut self, actor: ActorId, at: u32, head: Entry, outbox: &mut Outbox) {
+        match (head.reply, outbox.refusal.take()) {
+            (Some(token), _) => {
+                let reply = outbox.reply.take().unwrap_or_else(|| Err("the actor gave no reply".to_owned()));
+                self.reply(token, reply);
+            }
+            (None, Some(reason)) => _ = self.push(Op::Dead { to: actor, at, reason, body: head.body }),
+            (None, None) => {}
+        }
+    }
+
+    fn advance(&mut self, actor: ActorId) {
+        let Some(stream) = self.live.actors.get(&actor).map(|row| row.stream) else { return };
+        if let Some(head) = self.live.streams.get(&stream) {
+            self.open.advance(stream, *head);
+        }
+    }
+
+    fn write(&mut self, actor: ActorId, at: u32, receipt: &mut Receipt, outbox: &mut Outbox) {
+        let stream = self.live.actors.get(&actor).map_or(StreamId(0), |row| row.stream);
+        for child in outbox.spawns.drain(..) {
+            self.push(Op::Spawn { actor: child.id, kind: child.kind, parent: actor, stream });
+            self.deliver(child.id, at, Body::Message(child.first), None, receipt);
+        }
+        for (to, body) in outbox.sends.drain(..) {
+            self.deliver(to, at, body, None, receipt);
+        }
+        for change in outbox.timers.drain(..) {
+            self.timer(actor, change);
+        }
+        for call in outbox.settled.drain(..) {
+            self.push(Op::CallGone { call });
+        }
+        for (call, request, doubt) in outbox.calls.drain(..) {
+            self.intend(actor, at, call, request, doubt);
+        }
+        receipt.cancelled.append(&mut outbox.cancelled);
+        for (key, value) in outbox.puts.drain(..) {
+            self.index(key, value);
+        }
+        for note in outbox.notes.drain(..) {
+            self.push(Op::Note { actor, at, note });
+            self.advance(actor);
+        }
+        if let Some(state) = outbox.snapshot.take() {
+            self.push(Op::Snapshot { actor, state });
+        }
+    }
+
+    /// Write or remove an index row; whoever watches it hears of it once that is durable.
+    fn index(&mut self, key: Bytes, value: Option<Bytes>) {
+        if let Some(watchers) = self.watchers.remove(&key) {
+            self.open.effects().watchers.extend(watchers);
+            self.open.demand = true;
+        }
+        self.push(match value {
+            Some(value) => Op::Put { key, value },
+            None => Op::Remove { key },
+        });
+    }
+
+    /// Hear of the next change of an index row, once it is durable.
+    pub(crate) fn watch(&mut self, key: Bytes, watcher: u64) {
+        self.watchers.entry(key).or_default().push(watcher);
+    }
+
+    fn deliver(&mut self, to: ActorId, at: u32, body: Body, reply: Option<u64>, receipt: &mut Receipt) {
+        let Some(row) = self.live.actors.get(&to) else {
+            self.push(Op::Dead { to, at, reason: "late: the actor has finished".to_owned(), body });
+            if let Some(token) = reply {
+                self.reply(token, Err("the actor has finished".to_owned()));
+            }
+            return;
+        };
+        let idle = row.mailbox.is_empty();
+        let number = row.next_entry;
+        let place = self.push(Op::Deliver { to, at, number, body });
+        if let Some(entry) = self.live.actors.get_mut(&to).and_then(|row| row.mailbox.back_mut()) {
+            entry.place = Some(place);
+            entry.reply = reply;
+        }
+        if idle {
+            receipt.ring.push(to);
+        }
+    }
+
+    fn timer(&mut self, actor: ActorId, change: super::outbox::TimerChange) {
+        self.drop_firings(actor, change.name);
+        match change.due_ms {
+            Some(due_ms) => {
+                self.generations += 1;
+                self.push(Op::Timer { actor, name: change.name, generation: self.generations, due_ms });
+            }
+            None => _ = self.push(Op::TimerGone { actor, name: change.name }),
+        }
+    }
+
+    /// Clearing a timer also takes back a firing that was not delivered yet.
+    fn drop_firings(&mut self, actor: ActorId, name: u32) {
+        let Some(row) = self.live.actors.get_mut(&actor) else { return };
+        let is_firing = |entry: &Entry| matches!(&entry.body, Body::Fired(fired) if fired.name == name);
+        let (gone, kept): (VecDeque<_>, VecDeque<_>) = row.mailbox.drain(..).partition(is_firing);
+        row.mailbox = kept;
+        for entry in gone {
+            if !self.open.take_back(entry.place) {
+                self.push(Op::Discard { actor, number: entry.number });
+            }
+        }
+    }
+
+    fn intend(&mut self, caller: ActorId, at: u32, call: CallId, request: super::call::Request, doubt: Option<Failure>) {
+        let intended_at = self.open.base_ms() + u64::from(at);
+        let state = doubt.map_or(RowState::Intended, RowState::InDoubt);
+        let wanted = state == RowState::Intended;
+        let tool = codec::fnv1a(&request.tool);
+        self.push(Op::Call { call, row: Row { caller, request, intended_at, state } });
+        if wanted {
+            self.open.effects().calls.push((tool, call));
+            self.open.demand = true;
+        }
+    }
+
+    fn reply(&mut self, token: u64, reply: Result<Bytes, String>) {
+        self.open.effects().replies.push((token, reply));
+        self.open.demand = true;
+    }
+
+    /// Let something in from outside.
+    pub(crate) fn enter(&mut self, now_ms: u64, entrance: Entrance) -> Result<Receipt, Existing> {
+        if let Some(existing) = entrance.unless.as_ref().and_then(|key| self.live.index.get(key)) {
+            return Err(Existing(existing.clone()));
+        }
+        let at = self.begin(now_ms, 1_024);
+        let mut receipt = Receipt { sequence: self.open.sequence(), ..Receipt::default() };
+        if let Some((kind, actor, first)) = entrance.root {
+            self.push(Op::Spawn { actor, kind, parent: ActorId::ENGINE, stream: StreamId(actor.0) });
+            self.deliver(actor, at, Body::Message(first), entrance.reply, &mut receipt);
+        }
+        for (key, value) in entrance.puts {
+            self.index(key, Some(value));
+        }
+        if let Some((to, body)) = entrance.deliver {
+            self.deliver(to, at, body, entrance.reply, &mut receipt);
+        }
+        Ok(receipt)
+    }
+
+    /// Let a batch of outcomes in. An outcome whose row is gone is late: counted, and nothing else.
+    pub(crate) fn answer(&mut self, now_ms: u64, outcomes: Vec<(CallId, Outcome, Option<Bytes>)>) -> Receipt {
+        let at = self.begin(now_ms, 64 * outcomes.len());
+        let mut receipt = Receipt { sequence: self.open.sequence(), ..Receipt::default() };
+        for (call, outcome, checkpoint) in outcomes {
+            let Some(row) = self.live.calls.get(&call) else {
+                self.late_answers += 1;
+                continue;
+            };
+            let caller = row.caller;
+            let verdict = settle(row, outcome, self.open.base_ms() + u64::from(at));
+            match &verdict {
+                Verdict::InDoubt(failure) => self.push(Op::CallDoubted { call, failure: failure.clone() }),
+                Verdict::Ended(_) | Verdict::Repeat => self.push(Op::CallGone { call }),
+            };
+            self.deliver(caller, at, Body::Answer(Answer { call, verdict, checkpoint }), None, &mut receipt);
+        }
+        receipt
+    }
+
+    /// A person or a rule decides a call in doubt.
+    pub(crate) fn decide(&mut self, now_ms: u64, call: CallId, verdict: Verdict, note: Note) -> Option<Receipt> {
+        let row = self.live.calls.get(&call)?;
+        if !matches!(row.state, RowState::InDoubt(_)) {
+            return None;
+        }
+        let caller = row.caller;
+        let at = self.begin(now_ms, 1_024);
+        let mut receipt = Receipt { sequence: self.open.sequence(), ..Receipt::default() };
+        self.push(Op::Note { actor: caller, at, note });
+        self.advance(caller);
+        self.push(Op::CallGone { call });
+        self.deliver(caller, at, Body::Answer(Answer { call, verdict, checkpoint: None }), None, &mut receipt);
+        Some(receipt)
+    }
+
+    /// Write down that an at-most-once call is about to be made; `false` if its row is gone or not fresh.
+    pub(crate) fn start_call(&mut self, now_ms: u64, call: CallId) -> bool {
+        let Some(row) = self.live.calls.get(&call).filter(|row| row.state == RowState::Intended) else { return false };
+        let tool = codec::fnv1a(&row.request.tool);
+        self.begin(now_ms, 24);
+        self.push(Op::CallStarted { call });
+        self.open.effects().started.push((tool, call));
+        self.open.demand = true;
+        true
+    }
+
+    /// After a start: what was under way when the last life ended has an unknown outcome.
+    pub(crate) fn doubt_started_calls(&mut self, now_ms: u64) -> Receipt {
+        let started = self.live.calls.iter().filter(|(_, row)| row.state == RowState::Started);
+        let crash = || Outcome::unknown("crash", "the process ended while the call was under way");
+        let outcomes = started.map(|(call, _)| (*call, crash(), None)).collect();
+        self.answer(now_ms, outcomes)
+    }
+
+    /// Turn due timers into messages; at most so many at once.
+    pub(crate) fn fire(&mut self, now_ms: u64, most: usize) -> Receipt {
+        let due = self.live.timers.range(..(now_ms.saturating_add(1), ActorId(0), 0));
+        let due: Vec<_> =
+            due.filter(|((_, actor, _), _)| !self.is_held(*actor)).take(most).map(|(key, set)| (*key, *set)).collect();
+        let mut receipt = Receipt { sequence: self.open.sequence(), ..Receipt::default() };
+        for ((due_ms, actor, name), generation) in due {
+            let at = self.begin(now_ms, 64);
+            receipt.sequence = self.open.sequence();
+            self.push(Op::TimerGone { actor, name });
+            self.deliver(actor, at, Body::Fired(Fired { name, generation, due_ms }), None, &mut receipt);
+        }
+        receipt
+    }
+
+    pub(crate) fn next_due_ms(&self) -> Option<u64> {
+        self.live.timers.keys().find(|(_, actor, _)| !self.is_held(*actor)).map(|(due_ms, ..)| *due_ms)
+    }
+
+    /// Give up the head message: it goes to the dead letters, and the actor's owner is told. Without an owner the actor
+    /// is suspended where everyone can see it.
+    pub(crate) fn bury(&mut self, now_ms: u64, actor: ActorId, entry: u64, reason: &str) -> Receipt {
+        let at = self.begin(now_ms, 1_024);
+        let mut receipt = Receipt { sequence: self.open.sequence(), ..Receipt::default() };
+        let Some(row) = self.live.actors.get_mut(&actor) else { return receipt };
+        if row.mailbox.front().is_none_or(|head| head.number != entry) {
+            return receipt;
+        }
+        let Some(head) = row.mailbox.pop_front() else { return receipt };
+        let parent = row.parent;
+        if !self.open.take_back(head.place) {
+            self.push(Op::Discard { actor, number: entry });
+        }
+        if let Some(token) = head.reply {
+            self.reply(token, Err(format!("the actor died of the message: {reason}")));
+        }
+        self.push(Op::Dead { to: actor, at, reason: reason.to_owned(), body: head.body });
+        self.write_note(actor, at, Note::Buried { reason: reason.to_owned() });
+        let fate = Fate::Poisoned { child: actor, reason: reason.to_owned() };
+        self.tell_owner(actor, parent, at, fate, reason, &mut receipt);
+        if self.head(actor).is_some() {
+            receipt.ring.push(actor);
+        }
+        receipt
+    }
+
+    /// The actor cannot be loaded: it keeps its mailbox and is not run.
+    pub(crate) fn suspend(&mut self, now_ms: u64, actor: ActorId, reason: &str) -> Receipt {
+        let at = self.begin(now_ms, 1_024);
+        let mut receipt = Receipt { sequence: self.open.sequence(), ..Receipt::default() };
+        let Some(parent) = self.live.actors.get(&actor).map(|row| row.parent) else { return receipt };
+        self.write_note(actor, at, Note::Suspended { reason: reason.to_owned() });
+        self.push(Op::Suspend { actor, reason: reason.to_owned() });
+        if parent != ActorId::ENGINE {
+            let fate = Fate::Suspended { child: actor, reason: reason.to_owned() };
+            self.deliver(parent, at, Body::Fate(fate), None, &mut receipt);
+        }
+        receipt
+    }
+
+    fn tell_owner(&mut self, actor: ActorId, parent: ActorId, at: u32, fate: Fate, reason: &str, receipt: &mut Receipt) {
+        if parent == ActorId::ENGINE {
+            self.push(Op::Suspend { actor, reason: reason.to_owned() });
+        } else {
+            self.deliver(parent, at, Body::Fate(fate), None, receipt);
+        }
+    }
+
+    /// Write into an actor's stream.
+    pub(crate) fn note(&mut self, now_ms: u64, actor: ActorId, note: Note) {
+        let at = self.begin(now_ms, 256);
+        self.write_note(actor, at, note);
+    }
+
+    fn write_note(&mut self, actor: ActorId, at: u32, note: Note) {
+        debug_assert!(codec::seal(NOTE, &note).len() < 64 * 1024, "notes are short");
+        self.push(Op::Note { actor, at, note });
+        self.advance(actor);
+    }
+}
+
+/// What becomes of a call whose attempt ended so. Only an idempotent call's unknown outcome goes back to its caller,
+/// who may repeat it with the same key while the tool remembers keys.
+fn settle(row: &Row, outcome: Outcome, now_ms: u64) -> Verdict {
+    match (outcome, row.request.effect) {
+        (Outcome::Unknown(failure), Effect::AtMostOnce) => Verdict::InDoubt(failure),
+        (Outcome::Unknown(failure), Effect::Idempotent { remembers_ms })
+            if now_ms.saturating_sub(row.intended_at) > remembers_ms =>
+        {
+            Verdict::InDoubt(failure)
+        }
+        (outcome, _) => Verdict::Ended(outcome),
+    }
+}

@@ -1,0 +1,197 @@
+//! Calls: rows in a tool's mailbox, and what can become of them.
+//!
+//! ```text
+//! intended ─► started(attempt) ─► done | failed (proof of no effect) | unknown
+//! ```
+//! **Invariant:** an attempt ends in exactly one [`Outcome`]; there is no default between `Failed` and `Unknown`.
+
+use std::{fmt, str::FromStr};
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
+
+use super::id::{ActorId, CallId};
+use crate::json::Json;
+
+/// How long an idempotent tool is taken to remember a key unless it says otherwise: 24 hours.
+pub const REMEMBERS_DEFAULT_MS: u64 = 24 * 60 * 60 * 1_000;
+
+/// What a tool promises about repeats; it decides what happens when an outcome is unknown.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum Effect {
+    /// Not repeated: the call is in doubt, and a person or a rule decides.
+    #[default]
+    AtMostOnce,
+    /// Called again with the same key, as long as the tool remembers keys.
+    Idempotent {
+        /// For how long after its intent a key is remembered.
+        remembers_ms: u64,
+    },
+}
+
+impl Effect {
+    /// Idempotent, with keys remembered for 24 hours.
+    pub const IDEMPOTENT: Effect = Effect::Idempotent { remembers_ms: REMEMBERS_DEFAULT_MS };
+}
+
+/// How an attempt ended.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum Outcome {
+    /// It happened; this is what it gave.
+    Done(Json),
+    /// It did not happen, and that is certain: refused before a byte was sent, or an answer the adapter declares definite.
+    Failed(Failure),
+    /// Nobody can tell: timeout, broken connection, lost heartbeat, cancel, kill, crash.
+    Unknown(Failure),
+}
+
+impl Outcome {
+    /// A definite failure.
+    pub fn failed(class: impl Into<String>, message: impl Into<String>) -> Self {
+        Self::Failed(Failure::new(class, message))
+    }
+
+    /// An unknown outcome.
+    pub fn unknown(class: impl Into<String>, message: impl Into<String>) -> Self {
+        Self::Unknown(Failure::new(class, message))
+    }
+}
+
+/// Why an attempt did not end well.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Failure {
+    /// A short word that retry policies match and metrics count: `timeout`, `exit`, `refused`.
+    pub class: String,
+    /// One sentence for people, without secrets.
+    pub message: String,
+    /// Details for machines.
+    pub details: Json,
+    /// The tool asks not to be called again sooner.
+    pub retry_after_ms: Option<u64>,
+}
+
+impl Failure {
+    /// A failure of a class, with a sentence.
+    pub fn new(class: impl Into<String>, message: impl Into<String>) -> Self {
+        Self { class: class.into(), message: message.into(), details: Json::NULL, retry_after_ms: None }
+    }
+
+    /// The same with details for machines.
+    #[must_use]
+    pub fn with_details(mut self, details: impl Into<Json>) -> Self {
+        self.details = details.into();
+        self
+    }
+}
+
+/// What makes a repeat recognisable to the tool: the same for every attempt at the same thing.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Key(pub [u8; 32]);
+
+impl Key {
+    /// SHA-256 over the parts, each preceded by its length, after a version. Golden bytes guard it: another encoding is
+    /// a duplicate effect.
+    #[must_use]
+    pub fn of(parts: &[&[u8]]) -> Self {
+        let mut hash = Sha256::new();
+        hash.update(b"headframe-key-1");
+        for part in parts {
+            hash.update((part.len() as u64).to_be_bytes());
+            hash.update(part);
+        }
+        Self(hash.finalize().into())
+    }
+}
+
+impl fmt::Display for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+impl fmt::Debug for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{self}")
+    }
+}
+
+impl FromStr for Key {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let digits = |at: usize| text.get(at * 2..at * 2 + 2).and_then(|pair| u8::from_str_radix(pair, 16).ok());
+        let mut key = [0; 32];
+        for (at, byte) in key.iter_mut().enumerate() {
+            *byte = digits(at).ok_or_else(|| format!("`{text}` is not a key of 64 hexadecimal digits"))?;
+        }
+        if text.len() == 64 { Ok(Self(key)) } else { Err(format!("`{text}` is not a key of 64 hexadecimal digits")) }
+    }
+}
+
+/// What a turn asks of a tool. Its arguments are frozen here.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Request {
+    /// The tool's name in the registry.
+    pub tool: String,
+    /// For people and logs: run, phase and task.
+    pub path: String,
+    /// What makes a repeat recognisable.
+    pub key: Key,
+    /// Which attempt of its caller this is, from 1.
+    pub attempt: u32,
+    /// What is promised about repeats.
+    pub effect: Effect,
+    /// The tool's arguments.
+    pub input: Json,
+    /// The time the attempt may take.
+    pub timeout_ms: u64,
+    /// What the former attempt saved.
+    pub checkpoint: Option<Bytes>,
+}
+
+/// A call in a tool's mailbox.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Row {
+    /// Who waits for the answer.
+    pub caller: ActorId,
+    /// What was asked.
+    pub request: Request,
+    /// When the turn that intends it was accepted, in milliseconds since 1970.
+    pub intended_at: u64,
+    /// How far it is known to have come.
+    pub state: RowState,
+}
+
+/// How far a call is known to have come.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum RowState {
+    /// Written down; for an idempotent tool it may already be running.
+    Intended,
+    /// An `at_most_once` call that may have reached the tool.
+    Started,
+    /// Nobody knows whether it happened; a person or a rule decides.
+    InDoubt(Failure),
+}
+
+/// A call's outcome on its way to the caller.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Answer {
+    /// Which call.
+    pub call: CallId,
+    /// What became of it.
+    pub verdict: Verdict,
+    /// What the attempt saved for the next one.
+    pub checkpoint: Option<Bytes>,
+}
+
+/// What became of a call.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum Verdict {
+    /// The call ended.
+    Ended(Outcome),
+    /// The call is held for a decision; another answer follows.
+    InDoubt(Failure),
+    /// A person decided that it is to be called again with the same key.
+    Repeat,
+}

@@ -1,0 +1,224 @@
+//! Which host runs which actor: single activation, and the keeper that looks after the hosts.
+//!
+//! **Invariants:** at most one host per actor is in the directory; after any end of a host the accepted mailbox is
+//! looked at again, because a bell rung at a dying ractor actor is lost.
+
+use std::{sync::Arc, time::Duration};
+
+use parking_lot::Mutex;
+use ractor::{Actor, ActorCell, ActorProcessingErr, ActorRef, SupervisionEvent};
+use rustc_hash::FxHashMap;
+
+use super::{
+    host::{Host, Ring},
+    id::ActorId,
+    record::Note,
+    system::Inner,
+};
+
+/// Deaths by one message before it is given up.
+pub(crate) const DEATHS_MAX: u32 = 5;
+/// An actor's restarts are written into its stream at most this often.
+const NOTE_EVERY: Duration = Duration::from_secs(60);
+
+/// Which host runs which actor.
+#[derive(Default)]
+pub(crate) struct Directory {
+    slots: Mutex<Slots>,
+}
+
+#[derive(Default)]
+struct Slots {
+    keeper: Option<ActorCell>,
+    hosts: FxHashMap<ActorId, ActorRef<Ring>>,
+    actors: FxHashMap<ractor::ActorId, ActorId>,
+    deaths: FxHashMap<ActorId, Deaths>,
+}
+
+struct Deaths {
+    entry: u64,
+    count: u32,
+    noted: std::time::Instant,
+}
+
+/// What to do after a death.
+#[derive(Debug, PartialEq, Eq)]
+enum Cure {
+    Reload { after: Duration, note: bool },
+    Bury,
+}
+
+impl Directory {
+    pub(crate) fn set_keeper(&self, keeper: ActorCell) {
+        self.slots.lock().keeper = Some(keeper);
+    }
+
+    /// Ring an actor's bell; spawn its host if it has none.
+    pub(crate) fn ring(&self, inner: &Arc<Inner>, actor: ActorId) {
+        let mut slots = self.slots.lock();
+        match slots.hosts.get(&actor) {
+            // Fails only while that host is ending: its keeper then looks at the mailbox again.
+            Some(host) => _ = host.send_message(Ring),
+            None => slots.spawn(inner, actor),
+        }
+    }
+
+    /// A host ends by itself: the next message finds no host and makes a new one.
+    pub(crate) fn forget(&self, actor: ActorId, cell: &ActorCell) {
+        let mut slots = self.slots.lock();
+        if slots.hosts.get(&actor).is_some_and(|host| host.get_id() == cell.get_id()) {
+            slots.hosts.remove(&actor);
+        }
+        slots.actors.remove(&cell.get_id());
+        slots.deaths.remove(&actor);
+    }
+
+    /// Kill an actor's host, as a fault would. Says whether there was one.
+    pub(crate) fn kill(&self, actor: ActorId) -> bool {
+        let host = self.slots.lock().hosts.get(&actor).cloned();
+        host.is_some_and(|host| {
+            host.kill();
+            true
+        })
+    }
+
+    /// Actors that have a host now.
+    pub(crate) fn hosted(&self) -> Vec<ActorId> {
+        self.slots.lock().hosts.keys().copied().collect()
+    }
+
+    /// A host ended; returns whose it was, if it had not been forgotten.
+    fn ended(&self, cell: &ActorCell) -> Option<ActorId> {
+        let mut slots = self.slots.lock();
+        let actor = slots.actors.remove(&cell.get_id())?;
+        slots.hosts.remove(&actor);
+        Some(actor)
+    }
+
+    /// Count a death against the message at the head of the mailbox.
+    fn count(&self, actor: ActorId, entry: u64) -> Cure {
+        let now = crate::clock::monotonic();
+        let mut slots = self.slots.lock();
+        let deaths = slots.deaths.entry(actor).or_insert(Deaths { entry, count: 0, noted: now - NOTE_EVERY });
+        if deaths.entry != entry {
+            deaths.entry = entry;
+            deaths.count = 0;
+        }
+        deaths.count += 1;
+        if deaths.count >= DEATHS_MAX {
+            slots.deaths.remove(&actor);
+            return Cure::Bury;
+        }
+        let note = now.duration_since(deaths.noted) >= NOTE_EVERY;
+        if note {
+            deaths.noted = now;
+        }
+        // The first restart is immediate; the next wait 10, 20, 40 ms.
+        let after = if deaths.count == 1 { Duration::ZERO } else { Duration::from_millis(5 << (deaths.count - 1)) };
+        Cure::Reload { after, note }
+    }
+}
+
+impl Slots {
+    fn spawn(&mut self, inner: &Arc<Inner>, actor: ActorId) {
+        let Some(keeper) = self.keeper.clone() else { return };
+        let _runtime = inner.runtime.enter();
+        // `pre_start` is ready at once, so one poll spawns the host.
+        let spawning = Actor::spawn_linked(None, Host, (inner.clone(), actor), keeper);
+        let Some(Ok((host, _))) = ready_at_once(spawning) else {
+            tracing::debug!(%actor, "no host could be spawned: the system is stopping");
+            return;
+        };
+        // A new host has not heard the bell yet.
+        let _ = host.send_message(Ring);
+        self.actors.insert(host.get_id(), actor);
+        self.hosts.insert(actor, host);
+    }
+}
+
+/// The value of a future that is ready when first polled.
+fn ready_at_once<F: Future>(future: F) -> Option<F::Output> {
+    let mut future = std::pin::pin!(future);
+    match future.as_mut().poll(&mut std::task::Context::from_waker(std::task::Waker::noop())) {
+        std::task::Poll::Ready(value) => Some(value),
+        std::task::Poll::Pending => None,
+    }
+}
+
+/// Looks after the hosts: the ractor supervisor of all of them.
+pub(crate) struct Keeper;
+
+/// What a keeper can be told.
+#[derive(Debug)]
+pub(crate) enum KeeperMessage {
+    /// A back-off is over.
+    Reload(ActorId),
+}
+
+impl Actor for Keeper {
+    type Msg = KeeperMessage;
+    type State = Arc<Inner>;
+    type Arguments = Arc<Inner>;
+
+    async fn pre_start(&self, _: ActorRef<KeeperMessage>, inner: Arc<Inner>) -> Result<Arc<Inner>, ActorProcessingErr> {
+        Ok(inner)
+    }
+
+    async fn handle(
+        &self,
+        _: ActorRef<KeeperMessage>,
+        message: KeeperMessage,
+        inner: &mut Arc<Inner>,
+    ) -> Result<(), ActorProcessingErr> {
+        match message {
+            KeeperMessage::Reload(actor) => look_again(inner, actor),
+        }
+        Ok(())
+    }
+
+    async fn handle_supervisor_evt(
+        &self,
+        myself: ActorRef<KeeperMessage>,
+        event: SupervisionEvent,
+        inner: &mut Arc<Inner>,
+    ) -> Result<(), ActorProcessingErr> {
+        match event {
+            SupervisionEvent::ActorFailed(cell, error) => {
+                if let Some(actor) = inner.directory.ended(&cell) {
+                    died(inner, &myself, actor, &error.to_string());
+                }
+            }
+            SupervisionEvent::ActorTerminated(cell, _, _) => {
+                if let Some(actor) = inner.directory.ended(&cell) {
+                    look_again(inner, actor);
+                }
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+}
+
+fn look_again(inner: &Arc<Inner>, actor: ActorId) {
+    if inner.head(actor).is_some() {
+        inner.directory.ring(inner, actor);
+    }
+}
+
+fn died(inner: &Arc<Inner>, keeper: &ActorRef<KeeperMessage>, actor: ActorId, reason: &str) {
+    let Some(head) = inner.head(actor) else { return };
+    tracing::warn!(%actor, entry = head.number, reason, "an actor died of a message");
+    match inner.directory.count(actor, head.number) {
+        Cure::Bury => inner.bury(actor, head.number, reason),
+        Cure::Reload { after, note } => {
+            if note {
+                inner.note(actor, Note::Restarted { reason: reason.to_owned() });
+            }
+            if after.is_zero() {
+                look_again(inner, actor);
+            } else {
+                keeper.send_after(after, move || KeeperMessage::Reload(actor));
+            }
+        }
+    }
+}

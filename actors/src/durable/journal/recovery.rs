@@ -1,0 +1,151 @@
+//! A start: reads what is there and begins a life of its own.
+//!
+//! What lies behind HEAD may be only in memory, even though it reads well: a sync that failed in another life leaves such
+//! pages behind. So it is written again, to a new segment that replaces it.
+//!
+//! **Invariant:** nothing is changed before every record was read and accepted. A crash at any step leaves a folder from
+//! which the same records are found again.
+
+use std::{ops::ControlFlow, path::PathBuf, sync::Arc};
+
+use parking_lot::Mutex;
+
+use super::{
+    disk::{Access, Disk},
+    head::{self, Head},
+    replay::{Reached, Visited, Walk},
+    segment::{HEADER, Header, Segment},
+    spare::{Blank, Spare},
+    survey::Survey,
+    writer::{Active, Setup, Shared, Writer, fresh_id},
+};
+use crate::durable::{
+    id::{Epoch, Sequence},
+    store::Error,
+};
+
+/// Takes a record, or refuses it.
+pub(crate) type Take<'a> = dyn FnMut(Sequence, &[u8]) -> Result<(), Error> + 'a;
+
+/// What was read, and where the sure part of it ends.
+pub(crate) struct Found {
+    /// What lies in the folder.
+    pub(crate) survey: Survey,
+    /// How far it goes.
+    pub(crate) reached: Reached,
+    /// Sentences for people.
+    pub(crate) repairs: Vec<String>,
+    /// The last record that stays where it is.
+    base: Base,
+    /// Bytes of the records behind it.
+    tail_bytes: u64,
+}
+
+#[derive(Default)]
+struct Base {
+    sequence: Sequence,
+    crc: u32,
+    place: Option<(PathBuf, u64)>,
+}
+
+/// Read everything, up to a last record if one is given.
+pub(crate) fn read(disk: &dyn Disk, folder: &std::path::Path, cut: Option<Sequence>, take: &mut Take<'_>) -> Result<Found, Error> {
+    let survey = Survey::take(disk, folder)?;
+    let (floor, mut base, mut tail_bytes) = (survey.floor(), Base::default(), 0);
+    let cut = cut.map(|cut| cut.max(floor));
+    let mut visit = |record: Visited<'_>| {
+        if cut.is_some_and(|cut| record.sequence > cut) {
+            return Ok(ControlFlow::Break(()));
+        }
+        take(record.sequence, record.frame.payload)?;
+        if record.sequence == floor {
+            base = Base { sequence: floor, crc: record.frame.crc, place: Some((record.path.to_path_buf(), record.end)) };
+        } else if record.sequence > floor {
+            tail_bytes += record.frame.size() as u64;
+        }
+        Ok(ControlFlow::Continue(()))
+    };
+    let reached = Walk { disk, segments: &survey.live, floor }.run(&mut visit, &mut Err)?;
+    survey.newest_is_there()?;
+    let repairs = survey.remark(reached.last).into_iter().chain(reached.torn.clone()).collect();
+    Ok(Found { survey, reached, repairs, base, tail_bytes })
+}
+
+/// Begin a life behind what was found.
+pub(crate) fn begin(setup: &Setup, shared: &Arc<Mutex<Shared>>, found: &Found) -> Result<Writer, Error> {
+    let disk = &*setup.disk;
+    disk.create_folder(&setup.journal()).map_err(super::io("create", &setup.journal()))?;
+    for path in &found.survey.unfinished {
+        disk.remove(path).map_err(super::io("remove", path))?;
+    }
+    let mut active = copy(setup, found)?;
+    active.publish(setup)?;
+    let segment = active.segment();
+    let head = note(setup, found, &segment)?;
+    tidy(setup, found)?;
+    let mut state = shared.lock();
+    state.segments = found.survey.live.iter().filter(|segment| stays(segment, found)).cloned().chain([segment]).collect();
+    state.durable = found.reached.last;
+    let spare = Spare::new(setup.disk.clone(), &setup.journal(), setup.segment_bytes, setup.background);
+    Ok(Writer::new(setup.clone(), shared.clone(), active, spare, head))
+}
+
+/// Write everything behind HEAD again.
+fn copy(setup: &Setup, found: &Found) -> Result<Active, Error> {
+    let (disk, survey) = (&*setup.disk, &found.survey);
+    let len = setup.segment_bytes.max(HEADER + found.tail_bytes);
+    let blank = Blank::make(disk, setup.journal().join("start.new"), len)?;
+    let header = Header {
+        number: survey.all.last().map_or(0, |segment| segment.number) + 1,
+        id: fresh_id(disk),
+        store: survey.store().unwrap_or_else(|| disk.random()),
+        epoch: Epoch(survey.epoch().0 + 1),
+        first: found.base.sequence.next(),
+        previous: found.base.crc,
+        synced: setup.synced,
+    };
+    let mut active = Active::begin(blank, header, Vec::new())?;
+    if found.reached.last >= header.first {
+        let walk = Walk { disk, segments: &survey.live, floor: found.reached.last };
+        walk.run_from(header.first, &mut |record| {
+            if record.sequence > found.reached.last {
+                return Ok(ControlFlow::Break(()));
+            }
+            active.put(record.frame.payload).map(ControlFlow::Continue)
+        })?;
+    }
+    Ok(active)
+}
+
+/// Everything that was read is synced by now.
+fn note(setup: &Setup, found: &Found, segment: &Segment) -> Result<head::Writer, Error> {
+    let header = segment.header.as_ref().expect("this life wrote it");
+    let note = Head { store: header.store, incarnation: header.epoch, durable: found.reached.last };
+    match found.survey.head {
+        head::Found::Missing | head::Found::Unreadable => head::Writer::create(&*setup.disk, &setup.folder, note),
+        head::Found::Whole(_, count) | head::Found::Half(_, count) => {
+            let mut head = head::Writer::resume(&*setup.disk, &setup.folder, count)?;
+            head.note(note).map_err(super::io("write", &setup.folder.join(head::NAME)))?;
+            Ok(head)
+        }
+    }
+}
+
+/// Remove what was replaced whole, and the unused end of what was replaced in part.
+fn tidy(setup: &Setup, found: &Found) -> Result<(), Error> {
+    let disk = &*setup.disk;
+    for segment in found.survey.all.iter().filter(|segment| !stays(segment, found)) {
+        disk.remove(&segment.path).map_err(super::io("remove", &segment.path))?;
+        disk.sync_folder(&setup.journal()).map_err(super::io("sync", &setup.journal()))?;
+    }
+    if let Some((path, end)) = &found.base.place {
+        let file = disk.open(path, Access::Write).map_err(super::io("open", path))?;
+        file.set_len(*end).map_err(super::io("cut", path))?;
+    }
+    Ok(())
+}
+
+/// Whether any of its records come before the new segment's first.
+fn stays(segment: &Segment, found: &Found) -> bool {
+    segment.header.as_ref().is_ok_and(|header| header.first <= found.base.sequence)
+}

@@ -1,0 +1,357 @@
+//! A disk in memory that forgets whatever was not synced.
+//!
+//! It counts what changes it, dies after any number of such steps, fails at any of them, and says what a machine might
+//! find after its power came back: any choice of the pages that were not synced, any beginning of the changes to a
+//! folder that were not.
+//!
+//! **Invariant:** the same steps and the same [`Fate`] give the same bytes.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    io,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use parking_lot::Mutex;
+
+use super::disk::{Access, Disk, File, Guard, Lock};
+
+const PAGE: usize = 4096;
+const SECTOR: usize = 512;
+
+/// What becomes of what was not synced.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Fate {
+    /// Only the process died: all of it is there.
+    Kept,
+    /// None of it is.
+    Lost,
+    /// Some of it is: pages, and beginnings of the changes to folders, by the throw of a die.
+    Pages(u64),
+    /// The same, in sectors of 512 bytes.
+    Sectors(u64),
+}
+
+/// The disk; clones are the same disk.
+#[derive(Clone, Default)]
+pub(crate) struct SimDisk(Arc<Mutex<State>>);
+
+#[derive(Clone, Default)]
+struct State {
+    files: Vec<Inode>,
+    names: BTreeMap<PathBuf, usize>,
+    synced_names: BTreeMap<PathBuf, usize>,
+    /// Changes to folders since each one's last sync, in order.
+    changes: Vec<Change>,
+    folders: BTreeSet<PathBuf>,
+    locks: BTreeMap<PathBuf, String>,
+    steps: u64,
+    dies_after: Option<u64>,
+    fails_at: Option<(u64, i32)>,
+    random: u64,
+    log: Vec<String>,
+}
+
+#[derive(Clone, Default)]
+struct Inode {
+    now: Vec<u8>,
+    synced: Vec<u8>,
+}
+
+#[derive(Clone, Debug)]
+enum Change {
+    Link(PathBuf, usize),
+    Rename(PathBuf, PathBuf),
+    Unlink(PathBuf),
+}
+
+impl SimDisk {
+    /// Every step after this many fails, as if the process were no more.
+    pub(crate) fn die_after(&self, steps: u64) {
+        self.0.lock().dies_after = Some(steps);
+    }
+
+    /// One step fails with an error of the system's; those after it do not.
+    pub(crate) fn fail_at(&self, step: u64, errno: i32) {
+        self.0.lock().fails_at = Some((step, errno));
+    }
+
+    /// How many steps were taken.
+    pub(crate) fn steps(&self) -> u64 {
+        self.0.lock().steps
+    }
+
+    /// The steps, in words.
+    pub(crate) fn log(&self) -> Vec<String> {
+        self.0.lock().log.clone()
+    }
+
+    /// The disk as the next process finds it.
+    pub(crate) fn after_crash(&self, fate: Fate) -> SimDisk {
+        let state = self.0.lock();
+        let mut dice = Dice(match fate {
+            Fate::Pages(seed) | Fate::Sectors(seed) => seed,
+            Fate::Kept | Fate::Lost => 0,
+        });
+        let names = names_after(&state, fate, &mut dice);
+        let files = state.files.iter().map(|inode| inode.after(fate, &mut dice)).collect();
+        let (folders, random) = (state.folders.clone(), state.random);
+        let synced_names = names.clone();
+        SimDisk(Arc::new(Mutex::new(State { files, names, synced_names, folders, random, ..State::default() })))
+    }
+
+    /// Change a file behind everybody's back.
+    pub(crate) fn tamper(&self, path: &Path, change: impl FnOnce(&mut Vec<u8>)) {
+        let mut state = self.0.lock();
+        let inode = state.names[path];
+        change(&mut state.files[inode].now);
+        state.files[inode].synced = state.files[inode].now.clone();
+    }
+
+    /// What a file holds.
+    pub(crate) fn bytes(&self, path: &Path) -> Vec<u8> {
+        let state = self.0.lock();
+        state.files[state.names[path]].now.clone()
+    }
+
+    /// Make a file vanish.
+    pub(crate) fn lose(&self, path: &Path) {
+        let mut state = self.0.lock();
+        state.names.remove(path).expect("it was there");
+        state.synced_names.remove(path);
+    }
+
+    /// Put a file somewhere else.
+    pub(crate) fn relocate(&self, from: &Path, to: &Path) {
+        let mut state = self.0.lock();
+        let inode = state.names.remove(from).expect("it was there");
+        state.names.insert(to.to_path_buf(), inode);
+        state.synced_names = state.names.clone();
+    }
+
+    /// Every file.
+    pub(crate) fn paths(&self) -> Vec<PathBuf> {
+        self.0.lock().names.keys().cloned().collect()
+    }
+
+    fn step(&self, what: impl FnOnce() -> String) -> io::Result<parking_lot::MutexGuard<'_, State>> {
+        let mut state = self.0.lock();
+        if state.dies_after.is_some_and(|last| state.steps >= last) {
+            return Err(io::Error::other("the process is no more"));
+        }
+        state.steps += 1;
+        let step = state.steps;
+        state.log.push(what());
+        match state.fails_at {
+            Some((at, errno)) if at == step => Err(io::Error::from_raw_os_error(errno)),
+            _ => Ok(state),
+        }
+    }
+}
+
+impl Disk for SimDisk {
+    fn open(&self, path: &Path, access: Access) -> io::Result<Box<dyn File>> {
+        if access == Access::Create {
+            let mut state = self.step(|| format!("create {}", path.display()))?;
+            let inode = state.files.len();
+            state.files.push(Inode::default());
+            state.names.insert(path.to_path_buf(), inode);
+            state.changes.push(Change::Link(path.to_path_buf(), inode));
+        }
+        let inode = *self.0.lock().names.get(path).ok_or(io::ErrorKind::NotFound)?;
+        Ok(Box::new(SimFile { disk: self.clone(), inode }))
+    }
+
+    fn create_folder(&self, path: &Path) -> io::Result<()> {
+        self.0.lock().folders.insert(path.to_path_buf());
+        Ok(())
+    }
+
+    fn list(&self, folder: &Path) -> io::Result<Vec<String>> {
+        let state = self.0.lock();
+        if !state.folders.contains(folder) {
+            return Err(io::ErrorKind::NotFound.into());
+        }
+        let inside = state.names.keys().filter(|path| path.parent() == Some(folder));
+        Ok(inside.filter_map(|path| path.file_name()).map(|name| name.to_string_lossy().into_owned()).collect())
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        let mut state = self.step(|| format!("rename {} {}", from.display(), to.display()))?;
+        let change = Change::Rename(from.to_path_buf(), to.to_path_buf());
+        change.apply(&mut state.names);
+        state.changes.push(change);
+        Ok(())
+    }
+
+    fn remove(&self, path: &Path) -> io::Result<()> {
+        let mut state = self.step(|| format!("remove {}", path.display()))?;
+        state.names.remove(path).ok_or(io::ErrorKind::NotFound)?;
+        state.changes.push(Change::Unlink(path.to_path_buf()));
+        Ok(())
+    }
+
+    fn sync_folder(&self, folder: &Path) -> io::Result<()> {
+        let mut state = self.step(|| format!("sync folder {}", folder.display()))?;
+        let (now, later) = std::mem::take(&mut state.changes).into_iter().partition(|change: &Change| change.is_in(folder));
+        state.changes = later;
+        for change in now {
+            change.apply(&mut state.synced_names);
+        }
+        Ok(())
+    }
+
+    fn lock(&self, path: &Path, holder: &str) -> io::Result<Lock> {
+        let mut state = self.0.lock();
+        if let Some(holder) = state.locks.get(path) {
+            return Ok(Lock::Held(holder.clone()));
+        }
+        state.locks.insert(path.to_path_buf(), holder.to_owned());
+        Ok(Lock::Taken(Box::new(SimLock(self.clone(), path.to_path_buf()))))
+    }
+
+    fn random(&self) -> u64 {
+        let mut state = self.0.lock();
+        state.random += 1;
+        Dice(state.random).next()
+    }
+}
+
+struct SimLock(SimDisk, PathBuf);
+
+impl Guard for SimLock {}
+
+impl Drop for SimLock {
+    fn drop(&mut self) {
+        self.0.0.lock().locks.remove(&self.1);
+    }
+}
+
+struct SimFile {
+    disk: SimDisk,
+    inode: usize,
+}
+
+impl File for SimFile {
+    fn read_at(&self, into: &mut [u8], offset: u64) -> io::Result<usize> {
+        let state = self.disk.0.lock();
+        let bytes = &state.files[self.inode].now;
+        let start = usize::try_from(offset).unwrap().min(bytes.len());
+        let read = into.len().min(bytes.len() - start);
+        into[..read].copy_from_slice(&bytes[start..start + read]);
+        Ok(read)
+    }
+
+    fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
+        let mut state = self.disk.step(|| format!("write {} bytes at {offset} of file {}", bytes.len(), self.inode))?;
+        let (now, start) = (&mut state.files[self.inode].now, usize::try_from(offset).unwrap());
+        now.resize(now.len().max(start + bytes.len()), 0);
+        now[start..start + bytes.len()].copy_from_slice(bytes);
+        Ok(())
+    }
+
+    fn set_len(&self, len: u64) -> io::Result<()> {
+        let mut state = self.disk.step(|| format!("cut file {} at {len}", self.inode))?;
+        state.files[self.inode].now.resize(usize::try_from(len).unwrap(), 0);
+        Ok(())
+    }
+
+    fn sync_data(&self) -> io::Result<()> {
+        let mut state = self.disk.step(|| format!("sync file {}", self.inode))?;
+        let inode = &mut state.files[self.inode];
+        inode.synced.clone_from(&inode.now);
+        Ok(())
+    }
+
+    fn sync_all(&self) -> io::Result<()> {
+        self.sync_data()
+    }
+
+    fn len(&self) -> io::Result<u64> {
+        Ok(self.disk.0.lock().files[self.inode].now.len() as u64)
+    }
+}
+
+impl Inode {
+    fn after(&self, fate: Fate, dice: &mut Dice) -> Self {
+        let bytes = match fate {
+            Fate::Kept => self.now.clone(),
+            Fate::Lost => self.synced.clone(),
+            Fate::Pages(_) => self.mixed(PAGE, dice),
+            Fate::Sectors(_) => self.mixed(SECTOR, dice),
+        };
+        Self { now: bytes.clone(), synced: bytes }
+    }
+
+    fn mixed(&self, grain: usize, dice: &mut Dice) -> Vec<u8> {
+        if self.now == self.synced {
+            return self.now.clone();
+        }
+        let len = if dice.heads() { self.now.len() } else { self.synced.len() };
+        let mut bytes = vec![0; len];
+        for at in (0..len).step_by(grain) {
+            let source = if dice.heads() { &self.now } else { &self.synced };
+            let end = len.min(at + grain).min(source.len());
+            if at < end {
+                bytes[at..end].copy_from_slice(&source[at..end]);
+            }
+        }
+        bytes
+    }
+}
+
+impl Change {
+    fn apply(&self, names: &mut BTreeMap<PathBuf, usize>) {
+        match self {
+            Self::Link(path, inode) => {
+                names.insert(path.clone(), *inode);
+            }
+            Self::Rename(from, to) => {
+                let inode = names.remove(from).expect("a folder's changes are made in order");
+                names.insert(to.clone(), inode);
+            }
+            Self::Unlink(path) => {
+                names.remove(path);
+            }
+        }
+    }
+
+    fn is_in(&self, folder: &Path) -> bool {
+        let (Self::Link(path, _) | Self::Rename(path, _) | Self::Unlink(path)) = self;
+        path.parent() == Some(folder)
+    }
+}
+
+fn names_after(state: &State, fate: Fate, dice: &mut Dice) -> BTreeMap<PathBuf, usize> {
+    let mut names = state.synced_names.clone();
+    for folder in &state.folders {
+        let changes: Vec<_> = state.changes.iter().filter(|change| change.is_in(folder)).collect();
+        let kept = match fate {
+            Fate::Kept => changes.len(),
+            Fate::Lost => 0,
+            Fate::Pages(_) | Fate::Sectors(_) => usize::try_from(dice.next()).unwrap() % (changes.len() + 1),
+        };
+        for change in &changes[..kept] {
+            change.apply(&mut names);
+        }
+    }
+    names
+}
+
+/// `SplitMix64`: <https://prng.di.unimi.it/splitmix64.c>.
+struct Dice(u64);
+
+impl Dice {
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        z ^ (z >> 31)
+    }
+
+    fn heads(&mut self) -> bool {
+        self.next() & 1 == 0
+    }
+}

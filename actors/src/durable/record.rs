@@ -1,0 +1,135 @@
+//! What a sealed record says: row operations with opaque event bytes.
+//!
+//! Replay, checkpoints and bases never decode an actor's types: they apply these operations. Variants are appended,
+//! never reordered.
+//!
+//! **Invariant:** applying the operations of records 1 to n, in order, gives the state that was accepted at n.
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+
+use super::{
+    call::{Failure, Row},
+    chain::Head,
+    codec,
+    entry::Body,
+    id::{ActorId, CallId, StreamId},
+};
+
+/// The format of a record's payload.
+pub(crate) const FORMAT: codec::Format = codec::Format::new("record", 1);
+/// A record is sealed before it grows past this many bytes; one commit is never split.
+pub(crate) const BYTES_MAX: usize = 8 * 1024 * 1024;
+
+/// Many commits, sealed together.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Record {
+    /// Times in the operations count from here, in milliseconds since 1970.
+    pub(crate) base_ms: u64,
+    /// In the order they were accepted.
+    pub(crate) ops: Vec<Op>,
+    /// Where the streams it advances have come to.
+    pub(crate) heads: Vec<(StreamId, Head)>,
+}
+
+/// One change of a row.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) enum Op {
+    /// Was coalesced away before sealing.
+    Nothing,
+    /// An actor came to be. Where `stream` is its own id, a stream begins.
+    Spawn { actor: ActorId, kind: u32, parent: ActorId, stream: StreamId },
+    /// An actor took a message. `consumed` is 0 when the message never reached the disk.
+    Turn { actor: ActorId, at: u32, consumed: u64, events: Vec<Bytes> },
+    /// A message came into a mailbox.
+    Deliver { to: ActorId, at: u32, number: u64, body: Body },
+    /// A message left a mailbox without a turn.
+    Discard { actor: ActorId, number: u64 },
+    /// The state at the actor's version, as a cache of the fold.
+    Snapshot { actor: ActorId, state: Bytes },
+    /// A timer was set; an older one of its name is gone.
+    Timer { actor: ActorId, name: u32, generation: u64, due_ms: u64 },
+    /// A timer fired or was cleared.
+    TimerGone { actor: ActorId, name: u32 },
+    /// A call came into a tool's mailbox.
+    Call { call: CallId, row: Row },
+    /// An at-most-once call is about to be made.
+    CallStarted { call: CallId },
+    /// A call is in doubt.
+    CallDoubted { call: CallId, failure: Failure },
+    /// A call has its outcome, or is no longer wanted.
+    CallGone { call: CallId },
+    /// An index row was written.
+    Put { key: Bytes, value: Bytes },
+    /// An index row was removed.
+    Remove { key: Bytes },
+    /// An actor finished: mailbox and timers are gone.
+    Stop { actor: ActorId },
+    /// A message was put with the dead letters.
+    Dead { to: ActorId, at: u32, reason: String, body: Body },
+    /// An actor is not run until it is resumed; its mailbox is kept.
+    Suspend { actor: ActorId, reason: String },
+    /// A suspended actor runs again.
+    Resume { actor: ActorId },
+    /// The runtime wrote into an actor's stream; the fold of its state skips this.
+    Note { actor: ActorId, at: u32, note: Note },
+}
+
+/// What the runtime itself writes into a stream.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Note {
+    /// The actor died and was loaded again.
+    Restarted {
+        /// What the panic said.
+        reason: String,
+    },
+    /// A message was given up and put with the dead letters.
+    Buried {
+        /// What the last panic said.
+        reason: String,
+    },
+    /// The actor is not run until it is resumed.
+    Suspended {
+        /// Why.
+        reason: String,
+    },
+    /// A call's outcome was decided by a person or a rule.
+    Decided {
+        /// Which call.
+        call: CallId,
+        /// What was decided, for people.
+        decision: String,
+        /// Who decided.
+        by: String,
+    },
+}
+
+/// Events of the runtime enter the chain under this kind and format.
+pub(crate) const NOTE: codec::Format = codec::Format::new("runtime/note", 1);
+
+impl Op {
+    /// About how many bytes the operation takes in a record.
+    pub(crate) fn size(&self) -> usize {
+        match self {
+            Op::Turn { events, .. } => 20 + events.iter().map(|event| event.len() + 4).sum::<usize>(),
+            Op::Deliver { body, .. } | Op::Dead { body, .. } => 24 + body_size(body),
+            Op::Call { row, .. } => 120 + row.request.input.len() + row.request.path.len(),
+            Op::Snapshot { state, .. } => 12 + state.len(),
+            Op::Put { key, value } => 8 + key.len() + value.len(),
+            Op::Nothing => 0,
+            _ => 24,
+        }
+    }
+}
+
+fn body_size(body: &Body) -> usize {
+    use super::call::{Outcome, Verdict};
+    match body {
+        Body::Message(bytes) => bytes.len(),
+        Body::Answer(answer) => match &answer.verdict {
+            Verdict::Ended(Outcome::Done(json)) => json.len() + 32,
+            _ => 128,
+        },
+        Body::Fired(_) | Body::Fate(_) => 32,
+    }
+}

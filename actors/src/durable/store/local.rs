@@ -1,0 +1,232 @@
+//! The store of a single process: a folder with a journal.
+//!
+//! It holds nothing in memory but where the segments are. A start reads the journal from its beginning.
+//!
+//! **Invariants:** one process at a time; every rule of the journal (`journal.rs`). Readers never wait for a sync.
+
+use std::{
+    fmt,
+    ops::ControlFlow,
+    path::Path,
+    sync::Arc,
+    time::Duration,
+};
+
+use parking_lot::Mutex;
+
+use super::{Checked, Error, Fence, Recovered, Stats, Store};
+use crate::durable::{
+    id::{Epoch, Sequence},
+    journal::{
+        disk::{Disk, Guard, RealDisk},
+        lock, recovery,
+        replay::{Visited, Walk},
+        segment,
+        survey::Survey,
+        writer::{Setup, Shared, Writer},
+    },
+};
+
+/// What an acknowledged record survives.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Durability {
+    /// A power cut: each record is synced before it is acknowledged.
+    #[default]
+    Power,
+    /// The end of the process, however it ends. A power cut takes what came after the last note in `HEAD`, which is at
+    /// most 100 ms while records keep coming.
+    Process,
+}
+
+/// How a [`Local`] works.
+#[derive(Clone, Debug)]
+pub struct LocalOptions {
+    /// What an acknowledged record survives.
+    pub durability: Durability,
+    /// How long a file of the journal is, in bytes; a larger record gets a larger file.
+    pub segment_bytes: u64,
+    /// Only look: take no lock, write nothing. Another process may be writing meanwhile.
+    pub read_only: bool,
+    /// Take nothing behind this record. For a start in the process in which an append failed: the failed store's
+    /// [`Local::durable`], because what a failed sync leaves behind reads well and was promised to nobody.
+    pub cut_after: Option<Sequence>,
+}
+
+impl Default for LocalOptions {
+    fn default() -> Self {
+        Self { durability: Durability::Power, segment_bytes: 16 * 1024 * 1024, read_only: false, cut_after: None }
+    }
+}
+
+/// What only tests turn.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Tuning {
+    /// How far `HEAD` may be behind.
+    pub(crate) head_every: Duration,
+    /// Whether the next segment is made by a thread of its own.
+    pub(crate) background: bool,
+}
+
+impl Default for Tuning {
+    fn default() -> Self {
+        Self { head_every: Duration::from_millis(100), background: true }
+    }
+}
+
+/// A data folder.
+pub struct Local {
+    // Before the lock, because fields are dropped in order and the writer still notes how far it came.
+    writer: Mutex<Option<Writer>>,
+    shared: Arc<Mutex<Shared>>,
+    setup: Setup,
+    options: LocalOptions,
+    lock: Option<Box<dyn Guard>>,
+}
+
+impl Local {
+    /// Take a data folder; it is made if it is not there. Nothing in it is read or changed before
+    /// [`recover`](Store::recover).
+    ///
+    /// # Errors
+    /// [`Error::Held`] if another process has it, [`Error::Io`] if the system refuses.
+    pub fn open(folder: &Path, options: LocalOptions) -> Result<Self, Error> {
+        Self::open_on(Arc::new(RealDisk), folder, options, Tuning::default())
+    }
+
+    /// Read everything and change nothing; a process may be writing meanwhile.
+    ///
+    /// # Errors
+    /// If the folder cannot be read at all; what is wrong inside is told in [`Checked::problems`].
+    pub fn check(folder: &Path) -> Result<Checked, Error> {
+        check(&RealDisk, folder)
+    }
+
+    /// The last record that was acknowledged.
+    #[must_use]
+    pub fn durable(&self) -> Sequence {
+        self.shared.lock().durable
+    }
+
+    /// Why the next file of the journal could not be made ready, mostly that the disk is full. Appends go on until the
+    /// current file ends, which is the time there is to make room.
+    #[must_use]
+    pub fn trouble(&self) -> Option<String> {
+        self.shared.lock().trouble.clone()
+    }
+
+    pub(crate) fn open_on(disk: Arc<dyn Disk>, folder: &Path, options: LocalOptions, tuning: Tuning) -> Result<Self, Error> {
+        let setup = Setup {
+            disk,
+            folder: folder.to_path_buf(),
+            synced: options.durability == Durability::Power,
+            segment_bytes: options.segment_bytes.max(2 * segment::HEADER),
+            head_every: tuning.head_every,
+            background: tuning.background,
+        };
+        let lock = if options.read_only { None } else { Some(take_folder(&*setup.disk, folder)?) };
+        Ok(Self { writer: Mutex::new(None), shared: Arc::default(), setup, options, lock })
+    }
+
+    fn look(&self, found: &recovery::Found) -> Epoch {
+        let mut shared = self.shared.lock();
+        shared.segments.clone_from(&found.survey.live);
+        shared.durable = found.reached.last;
+        found.survey.epoch()
+    }
+}
+
+impl Store for Local {
+    fn recover(&self, visit: &mut dyn FnMut(Sequence, &[u8]) -> Result<(), Error>) -> Result<Recovered, Error> {
+        let mut writer = self.writer.lock();
+        if writer.is_some() {
+            return Err(misuse("it was recovered before"));
+        }
+        let found = recovery::read(&*self.setup.disk, &self.setup.folder, self.options.cut_after, visit)?;
+        let epoch = if self.options.read_only {
+            self.look(&found)
+        } else {
+            writer.insert(recovery::begin(&self.setup, &self.shared, &found)?).epoch()
+        };
+        Ok(Recovered { fence: Fence { partition: None, epoch }, durable: found.reached.last, repairs: found.repairs })
+    }
+
+    fn append(&self, fence: Fence, sequence: Sequence, payload: &[u8]) -> Result<(), Error> {
+        let mut writer = self.writer.lock();
+        let writer = writer.as_mut().ok_or_else(|| misuse("it was opened to be read only, or not recovered"))?;
+        if fence.epoch != writer.epoch() {
+            return Err(Error::Fenced { epoch: fence.epoch, current: writer.epoch() });
+        }
+        writer.append(sequence, payload)
+    }
+
+    fn scan(&self, from: Sequence, visit: &mut dyn FnMut(Sequence, &[u8]) -> bool) -> Result<(), Error> {
+        let (segments, durable) = {
+            let shared = self.shared.lock();
+            (shared.segments.clone(), shared.durable)
+        };
+        if from > durable {
+            return Ok(());
+        }
+        let walk = Walk { disk: &*self.setup.disk, segments: &segments, floor: durable };
+        walk.run_from(from.max(Sequence(1)), &mut |record| {
+            let wanted = record.sequence <= durable && visit(record.sequence, record.frame.payload);
+            Ok(if wanted && record.sequence < durable { ControlFlow::Continue(()) } else { ControlFlow::Break(()) })
+        })?;
+        Ok(())
+    }
+
+    fn idle(&self) -> Result<(), Error> {
+        self.writer.lock().as_mut().map_or(Ok(()), Writer::note)
+    }
+
+    fn stats(&self) -> Stats {
+        self.shared.lock().stats
+    }
+}
+
+impl fmt::Debug for Local {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let shared = self.shared.lock();
+        f.debug_struct("Local")
+            .field("folder", &self.setup.folder)
+            .field("durable", &shared.durable)
+            .field("locked", &self.lock.is_some())
+            .finish_non_exhaustive()
+    }
+}
+
+/// Read everything on a disk, and tell all that is wrong rather than the first of it.
+pub(crate) fn check(disk: &dyn Disk, folder: &Path) -> Result<Checked, Error> {
+    let survey = Survey::take(disk, folder)?;
+    if survey.is_new() {
+        let cause = "there is no store here".to_owned();
+        return Err(Error::Inconsistent { folder: folder.to_path_buf(), cause });
+    }
+    let mut checked = Checked { files: survey.live.len() as u64, ..Checked::default() };
+    let mut problems = Vec::new();
+    let mut count = |record: Visited<'_>| {
+        checked.records += 1;
+        checked.bytes += record.frame.payload.len() as u64;
+        Ok(ControlFlow::Continue(()))
+    };
+    let mut blame = |error: Error| {
+        problems.push(error.to_string());
+        Ok(())
+    };
+    let walk = Walk { disk, segments: &survey.live, floor: survey.floor() };
+    let reached = walk.run(&mut count, &mut blame)?;
+    problems.extend(survey.newest_is_there().err().map(|error| error.to_string()));
+    // A slot that cannot be read may be in the middle of being written.
+    problems.extend(survey.remark(reached.last).filter(|_| survey.head.head().is_none()));
+    Ok(Checked { problems, ..checked })
+}
+
+fn take_folder(disk: &dyn Disk, folder: &Path) -> Result<Box<dyn Guard>, Error> {
+    let create = |source| Error::Io { action: "create", file: folder.to_path_buf(), source };
+    disk.create_folder(folder).map_err(create)?;
+    lock::take(disk, folder)
+}
+
+fn misuse(cause: &str) -> Error {
+    Error::Misuse { cause: cause.to_owned() }
+}

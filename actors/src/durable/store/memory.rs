@@ -1,0 +1,221 @@
+//! The store for tests and simulation: bytes in memory, laid out as on disk.
+//!
+//! All handles made from one another by [`Memory::reopen`] share the bytes, as processes share a disk: the later one's
+//! recovery fences the earlier one off. No thread, no clock, no randomness.
+//!
+//! **Invariant:** a handle that failed stays closed; what it left behind is what its [`Tail`] says, to the byte.
+
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+
+use super::{Error, Fence, Recovered, Stats, Store};
+use crate::durable::{
+    id::{Epoch, Sequence},
+    journal::frame::{self, Place},
+};
+
+/// The one segment there is.
+const SEGMENT: u64 = 0x5EED;
+
+/// What becomes of the record whose append was cut short by a crash.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Tail {
+    /// Nothing of it is there.
+    Lost,
+    /// All of it is there, though nobody was told.
+    Kept,
+    /// So many of its first bytes are there, header included; all of it if it has no more.
+    Partial(usize),
+}
+
+/// Records in memory.
+#[derive(Debug, Default)]
+pub struct Memory {
+    shared: Arc<Mutex<Shared>>,
+    life: Mutex<Life>,
+}
+
+/// What outlives a handle.
+#[derive(Clone, Debug, Default)]
+struct Shared {
+    bytes: Vec<u8>,
+    /// Where each whole record ends.
+    ends: Vec<usize>,
+    crc: u32,
+    epoch: Epoch,
+}
+
+/// What ends with a handle.
+#[derive(Debug, Default)]
+struct Life {
+    recovered: bool,
+    closed: Option<String>,
+    fails: Option<(u64, Tail)>,
+    stats: Stats,
+}
+
+impl Memory {
+    /// An empty store.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Crash in the n-th append from now, counted from 1: it returns [`Error::Closed`], as do all after it, and leaves of
+    /// its record what `tail` says.
+    pub fn fail_at(&self, n: u64, tail: Tail) {
+        let mut life = self.life.lock();
+        life.fails = Some((life.stats.records + n, tail));
+    }
+
+    /// Crash between two appends: every later one returns [`Error::Closed`].
+    pub fn crash(&self) {
+        self.life.lock().closed.get_or_insert_with(|| "a crash was asked for".to_owned());
+    }
+
+    /// Another handle on the same bytes. Its recovery cuts a torn tail and fences this handle off.
+    #[must_use]
+    pub fn reopen(&self) -> Self {
+        Self { shared: self.shared.clone(), life: Mutex::default() }
+    }
+
+    /// A handle on a copy of the bytes as they are now: what a crash at this moment would leave, while this store goes on.
+    #[must_use]
+    pub fn fork(&self) -> Self {
+        Self { shared: Arc::new(Mutex::new(self.shared.lock().clone())), life: Mutex::default() }
+    }
+
+    /// The last record that was acknowledged, or found by a recovery.
+    #[must_use]
+    pub fn durable(&self) -> Sequence {
+        self.shared.lock().durable()
+    }
+}
+
+impl Store for Memory {
+    fn recover(&self, visit: &mut dyn FnMut(Sequence, &[u8]) -> Result<(), Error>) -> Result<Recovered, Error> {
+        let mut life = self.life.lock();
+        if life.recovered {
+            return Err(Error::Misuse { cause: "it was recovered before".to_owned() });
+        }
+        let mut shared = self.shared.lock();
+        let repairs = shared.cut().into_iter().collect();
+        for sequence in (1..=shared.durable().0).map(Sequence) {
+            visit(sequence, shared.payload(sequence))?;
+        }
+        shared.epoch = Epoch(shared.epoch.0 + 1);
+        life.recovered = true;
+        Ok(Recovered { fence: Fence { partition: None, epoch: shared.epoch }, durable: shared.durable(), repairs })
+    }
+
+    fn append(&self, fence: Fence, sequence: Sequence, payload: &[u8]) -> Result<(), Error> {
+        let mut life = self.life.lock();
+        let mut shared = self.shared.lock();
+        life.admits(&shared, fence, sequence)?;
+        let before = shared.bytes.len();
+        let crashed = life.fails.filter(|(at, _)| *at == life.stats.records + 1);
+        if let Some((_, tail)) = crashed {
+            return Err(life.die(&mut shared, tail, payload));
+        }
+        shared.push(payload);
+        life.stats.records += 1;
+        life.stats.syncs += 1;
+        life.stats.payload_bytes += payload.len() as u64;
+        life.stats.written_bytes += (shared.bytes.len() - before) as u64;
+        Ok(())
+    }
+
+    fn scan(&self, from: Sequence, visit: &mut dyn FnMut(Sequence, &[u8]) -> bool) -> Result<(), Error> {
+        let (mut sequence, last) = (from.max(Sequence(1)), self.durable());
+        while sequence <= last {
+            // A copy, because `visit` may append.
+            let payload = self.shared.lock().payload(sequence).to_vec();
+            if !visit(sequence, &payload) {
+                break;
+            }
+            sequence = sequence.next();
+        }
+        Ok(())
+    }
+
+    fn idle(&self) -> Result<(), Error> {
+        self.life.lock().open()
+    }
+
+    fn stats(&self) -> Stats {
+        self.life.lock().stats
+    }
+}
+
+impl Life {
+    fn open(&self) -> Result<(), Error> {
+        self.closed.clone().map_or(Ok(()), |cause| Err(Error::Closed { cause }))
+    }
+
+    fn admits(&mut self, shared: &Shared, fence: Fence, sequence: Sequence) -> Result<(), Error> {
+        if !self.recovered {
+            return Err(Error::Misuse { cause: "it was not recovered".to_owned() });
+        }
+        if fence.epoch != shared.epoch {
+            return Err(Error::Fenced { epoch: fence.epoch, current: shared.epoch });
+        }
+        self.open()?;
+        let expected = shared.durable().next();
+        if sequence != expected {
+            let cause = format!("record {sequence} came where {expected} was due");
+            self.closed = Some(cause.clone());
+            return Err(Error::Misuse { cause });
+        }
+        Ok(())
+    }
+
+    fn die(&mut self, shared: &mut Shared, tail: Tail, payload: &[u8]) -> Error {
+        let start = shared.bytes.len();
+        shared.push(payload);
+        // Whatever is left of it, this life never learns that it is durable.
+        shared.ends.pop();
+        let kept = match tail {
+            Tail::Lost => 0,
+            Tail::Kept => usize::MAX,
+            Tail::Partial(bytes) => bytes,
+        };
+        shared.bytes.truncate(start.saturating_add(kept));
+        let cause = format!("a crash was asked for, with its record {tail:?}");
+        self.closed = Some(cause.clone());
+        Error::Closed { cause }
+    }
+}
+
+impl Shared {
+    fn durable(&self) -> Sequence {
+        Sequence(self.ends.len() as u64)
+    }
+
+    fn push(&mut self, payload: &[u8]) {
+        let place = Place { segment: SEGMENT, sequence: self.durable().next().0, previous: self.crc };
+        self.crc = frame::seal(&mut self.bytes, place, payload);
+        self.ends.push(self.bytes.len());
+    }
+
+    /// Cut a torn tail, by reading what the bytes say and nothing else.
+    fn cut(&mut self) -> Option<String> {
+        let len = self.bytes.len();
+        self.ends.clear();
+        self.crc = 0;
+        let mut at = 0;
+        while let Some(frame) = frame::open(&self.bytes[at..]) {
+            at += frame.size();
+            self.crc = frame.crc;
+            self.ends.push(at);
+        }
+        self.bytes.truncate(at);
+        (at < len).then(|| format!("record {} was torn, and nobody had been told of it", self.durable().next()))
+    }
+
+    fn payload(&self, sequence: Sequence) -> &[u8] {
+        let index = usize::try_from(sequence.0 - 1).expect("it is one of the records in memory");
+        let start = index.checked_sub(1).map_or(0, |before| self.ends[before]);
+        &self.bytes[start + frame::HEADER..self.ends[index] - 4]
+    }
+}

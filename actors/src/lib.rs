@@ -1,0 +1,19 @@
+//! Durable actors, and the actors that carry out a plan.
+//!
+//! Two strata. [`durable`] hosts any state machine so that a crash at any point loses nothing and repeats nothing; it
+//! knows nothing of runs and is useful alone. Above it, [`plan`] says what to do, and [`run`], [`phase`], [`task`] and
+//! [`tool`] do it.
+//!
+//! **Invariants:** `durable` imports nothing from the upper stratum (a test guards it). Nothing here is global: no
+//! recorder, no subscriber, no signal handler, no printing, no exit. Absent on purpose: HTTP, CLI, YAML, dashboards.
+
+pub mod clock;
+pub mod durable;
+pub mod json;
+pub mod phase;
+pub mod plan;
+pub mod run;
+pub mod task;
+#[cfg(feature = "testing")]
+pub mod testing;
+pub mod tool;

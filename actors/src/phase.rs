@@ -1,0 +1,19 @@
+//! A phase: starts its tasks within a bound, gathers what they give, and ends once.
+//!
+//! ```text
+//! new ─► running ─► ended
+//!            │        ▲
+//!            ▼        │
+//!         stopping ───┘
+//! ```
+//! **Invariants:** at most `max_parallel` tasks run; a task's end is counted once; outputs are kept only if somebody
+//! reads them; it ends when nothing of it runs.
+
+mod items;
+mod outputs;
+mod state;
+mod start;
+#[cfg(test)]
+mod tests;
+
+pub use self::state::{Begin, End, Event, Message, Phase, State, Status};

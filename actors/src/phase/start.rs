@@ -1,0 +1,246 @@
+//! Starting tasks: fan-out, conditions, arguments; and what a phase hands on at its end.
+
+use std::sync::Arc;
+
+use serde_json::Value;
+
+use super::{
+    outputs::INLINE_MAX,
+    state::{Begin, End, Event, Phase, Status, Unit},
+};
+use crate::{
+    durable::{Failure, Rejection, Turn},
+    json::Json,
+    plan::{Checked, Evaluator, ForEach, Mode, Plans, Scope, TaskAt, split},
+    task::{self, Job, Task},
+};
+
+/// Tasks started by one turn at most.
+const STARTS_MAX: usize = 256;
+
+/// What is left to start.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Left {
+    /// The turn is full; more can be started at once.
+    More,
+    /// Something waits for a running task to end.
+    Waiting,
+    /// Everything was started.
+    Nothing,
+}
+
+pub(super) fn begin<'a>(turn: &'a Turn<'_, Phase>) -> Result<&'a Begin, Rejection> {
+    turn.state().begin.as_ref().ok_or_else(|| Rejection::new("the phase has not begun"))
+}
+
+pub(super) fn plan(turn: &Turn<'_, Phase>) -> Result<Arc<Checked>, Rejection> {
+    let digest = begin(turn)?.plan;
+    let plan = turn.extension::<Plans>().and_then(|plans| plans.get(digest));
+    plan.ok_or_else(|| Rejection::new(format!("plan {digest} is not known")))
+}
+
+/// What one turn starts; written down in as few events as there are kinds.
+#[derive(Default)]
+struct Batch {
+    started: Vec<(Unit, crate::durable::ActorId)>,
+    skipped: Vec<Unit>,
+}
+
+/// Start tasks until the bound, the turn's size, or the end.
+pub(super) fn more(turn: &mut Turn<'_, Phase>) -> Result<Left, Rejection> {
+    let plan = plan(turn)?;
+    let phase = begin(turn)?.phase;
+    let ordered = &plan.phases[phase as usize];
+    let mut scope: Option<(u32, Scope)> = None;
+    let mut batch = Batch::default();
+    let left = loop {
+        let running = turn.state().running.len() + batch.started.len();
+        let Some(task) = next_task(turn, ordered.tasks.len(), &batch) else { break Left::Nothing };
+        if turn.state().failure.is_some() {
+            break Left::Nothing;
+        }
+        if running >= ordered.max_parallel as usize || (ordered.mode == Mode::Sequential && waits(turn, task, &batch)) {
+            break Left::Waiting;
+        }
+        if batch.started.len() + batch.skipped.len() >= STARTS_MAX {
+            break Left::More;
+        }
+        if scope.as_ref().is_none_or(|(of, _)| *of != task) {
+            // What started or was skipped so far must be known before a later task's scope is made.
+            flush(turn, &mut batch);
+            scope = Some((task, scope_of(turn, &plan, (phase, task))?));
+        }
+        let Some((_, scope)) = &mut scope else { break Left::Nothing };
+        if let Err((unit, failure)) = start_one(turn, &plan, (phase, task), scope, &mut batch) {
+            flush(turn, &mut batch);
+            turn.emit(&Event::Unstartable { unit, optional: ordered.tasks[task as usize].optional, failure });
+        }
+    };
+    flush(turn, &mut batch);
+    Ok(left)
+}
+
+fn flush(turn: &mut Turn<'_, Phase>, batch: &mut Batch) {
+    let Batch { started, skipped } = std::mem::take(batch);
+    if !started.is_empty() {
+        turn.emit(&Event::Started(started));
+    }
+    if !skipped.is_empty() {
+        turn.emit(&Event::Skipped(skipped));
+    }
+}
+
+fn begun(turn: &Turn<'_, Phase>, task: u32, batch: &Batch) -> u32 {
+    let now = batch.started.iter().map(|(unit, _)| unit).chain(&batch.skipped).filter(|unit| unit.task == task).count();
+    turn.state().tallies.get(&task).map_or(0, |tally| tally.begun) + u32::try_from(now).unwrap_or(u32::MAX)
+}
+
+/// The first task with something left to begin.
+fn next_task(turn: &Turn<'_, Phase>, tasks: usize, batch: &Batch) -> Option<u32> {
+    let is_open = |task: &u32| {
+        let items = turn.state().tallies.get(task).and_then(|tally| tally.items);
+        items.is_none_or(|items| begun(turn, *task, batch) < items)
+    };
+    (turn.state().first_open..u32::try_from(tasks).unwrap_or(u32::MAX)).find(is_open)
+}
+
+/// Whether an earlier task of a sequential phase still runs.
+fn waits(turn: &Turn<'_, Phase>, task: u32, batch: &Batch) -> bool {
+    let earlier = |unit: &Unit| unit.task < task;
+    turn.state().running.values().any(earlier) || batch.started.iter().any(|(unit, _)| earlier(unit))
+}
+
+/// The names that a task's templates and conditions may read.
+fn scope_of(turn: &Turn<'_, Phase>, plan: &Checked, at: TaskAt) -> Result<Scope, Rejection> {
+    let begin = begin(turn)?;
+    let task = &plan.phases[at.0 as usize].tasks[at.1 as usize];
+    let is_fixed = task.for_each.as_ref().is_none_or(|for_each| !for_each.over.dynamic);
+    if is_fixed && !task.with.dynamic && task.when.is_none() {
+        return Ok(Scope::empty());
+    }
+    let own = |task: u32| -> Option<Json> {
+        let items = turn.state().tallies.get(&task).and_then(|tally| tally.items).unwrap_or(1);
+        turn.state().outputs.get(&task).map(|output| output.document(items))
+    };
+    let given = |read: &TaskAt| {
+        if read.0 == at.0 {
+            own(read.1)
+        } else {
+            begin.outputs.iter().find(|(known, _)| known == read).map(|(_, output)| output.clone())
+        }
+    };
+    Ok(Scope::new(plan, &begin.run.to_string(), &begin.input, plan.task_reads(at), given))
+}
+
+fn failure(class: &str, message: impl Into<String>) -> Failure {
+    Failure::new(class, message)
+}
+
+/// Begin the next unit of a task: fan it out if that was not done, decide its condition, render its arguments, spawn.
+fn start_one(
+    turn: &mut Turn<'_, Phase>,
+    plan: &Checked,
+    at: TaskAt,
+    scope: &mut Scope,
+    batch: &mut Batch,
+) -> Result<(), (Unit, Failure)> {
+    let task = &plan.phases[at.0 as usize].tasks[at.1 as usize];
+    let whole = Unit { task: at.1, item: None };
+    let items = match &task.for_each {
+        None => None,
+        Some(for_each) => Some(items(turn, at.1, for_each, scope).map_err(|failure| (whole, failure))?),
+    };
+    if turn.state().tallies.get(&at.1).is_none_or(|tally| tally.items.is_none()) {
+        let count = items.as_ref().map_or(1, |items| u32::try_from(items.len()).unwrap_or(u32::MAX));
+        turn.emit(&Event::FannedOut { task: at.1, items: count });
+        if count == 0 {
+            return Ok(());
+        }
+    }
+    let index = begun(turn, at.1, batch);
+    let item = items.as_ref().and_then(|items| items.get(index as usize));
+    let unit = Unit { task: at.1, item: item.map(|_| index) };
+    scope.set_item(item, index);
+    start_unit(turn, plan, at, unit, scope, batch).map_err(|failure| (unit, failure))
+}
+
+fn start_unit(
+    turn: &mut Turn<'_, Phase>,
+    plan: &Checked,
+    at: TaskAt,
+    unit: Unit,
+    scope: &Scope,
+    batch: &mut Batch,
+) -> Result<(), Failure> {
+    let task = &plan.phases[at.0 as usize].tasks[at.1 as usize];
+    if let Some(condition) = &task.when {
+        let Evaluator(evaluate) = evaluator(turn)?;
+        if !evaluate.test(condition, scope.value()).map_err(|error| failure("condition", error.message))? {
+            batch.skipped.push(unit);
+            return Ok(());
+        }
+    }
+    let input = if task.with.dynamic {
+        let Evaluator(evaluate) = evaluator(turn)?;
+        evaluate.render(&task.with, scope.value()).map_err(|error| failure("template", error.message))?
+    } else {
+        task.with.tree.clone()
+    };
+    if input.len() > INLINE_MAX {
+        let message = format!("its arguments are {} bytes, and {INLINE_MAX} are allowed: pass an artifact", input.len());
+        return Err(failure("input", message));
+    }
+    let begin = turn.state().begin.as_ref().ok_or_else(|| failure("internal", "the phase has not begun"))?;
+    let job = Job { run: begin.run, plan: begin.plan, phase: at.0, task: at.1, item: unit.item, input };
+    let child = turn.spawn::<Task>(&task::Message::Start(job));
+    batch.started.push((unit, child.id));
+    Ok(())
+}
+
+fn evaluator<'a>(turn: &'a Turn<'_, Phase>) -> Result<&'a Evaluator, Failure> {
+    turn.extension::<Evaluator>().ok_or_else(|| failure("internal", "no evaluator is installed"))
+}
+
+fn items(turn: &Turn<'_, Phase>, task: u32, for_each: &ForEach, scope: &Scope) -> Result<Arc<Vec<Value>>, Failure> {
+    if let Some(items) = turn.state().items.get(task) {
+        return Ok(items);
+    }
+    let data = if for_each.over.dynamic {
+        let Evaluator(evaluate) = evaluator(turn)?;
+        evaluate.render(&for_each.over, scope.value()).map_err(|error| failure("template", error.message))?
+    } else {
+        for_each.over.tree.clone()
+    };
+    let items = split(for_each.items, &data.value(), for_each.max_items).map_err(|error| failure("for_each", error))?;
+    let items = Arc::new(items);
+    turn.state().items.set(task, items.clone());
+    Ok(items)
+}
+
+/// How the phase ended, with the outputs that somebody reads.
+pub(super) fn end(turn: &Turn<'_, Phase>) -> Result<End, Rejection> {
+    let state = turn.state();
+    if let Some((unit, failure)) = &state.failure {
+        return Ok(End::Failed { task: name(turn, *unit)?, failure: failure.clone() });
+    }
+    if state.status != Status::Running {
+        return Ok(End::Stopped);
+    }
+    let phase = begin(turn)?.phase;
+    let too_large = state.outputs.iter().find(|(_, output)| output.bytes() > INLINE_MAX);
+    if let Some((task, output)) = too_large {
+        let message = format!("its outputs are {} bytes together, and {INLINE_MAX} can be passed on", output.bytes());
+        let unit = Unit { task: *task, item: None };
+        return Ok(End::Failed { task: name(turn, unit)?, failure: failure("output", message) });
+    }
+    let items = |task: &u32| state.tallies.get(task).and_then(|tally| tally.items).unwrap_or(1);
+    let outputs = state.outputs.iter().map(|(task, output)| ((phase, *task), output.document(items(task))));
+    Ok(End::Done { outputs: outputs.collect() })
+}
+
+fn name(turn: &Turn<'_, Phase>, unit: Unit) -> Result<String, Rejection> {
+    let plan = plan(turn)?;
+    let phase = &plan.phases[begin(turn)?.phase as usize];
+    let task = &phase.tasks[unit.task as usize].name;
+    Ok(unit.item.map_or_else(|| format!("{}/{task}", phase.name), |item| format!("{}/{task}[{item}]", phase.name)))
+}

@@ -1,0 +1,363 @@
+//! What a phase decides, and what it knows.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use self::Status::{Ended, New, Running, Stopping};
+use super::{items::Cache, outputs::Output, start};
+use crate::{
+    durable::{ActorId, Address, Behavior, Failure, Fate, Rejection, Turn},
+    json::Json,
+    plan::{Digest, TaskAt},
+    run::{self, Run, RunId},
+    task::{self, Task},
+};
+
+/// The behaviour of a phase.
+pub struct Phase;
+
+/// What a phase is given.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Begin {
+    /// Of which run.
+    pub run: RunId,
+    /// By which plan.
+    pub plan: Digest,
+    /// Its position in the plan.
+    pub phase: u32,
+    /// The run's input.
+    pub input: Json,
+    /// The outputs of other phases that it reads.
+    pub outputs: Vec<(TaskAt, Json)>,
+}
+
+/// Everything a phase can be told.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum Message {
+    /// Begin.
+    Start(Begin),
+    /// A task ended.
+    Ended {
+        /// Which.
+        task: ActorId,
+        /// How.
+        end: task::End,
+    },
+    /// Go on starting tasks: a turn is bounded.
+    More,
+    /// No longer wanted.
+    Stop {
+        /// Why.
+        reason: String,
+    },
+    /// Something befell a task's actor.
+    Fate(Fate),
+}
+
+/// A task with its item.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Unit {
+    /// Its position in the phase.
+    pub task: u32,
+    /// Its position among the items.
+    pub item: Option<u32>,
+}
+
+/// Everything that can happen to a phase.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum Event {
+    /// It began.
+    Began(Begin),
+    /// A `for_each` was cut into so many items.
+    FannedOut {
+        /// Which task.
+        task: u32,
+        /// How many.
+        items: u32,
+    },
+    /// Tasks started.
+    Started(Vec<(Unit, ActorId)>),
+    /// Tasks were passed over: their condition was false.
+    Skipped(Vec<Unit>),
+    /// A task could not be started: a template, a condition or the data of its `for_each` has no value.
+    Unstartable {
+        /// Which.
+        unit: Unit,
+        /// Whether the phase goes on without it.
+        optional: bool,
+        /// Why.
+        failure: Failure,
+    },
+    /// A task succeeded.
+    Done {
+        /// Its actor.
+        actor: ActorId,
+        /// What it gave.
+        output: Json,
+        /// Whether somebody reads that.
+        kept: bool,
+    },
+    /// A task failed, or was stopped.
+    Undone {
+        /// Its actor.
+        actor: ActorId,
+        /// Whether the phase goes on without it.
+        optional: bool,
+        /// Why; nothing if it was stopped.
+        failure: Option<Failure>,
+    },
+    /// It no longer starts anything.
+    Stopping {
+        /// Why.
+        reason: String,
+    },
+    /// It ended.
+    Ended,
+}
+
+/// How a phase ended.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum End {
+    /// All its tasks did.
+    Done {
+        /// The outputs that somebody reads.
+        outputs: Vec<(TaskAt, Json)>,
+    },
+    /// A task failed.
+    Failed {
+        /// Which, by name and item.
+        task: String,
+        /// Why.
+        failure: Failure,
+    },
+    /// It was no longer wanted.
+    Stopped,
+}
+
+/// Where a phase stands.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Status {
+    /// Not begun.
+    #[default]
+    New,
+    /// Starts and gathers.
+    Running,
+    /// Only gathers.
+    Stopping,
+    /// Has ended.
+    Ended,
+}
+
+/// How many of a task's items have come how far.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Tally {
+    /// Items, once they are known; 1 without a `for_each`.
+    pub items: Option<u32>,
+    /// Started, skipped, or found unstartable.
+    pub begun: u32,
+    /// Of those, no longer running.
+    pub ended: u32,
+}
+
+/// What a phase knows.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct State {
+    /// Where it stands.
+    pub status: Status,
+    /// What it was given.
+    pub begin: Option<Begin>,
+    /// By task.
+    pub tallies: BTreeMap<u32, Tally>,
+    /// The first task with something left to begin.
+    pub first_open: u32,
+    /// The tasks that run.
+    pub running: BTreeMap<ActorId, Unit>,
+    /// What was given so far.
+    pub outputs: BTreeMap<u32, Output>,
+    /// The first failure that counts.
+    pub failure: Option<(Unit, Failure)>,
+    /// Items of fan-outs, derived.
+    #[serde(skip)]
+    pub items: Cache,
+}
+
+impl Behavior for Phase {
+    const KIND: &'static str = "phase";
+    const VERSION: u16 = 1;
+    type State = State;
+    type Message = Message;
+    type Event = Event;
+    type Reply = ();
+
+    fn decide(turn: &mut Turn<'_, Self>, message: Message) -> Result<(), Rejection> {
+        match (turn.state().status, message) {
+            (New, Message::Start(begin)) => {
+                turn.emit(&Event::Began(begin));
+                go_on(turn)
+            }
+            (New, Message::Stop { .. }) => finish(turn),
+            (Running, Message::More) => go_on(turn),
+            (Running | Stopping, Message::Ended { task, end }) => ended(turn, task, end),
+            (Running, Message::Stop { reason }) => {
+                stop(turn, reason);
+                go_on(turn)
+            }
+            (Running | Stopping, Message::Fate(fate)) => befell(turn, fate),
+            // An echo of what is settled already.
+            (_, Message::More | Message::Stop { .. }) | (Ended, _) => Ok(()),
+            (status, message) => Err(Rejection::new(format!("a phase that is {status:?} takes no {message:?}"))),
+        }
+    }
+
+    fn apply(state: &mut State, event: &Event) {
+        match event {
+            Event::Began(begin) => {
+                state.begin = Some(begin.clone());
+                state.status = Running;
+            }
+            Event::FannedOut { task, items } => {
+                state.tally(*task).items = Some(*items);
+                state.close_begun();
+            }
+            Event::Started(units) => {
+                for (unit, actor) in units {
+                    state.tally(unit.task).begun += 1;
+                    state.running.insert(*actor, *unit);
+                }
+                state.close_begun();
+            }
+            Event::Skipped(units) => units.iter().for_each(|unit| state.pass(*unit)),
+            Event::Unstartable { unit, optional, failure } => {
+                let tally = state.tally(unit.task);
+                // Data that cannot be cut into items leaves nothing to begin.
+                tally.items.get_or_insert(tally.begun + 1);
+                state.pass(*unit);
+                state.fail(*unit, *optional, Some(failure));
+            }
+            Event::Done { actor, output, kept } => {
+                if let Some(unit) = state.leave(*actor)
+                    && *kept
+                {
+                    state.keep(unit, output);
+                }
+            }
+            Event::Undone { actor, optional, failure } => {
+                if let Some(unit) = state.leave(*actor) {
+                    state.fail(unit, *optional, failure.as_ref());
+                }
+            }
+            Event::Stopping { .. } => state.status = Stopping,
+            Event::Ended => state.status = Ended,
+        }
+    }
+
+    fn on_fate(fate: Fate) -> Option<Message> {
+        Some(Message::Fate(fate))
+    }
+}
+
+impl State {
+    fn tally(&mut self, task: u32) -> &mut Tally {
+        self.tallies.entry(task).or_default()
+    }
+
+    /// Begun and ended in one: nothing ran.
+    fn pass(&mut self, unit: Unit) {
+        let tally = self.tally(unit.task);
+        tally.begun += 1;
+        tally.ended += 1;
+        self.close_begun();
+    }
+
+    fn close_begun(&mut self) {
+        let is_begun = |tally: &Tally| tally.items.is_some_and(|items| tally.begun >= items);
+        while self.tallies.get(&self.first_open).is_some_and(is_begun) {
+            self.first_open += 1;
+        }
+    }
+
+    fn leave(&mut self, actor: ActorId) -> Option<Unit> {
+        let unit = self.running.remove(&actor)?;
+        self.tally(unit.task).ended += 1;
+        Some(unit)
+    }
+
+    fn keep(&mut self, unit: Unit, output: &Json) {
+        match unit.item {
+            None => _ = self.outputs.insert(unit.task, Output::One(output.clone())),
+            Some(item) => {
+                let many = self.outputs.entry(unit.task).or_insert_with(|| Output::Many(Vec::new()));
+                if let Output::Many(given) = many {
+                    given.push((item, output.clone()));
+                }
+            }
+        }
+    }
+
+    fn fail(&mut self, unit: Unit, optional: bool, failure: Option<&Failure>) {
+        if let (false, None, Some(failure)) = (optional, &self.failure, failure) {
+            self.failure = Some((unit, failure.clone()));
+        }
+    }
+}
+
+/// Start what can be started; end if nothing runs and nothing is left.
+fn go_on(turn: &mut Turn<'_, Phase>) -> Result<(), Rejection> {
+    let left = if turn.state().status == Running { start::more(turn)? } else { start::Left::Nothing };
+    if turn.state().failure.is_some() && turn.state().status == Running {
+        stop(turn, "another task of the phase failed".to_owned());
+    }
+    let idle = turn.state().running.is_empty();
+    match (turn.state().status, left) {
+        (Running, start::Left::More) => {
+            let me = Address::<Phase>::new(turn.me());
+            turn.send(me, &Message::More);
+            Ok(())
+        }
+        (Running, start::Left::Nothing) | (Stopping, _) if idle => finish(turn),
+        _ => Ok(()),
+    }
+}
+
+fn ended(turn: &mut Turn<'_, Phase>, actor: ActorId, end: task::End) -> Result<(), Rejection> {
+    let Some(unit) = turn.state().running.get(&actor).copied() else { return Ok(()) };
+    let plan = start::plan(turn)?;
+    let task = &plan.phases[start::begin(turn)?.phase as usize].tasks[unit.task as usize];
+    let (optional, kept) = (task.optional, task.exported);
+    turn.emit(&match end {
+        task::End::Done(output) => Event::Done { actor, output, kept },
+        task::End::Failed(failure) => Event::Undone { actor, optional, failure: Some(failure) },
+        task::End::Skipped | task::End::Stopped => Event::Undone { actor, optional, failure: None },
+    });
+    go_on(turn)
+}
+
+/// A task's actor died of one message again and again, or cannot be loaded: have it end, as failed.
+fn befell(turn: &mut Turn<'_, Phase>, fate: Fate) -> Result<(), Rejection> {
+    match fate {
+        Fate::Poisoned { child, reason } if turn.state().running.contains_key(&child) => {
+            turn.send(Address::<Task>::new(child), &task::Message::Poisoned { reason });
+            Ok(())
+        }
+        // Its mailbox is kept; it goes on once it can be loaded, and the run waits where everyone can see it.
+        Fate::Poisoned { .. } | Fate::Suspended { .. } => Ok(()),
+    }
+}
+
+fn stop(turn: &mut Turn<'_, Phase>, reason: String) {
+    let running: Vec<_> = turn.state().running.keys().copied().collect();
+    for task in running {
+        turn.send(Address::<Task>::new(task), &task::Message::Stop { reason: reason.clone() });
+    }
+    turn.emit(&Event::Stopping { reason });
+}
+
+fn finish(turn: &mut Turn<'_, Phase>) -> Result<(), Rejection> {
+    let end = start::end(turn)?;
+    turn.emit(&Event::Ended);
+    let me = turn.me();
+    turn.send(Address::<Run>::new(turn.parent()), &run::Message::PhaseEnded { phase: me, end });
+    turn.stop();
+    Ok(())
+}

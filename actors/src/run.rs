@@ -1,0 +1,22 @@
+//! A run: owns the graph of a plan, starts phases as what they need has ended, and ends once.
+//!
+//! ```text
+//! new ─► running ─► ended
+//!            │        ▲
+//!            ▼        │
+//!         stopping ───┘
+//! ```
+//! **Invariants:** a phase starts only when all it needs has ended well; the index row of a run says how it ended in the
+//! commit in which it ends.
+
+mod id;
+mod row;
+mod state;
+#[cfg(test)]
+mod tests;
+
+pub use self::{
+    id::RunId,
+    row::{Outcome, Row, index_key, plan_key},
+    state::{Begin, Event, Message, PhaseStatus, Run, State, Status},
+};

@@ -1,0 +1,91 @@
+//! The index row of a run: what lists and results are read from, also long after its actors are gone.
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+
+use super::RunId;
+use crate::{
+    durable::{ActorId, Failure, codec},
+    json::Json,
+    plan::Digest,
+};
+
+/// What is known of a run without asking it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Row {
+    /// Its name outside the store.
+    pub run: RunId,
+    /// Its actor, which also names its stream in the ledger.
+    pub actor: ActorId,
+    /// Whose it is; `default` for now.
+    pub namespace: String,
+    /// What it carries out, by name.
+    pub workflow: String,
+    /// And by content.
+    pub plan: Digest,
+    /// What people call it by.
+    pub labels: Vec<(String, String)>,
+    /// When it was submitted, in milliseconds since 1970.
+    pub submitted_at: u64,
+    /// When it ended.
+    pub ended_at: Option<u64>,
+    /// How it ended.
+    pub outcome: Option<Outcome>,
+}
+
+/// How a run ended.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    /// It did all it had to, and answers this.
+    Succeeded(Json),
+    /// A task failed.
+    Failed {
+        /// Which, by phase, name and item.
+        task: String,
+        /// Why.
+        failure: Failure,
+    },
+    /// It was cancelled.
+    Cancelled {
+        /// Why.
+        reason: String,
+    },
+}
+
+impl Row {
+    /// The format of a stored row.
+    pub const FORMAT: codec::Format = codec::Format::new("run/row", 1);
+
+    /// The stored form.
+    #[must_use]
+    pub fn encode(&self) -> Bytes {
+        codec::seal(Self::FORMAT, self)
+    }
+
+    /// Read the stored form.
+    ///
+    /// # Errors
+    /// If the bytes are not a row this build can read.
+    pub fn decode(sealed: &[u8]) -> Result<Self, codec::Error> {
+        codec::open(Self::FORMAT, sealed)
+    }
+
+    /// Whether the run has ended.
+    #[must_use]
+    pub fn has_ended(&self) -> bool {
+        self.outcome.is_some()
+    }
+}
+
+/// The index key of a run's row. Keys order by time of submission.
+#[must_use]
+pub fn index_key(run: RunId) -> Bytes {
+    [b"run/", &run.0[..]].concat().into()
+}
+
+/// The index key of a stored plan.
+#[must_use]
+pub fn plan_key(plan: Digest) -> Bytes {
+    [b"plan/", &plan.0[..]].concat().into()
+}

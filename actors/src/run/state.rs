@@ -1,0 +1,355 @@
+//! What a run decides, and what it knows.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use serde::{Deserialize, Serialize};
+
+use self::Status::{Ended, New, Running, Stopping};
+use super::{Outcome, Row, RunId, index_key};
+use crate::{
+    durable::{ActorId, Address, Behavior, Failure, Fate, Rejection, Turn},
+    json::Json,
+    phase::{self, Phase},
+    plan::{Checked, Digest, Evaluator, Plans, Scope, TaskAt},
+};
+
+/// The behaviour of a run.
+pub struct Run;
+
+/// What a run is given.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Begin {
+    /// Its name outside the store.
+    pub run: RunId,
+    /// What it carries out.
+    pub plan: Digest,
+    /// Its input, with defaults filled in.
+    pub input: Json,
+    /// What people call it by.
+    pub labels: Vec<(String, String)>,
+}
+
+/// Everything a run can be told.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum Message {
+    /// Begin.
+    Start(Begin),
+    /// A phase ended.
+    PhaseEnded {
+        /// Which.
+        phase: ActorId,
+        /// How.
+        end: phase::End,
+    },
+    /// End as soon as what runs has an outcome.
+    Cancel {
+        /// Why.
+        reason: String,
+    },
+    /// Something befell a phase's actor.
+    Fate(Fate),
+}
+
+/// Everything that can happen to a run.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum Event {
+    /// It was submitted.
+    Submitted {
+        /// What it was given.
+        begin: Begin,
+        /// When, in milliseconds since 1970.
+        at_ms: u64,
+    },
+    /// A phase started.
+    PhaseStarted {
+        /// Its position.
+        phase: u32,
+        /// Its actor.
+        actor: ActorId,
+    },
+    /// A phase was passed over: its condition was false.
+    PhaseSkipped {
+        /// Its position.
+        phase: u32,
+    },
+    /// A phase did all it had to.
+    PhaseDone {
+        /// Its position.
+        phase: u32,
+        /// What it hands on.
+        outputs: Vec<(TaskAt, Json)>,
+    },
+    /// A phase failed or was stopped.
+    PhaseUndone {
+        /// Its position.
+        phase: u32,
+        /// The task that failed, and why; nothing if it was stopped.
+        failure: Option<(String, Failure)>,
+    },
+    /// Something of the run itself has no value: a condition, or its output.
+    Broken {
+        /// Where.
+        place: String,
+        /// Why.
+        failure: Failure,
+    },
+    /// It was cancelled.
+    Cancelled {
+        /// Why.
+        reason: String,
+    },
+    /// It starts nothing more.
+    Stopping,
+    /// It ended.
+    Ended(Outcome),
+}
+
+/// Where a run stands.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Status {
+    /// Not begun.
+    #[default]
+    New,
+    /// Starts phases.
+    Running,
+    /// Waits for what runs.
+    Stopping,
+    /// Has ended.
+    Ended,
+}
+
+/// Where one phase stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum PhaseStatus {
+    /// It runs.
+    Running(ActorId),
+    /// It ended well, or was passed over.
+    Settled,
+    /// It failed or was stopped.
+    Undone,
+}
+
+/// What a run knows.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct State {
+    /// Where it stands.
+    pub status: Status,
+    /// What it was given.
+    pub begin: Option<Begin>,
+    /// When it was submitted, in milliseconds since 1970.
+    pub submitted_at: u64,
+    /// Phases that are not untouched.
+    pub phases: BTreeMap<u32, PhaseStatus>,
+    /// What phases handed on.
+    pub outputs: BTreeMap<TaskAt, Json>,
+    /// The first failure.
+    pub failure: Option<(String, Failure)>,
+    /// Why it was cancelled, if it was.
+    pub cancelled: Option<String>,
+}
+
+impl Behavior for Run {
+    const KIND: &'static str = "run";
+    const VERSION: u16 = 1;
+    type State = State;
+    type Message = Message;
+    type Event = Event;
+    type Reply = ();
+
+    fn decide(turn: &mut Turn<'_, Self>, message: Message) -> Result<(), Rejection> {
+        match (turn.state().status, message) {
+            (New, Message::Start(begin)) => {
+                let at_ms = turn.now_ms();
+                turn.emit(&Event::Submitted { begin, at_ms });
+                go_on(turn)
+            }
+            (Running | Stopping, Message::PhaseEnded { phase, end }) => phase_ended(turn, phase, end),
+            (Running, Message::Cancel { reason }) => {
+                turn.emit(&Event::Cancelled { reason });
+                go_on(turn)
+            }
+            // A phase that cannot be loaded keeps its mailbox; the run waits where everyone can see it.
+            (_, Message::Fate(_)) => Ok(()),
+            // An echo of what is settled already.
+            (Stopping | Ended, Message::Cancel { .. }) | (Ended, _) => Ok(()),
+            (status, message) => Err(Rejection::new(format!("a run that is {status:?} takes no {message:?}"))),
+        }
+    }
+
+    fn apply(state: &mut State, event: &Event) {
+        match event {
+            Event::Submitted { begin, at_ms } => {
+                state.begin = Some(begin.clone());
+                state.submitted_at = *at_ms;
+                state.status = Running;
+            }
+            Event::PhaseStarted { phase, actor } => _ = state.phases.insert(*phase, PhaseStatus::Running(*actor)),
+            Event::PhaseSkipped { phase } => _ = state.phases.insert(*phase, PhaseStatus::Settled),
+            Event::PhaseDone { phase, outputs } => {
+                state.phases.insert(*phase, PhaseStatus::Settled);
+                state.outputs.extend(outputs.iter().cloned());
+            }
+            Event::PhaseUndone { phase, failure } => {
+                state.phases.insert(*phase, PhaseStatus::Undone);
+                if state.failure.is_none() {
+                    state.failure.clone_from(failure);
+                }
+            }
+            Event::Broken { place, failure } => {
+                state.failure.get_or_insert_with(|| (place.clone(), failure.clone()));
+            }
+            Event::Cancelled { reason } => state.cancelled = Some(reason.clone()),
+            Event::Stopping => state.status = Stopping,
+            Event::Ended(_) => state.status = Ended,
+        }
+    }
+
+    fn on_fate(fate: Fate) -> Option<Message> {
+        Some(Message::Fate(fate))
+    }
+}
+
+impl State {
+    fn running(&self) -> impl Iterator<Item = (u32, ActorId)> {
+        self.phases.iter().filter_map(|(phase, status)| match status {
+            PhaseStatus::Running(actor) => Some((*phase, *actor)),
+            PhaseStatus::Settled | PhaseStatus::Undone => None,
+        })
+    }
+
+    fn is_settled(&self, phase: u32) -> bool {
+        self.phases.get(&phase) == Some(&PhaseStatus::Settled)
+    }
+}
+
+fn plan(turn: &Turn<'_, Run>) -> Result<Arc<Checked>, Rejection> {
+    let digest = begin(turn)?.plan;
+    let plan = turn.extension::<Plans>().and_then(|plans| plans.get(digest));
+    plan.ok_or_else(|| Rejection::new(format!("plan {digest} is not known")))
+}
+
+fn begin<'a>(turn: &'a Turn<'_, Run>) -> Result<&'a Begin, Rejection> {
+    turn.state().begin.as_ref().ok_or_else(|| Rejection::new("the run has not begun"))
+}
+
+/// Start what is ready, stop what must stop, end when nothing runs.
+fn go_on(turn: &mut Turn<'_, Run>) -> Result<(), Rejection> {
+    let plan = plan(turn)?;
+    if turn.state().status == Running {
+        start_ready(turn, &plan)?;
+    }
+    let must_stop = turn.state().failure.is_some() || turn.state().cancelled.is_some();
+    if must_stop && turn.state().status == Running {
+        stop_all(turn);
+    }
+    if turn.state().running().next().is_none() { end(turn, &plan) } else { Ok(()) }
+}
+
+/// A skipped phase may make others ready, so this goes in the order of the graph.
+fn start_ready(turn: &mut Turn<'_, Run>, plan: &Checked) -> Result<(), Rejection> {
+    for &at in plan.order() {
+        let is_ready = !turn.state().phases.contains_key(&at)
+            && plan.phases[at as usize].needs.iter().all(|need| turn.state().is_settled(*need));
+        if is_ready && turn.state().failure.is_none() && turn.state().cancelled.is_none() {
+            start(turn, plan, at)?;
+        }
+    }
+    Ok(())
+}
+
+fn start(turn: &mut Turn<'_, Run>, plan: &Checked, at: u32) -> Result<(), Rejection> {
+    let phase = &plan.phases[at as usize];
+    if let Some(condition) = &phase.when {
+        let scope = scope(turn, plan, plan.phase_reads(at))?;
+        match evaluator(turn)?.0.test(condition, scope.value()) {
+            Ok(true) => {}
+            Ok(false) => {
+                turn.emit(&Event::PhaseSkipped { phase: at });
+                return Ok(());
+            }
+            Err(error) => {
+                let failure = Failure::new("condition", error.message);
+                turn.emit(&Event::Broken { place: phase.name.clone(), failure });
+                return Ok(());
+            }
+        }
+    }
+    let begin = begin(turn)?.clone();
+    let read = |at: &TaskAt| turn.state().outputs.get(at).map(|output| (*at, output.clone()));
+    let outputs = plan.phase_reads(at).iter().filter_map(read).collect();
+    let first = phase::Begin { run: begin.run, plan: begin.plan, phase: at, input: begin.input, outputs };
+    let actor = turn.spawn::<Phase>(&phase::Message::Start(first)).id;
+    turn.emit(&Event::PhaseStarted { phase: at, actor });
+    Ok(())
+}
+
+fn scope(turn: &Turn<'_, Run>, plan: &Checked, reads: &[TaskAt]) -> Result<Scope, Rejection> {
+    let begin = begin(turn)?;
+    Ok(Scope::new(plan, &begin.run.to_string(), &begin.input, reads, |at| turn.state().outputs.get(at).cloned()))
+}
+
+fn evaluator<'a>(turn: &'a Turn<'_, Run>) -> Result<&'a Evaluator, Rejection> {
+    turn.extension::<Evaluator>().ok_or_else(|| Rejection::new("no evaluator is installed"))
+}
+
+fn phase_ended(turn: &mut Turn<'_, Run>, actor: ActorId, end: phase::End) -> Result<(), Rejection> {
+    let Some(phase) = turn.state().running().find(|(_, known)| *known == actor).map(|(phase, _)| phase) else {
+        return Ok(());
+    };
+    turn.emit(&match end {
+        phase::End::Done { outputs } => Event::PhaseDone { phase, outputs },
+        phase::End::Failed { task, failure } => Event::PhaseUndone { phase, failure: Some((task, failure)) },
+        phase::End::Stopped => Event::PhaseUndone { phase, failure: None },
+    });
+    go_on(turn)
+}
+
+fn stop_all(turn: &mut Turn<'_, Run>) {
+    let state = turn.state();
+    let reason = state.cancelled.clone().unwrap_or_else(|| "another phase of the run failed".to_owned());
+    let running: Vec<_> = state.running().map(|(_, actor)| actor).collect();
+    for actor in running {
+        turn.send(Address::<Phase>::new(actor), &phase::Message::Stop { reason: reason.clone() });
+    }
+    turn.emit(&Event::Stopping);
+}
+
+fn end(turn: &mut Turn<'_, Run>, plan: &Checked) -> Result<(), Rejection> {
+    let outcome = outcome(turn, plan)?;
+    let begin = begin(turn)?.clone();
+    let row = Row {
+        run: begin.run,
+        actor: turn.me(),
+        namespace: "default".to_owned(),
+        workflow: plan.name.clone(),
+        plan: begin.plan,
+        labels: begin.labels,
+        submitted_at: turn.state().submitted_at,
+        ended_at: Some(turn.now_ms()),
+        outcome: Some(outcome.clone()),
+    };
+    turn.put(index_key(begin.run), row.encode());
+    turn.emit(&Event::Ended(outcome));
+    turn.stop();
+    Ok(())
+}
+
+fn outcome(turn: &Turn<'_, Run>, plan: &Checked) -> Result<Outcome, Rejection> {
+    let state = turn.state();
+    if let Some((task, failure)) = state.failure.clone() {
+        return Ok(Outcome::Failed { task, failure });
+    }
+    if let Some(reason) = state.cancelled.clone() {
+        return Ok(Outcome::Cancelled { reason });
+    }
+    if !plan.output.dynamic {
+        return Ok(Outcome::Succeeded(plan.output.tree.clone()));
+    }
+    let scope = scope(turn, plan, plan.output_reads())?;
+    Ok(match evaluator(turn)?.0.render(&plan.output, scope.value()) {
+        Ok(output) => Outcome::Succeeded(output),
+        Err(error) => {
+            Outcome::Failed { task: "output".to_owned(), failure: Failure::new("template", error.message) }
+        }
+    })
+}

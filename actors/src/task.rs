@@ -1,0 +1,17 @@
+//! A task: one piece of work, from its start to one recorded end.
+//!
+//! ```text
+//! new ─► calling ─► ended
+//!          ▲  │ ╲
+//!          │  ▼   ▼
+//!       backoff  doubt
+//! ```
+//! **Invariants:** one call at a time; it ends only when its call has an outcome; the generation grows only after a
+//! definite failure, so that a repeat after an unknown outcome carries the same key.
+
+mod key;
+mod state;
+#[cfg(test)]
+mod tests;
+
+pub use self::state::{End, Event, Job, Message, State, Status, Task};

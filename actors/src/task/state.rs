@@ -1,0 +1,408 @@
+//! What a task decides.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+
+use self::Status::{Backoff, Calling, Doubt, Ended, New};
+use super::key::key;
+use crate::{
+    durable::{
+        Address, Answer, Behavior, CallId, Effect, Failure, Fired, Outcome, Rejection, Request, Turn, Verdict,
+    },
+    json::Json,
+    phase::{self, Phase},
+    plan::{Checked, Digest, Effects, InDoubt, Plans},
+    run::RunId,
+};
+
+/// The back-off timer.
+const BACKOFF: u32 = 1;
+
+/// The behaviour of a task.
+pub struct Task;
+
+/// What a task is to do, frozen by its phase.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Job {
+    /// Of which run.
+    pub run: RunId,
+    /// By which plan.
+    pub plan: Digest,
+    /// The position of its phase.
+    pub phase: u32,
+    /// Its position in the phase.
+    pub task: u32,
+    /// Its position among the items of a `for_each`.
+    pub item: Option<u32>,
+    /// The tool's arguments, rendered.
+    pub input: Json,
+}
+
+/// Everything a task can be told.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum Message {
+    /// Begin.
+    Start(Job),
+    /// The tool answered.
+    Answered(Answer),
+    /// The wait before the next attempt is over.
+    BackoffOver,
+    /// No longer wanted: end as soon as its call has an outcome.
+    Stop {
+        /// Why.
+        reason: String,
+    },
+    /// One of its messages was given up: end now.
+    Poisoned {
+        /// What the last panic said.
+        reason: String,
+    },
+}
+
+/// Everything that can happen to a task.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum Event {
+    /// It began, and intends its first call.
+    Began {
+        /// What it is to do.
+        job: Job,
+        /// Its first call.
+        call: CallId,
+    },
+    /// It intends another call.
+    Called {
+        /// Which.
+        call: CallId,
+    },
+    /// An attempt failed, and certainly had no effect; another follows.
+    AttemptFailed {
+        /// Why.
+        failure: Failure,
+        /// The wait before the next.
+        wait_ms: u64,
+        /// What it saved for the next.
+        checkpoint: Option<Bytes>,
+    },
+    /// Nobody knows how an attempt ended; it is repeated with the same key.
+    AttemptUnknown {
+        /// Why.
+        failure: Failure,
+        /// The wait before the next.
+        wait_ms: u64,
+        /// What it saved for the next.
+        checkpoint: Option<Bytes>,
+    },
+    /// The call is held for a decision.
+    Doubted {
+        /// Which.
+        call: CallId,
+        /// Why.
+        failure: Failure,
+    },
+    /// It was decided that the call is repeated with the same key.
+    Repeated {
+        /// The call that takes its place.
+        call: CallId,
+    },
+    /// It is no longer wanted.
+    Stopping {
+        /// Why.
+        reason: String,
+    },
+    /// It succeeded. What it gave is in the phase's event.
+    Succeeded,
+    /// It failed for good.
+    Failed {
+        /// Why.
+        failure: Failure,
+    },
+    /// It ended because it was no longer wanted.
+    Stopped,
+}
+
+/// How a task ended.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum End {
+    /// It succeeded, and gave this.
+    Done(Json),
+    /// Its condition was false.
+    Skipped,
+    /// It failed for good.
+    Failed(Failure),
+    /// It was no longer wanted.
+    Stopped,
+}
+
+/// Where a task stands.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Status {
+    /// Not begun.
+    #[default]
+    New,
+    /// Waits for an answer.
+    Calling(CallId),
+    /// Waits before the next attempt.
+    Backoff,
+    /// Waits for a decision.
+    Doubt(CallId),
+    /// Has ended.
+    Ended,
+}
+
+/// What a task knows.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct State {
+    /// Where it stands.
+    pub status: Status,
+    /// What it is to do.
+    pub job: Option<Job>,
+    /// Attempts so far.
+    pub attempt: u32,
+    /// Definite failures so far: part of the key.
+    pub generation: u32,
+    /// Whether it is no longer wanted.
+    pub stopping: bool,
+    /// What the last attempt saved.
+    pub checkpoint: Option<Bytes>,
+}
+
+impl Behavior for Task {
+    const KIND: &'static str = "task";
+    const VERSION: u16 = 1;
+    type State = State;
+    type Message = Message;
+    type Event = Event;
+    type Reply = ();
+
+    fn decide(turn: &mut Turn<'_, Self>, message: Message) -> Result<(), Rejection> {
+        match (turn.state().status, message) {
+            (New, Message::Start(job)) => begin(turn, job),
+            (New, Message::Stop { .. }) => end(turn, End::Stopped),
+            (Calling(current), Message::Answered(answer)) if answer.call == current => answered(turn, answer),
+            (Doubt(current), Message::Answered(answer)) if answer.call == current => decided(turn, answer),
+            (Backoff, Message::BackoffOver) => call_again(turn),
+            (Backoff, Message::Stop { .. }) => {
+                turn.clear_timer(BACKOFF);
+                end(turn, End::Stopped)
+            }
+            (Calling(call), Message::Stop { reason }) => {
+                turn.emit(&Event::Stopping { reason });
+                turn.cancel(call);
+                Ok(())
+            }
+            (Doubt(_), Message::Stop { reason }) => {
+                turn.emit(&Event::Stopping { reason });
+                Ok(())
+            }
+            (New | Backoff, Message::Poisoned { reason }) => end(turn, poisoned(reason)),
+            (Calling(call) | Doubt(call), Message::Poisoned { reason }) => {
+                turn.settle(call);
+                end(turn, poisoned(reason))
+            }
+            // An echo of what is settled already. Dropping it is what makes redelivery safe.
+            (_, Message::Answered(_) | Message::BackoffOver) | (Ended, _) => Ok(()),
+            (status, message) => Err(Rejection::new(format!("a task that is {status:?} takes no {message:?}"))),
+        }
+    }
+
+    fn apply(state: &mut State, event: &Event) {
+        match event {
+            Event::Began { job, call } => {
+                state.job = Some(job.clone());
+                state.attempt = 1;
+                state.status = Calling(*call);
+            }
+            Event::Called { call } | Event::Repeated { call } => {
+                state.attempt += 1;
+                state.status = Calling(*call);
+            }
+            Event::AttemptFailed { checkpoint, .. } => {
+                state.generation += 1;
+                state.checkpoint.clone_from(checkpoint);
+                state.status = Backoff;
+            }
+            Event::AttemptUnknown { checkpoint, .. } => {
+                state.checkpoint.clone_from(checkpoint);
+                state.status = Backoff;
+            }
+            Event::Doubted { call, .. } => state.status = Doubt(*call),
+            Event::Stopping { .. } => state.stopping = true,
+            Event::Succeeded | Event::Failed { .. } | Event::Stopped => state.status = Ended,
+        }
+    }
+
+    fn on_answer(answer: Answer) -> Option<Message> {
+        Some(Message::Answered(answer))
+    }
+
+    fn on_timer(_: Fired) -> Option<Message> {
+        Some(Message::BackoffOver)
+    }
+}
+
+/// The plan, and this task in it.
+struct Ordered {
+    plan: Arc<Checked>,
+    phase: usize,
+    task: usize,
+}
+
+impl Ordered {
+    fn task(&self) -> &crate::plan::Task {
+        &self.plan.phases[self.phase].tasks[self.task]
+    }
+}
+
+fn ordered(turn: &Turn<'_, Task>, job: &Job) -> Result<Ordered, Rejection> {
+    let plan = turn.extension::<Plans>().and_then(|plans| plans.get(job.plan));
+    let plan = plan.ok_or_else(|| Rejection::new(format!("plan {} is not known", job.plan)))?;
+    Ok(Ordered { plan, phase: job.phase as usize, task: job.task as usize })
+}
+
+fn job(turn: &Turn<'_, Task>) -> Result<Job, Rejection> {
+    turn.state().job.clone().ok_or_else(|| Rejection::new("the task has not begun"))
+}
+
+fn begin(turn: &mut Turn<'_, Task>, job: Job) -> Result<(), Rejection> {
+    let request = request(turn, &job, 1, 0)?;
+    let call = turn.call(request);
+    turn.emit(&Event::Began { job, call });
+    Ok(())
+}
+
+fn call_again(turn: &mut Turn<'_, Task>) -> Result<(), Rejection> {
+    let call = repeat_call(turn)?;
+    turn.emit(&Event::Called { call });
+    Ok(())
+}
+
+fn repeat_call(turn: &mut Turn<'_, Task>) -> Result<CallId, Rejection> {
+    let job = job(turn)?;
+    let request = request(turn, &job, turn.state().attempt + 1, turn.state().generation)?;
+    Ok(turn.call(request))
+}
+
+fn request(turn: &Turn<'_, Task>, job: &Job, attempt: u32, generation: u32) -> Result<Request, Rejection> {
+    let ordered = ordered(turn, job)?;
+    let task = ordered.task();
+    let declared = turn.extension::<Effects>().and_then(|effects| effects.of(&task.tool));
+    let path = path(&ordered, job.item);
+    Ok(Request {
+        tool: task.tool.clone(),
+        key: key(job, &path, &task.tool, generation),
+        path: format!("{}/{path}", job.run),
+        attempt,
+        effect: task.effect.or(declared).unwrap_or(Effect::AtMostOnce),
+        input: job.input.clone(),
+        timeout_ms: task.timeout_ms,
+        checkpoint: turn.state().checkpoint.clone(),
+    })
+}
+
+fn path(ordered: &Ordered, item: Option<u32>) -> String {
+    let (phase, task) = (&ordered.plan.phases[ordered.phase].name, &ordered.task().name);
+    item.map_or_else(|| format!("{phase}/{task}"), |item| format!("{phase}/{task}[{item}]"))
+}
+
+fn answered(turn: &mut Turn<'_, Task>, answer: Answer) -> Result<(), Rejection> {
+    let Answer { call, verdict, checkpoint } = answer;
+    match verdict {
+        Verdict::Ended(Outcome::Done(output)) => end(turn, End::Done(output)),
+        Verdict::Ended(Outcome::Failed(_) | Outcome::Unknown(_)) if turn.state().stopping => end(turn, End::Stopped),
+        Verdict::Ended(Outcome::Failed(failure)) => failed(turn, failure, checkpoint),
+        Verdict::Ended(Outcome::Unknown(failure)) => unknown(turn, failure, checkpoint),
+        Verdict::InDoubt(failure) => doubted(turn, call, failure),
+        Verdict::Repeat => Err(Rejection::new("a call that is not in doubt cannot be repeated by decision")),
+    }
+}
+
+/// It certainly had no effect: try again under a new key, if the policy says so.
+fn failed(turn: &mut Turn<'_, Task>, failure: Failure, checkpoint: Option<Bytes>) -> Result<(), Rejection> {
+    match wait(turn, &failure)? {
+        Some(wait_ms) => {
+            turn.emit(&Event::AttemptFailed { failure, wait_ms, checkpoint });
+            turn.timer(BACKOFF, wait_ms);
+            Ok(())
+        }
+        None => end(turn, End::Failed(failure)),
+    }
+}
+
+/// The tool is idempotent: repeat with the same key, if the policy says so; else it is in doubt.
+fn unknown(turn: &mut Turn<'_, Task>, failure: Failure, checkpoint: Option<Bytes>) -> Result<(), Rejection> {
+    if let Some(wait_ms) = wait(turn, &failure)? {
+        turn.emit(&Event::AttemptUnknown { failure, wait_ms, checkpoint });
+        turn.timer(BACKOFF, wait_ms);
+        return Ok(());
+    }
+    let job = job(turn)?;
+    match ordered(turn, &job)?.task().in_doubt {
+        InDoubt::Fail => end(turn, End::Failed(failure)),
+        InDoubt::Hold | InDoubt::Repeat => {
+            let request = request(turn, &job, turn.state().attempt, turn.state().generation)?;
+            let call = turn.hold(request, failure.clone());
+            turn.emit(&Event::Doubted { call, failure });
+            Ok(())
+        }
+    }
+}
+
+/// The wait before the next attempt; none if there is no next.
+fn wait(turn: &Turn<'_, Task>, failure: &Failure) -> Result<Option<u64>, Rejection> {
+    let ordered = ordered(turn, &job(turn)?)?;
+    let (retry, attempt) = (&ordered.task().retry, turn.state().attempt);
+    let again = attempt < retry.max_attempts && retry.covers(&failure.class);
+    let wait_ms = || retry.wait_ms(attempt, turn.random(0)).max(failure.retry_after_ms.unwrap_or(0));
+    Ok(again.then(wait_ms))
+}
+
+fn doubted(turn: &mut Turn<'_, Task>, call: CallId, failure: Failure) -> Result<(), Rejection> {
+    let job = job(turn)?;
+    match ordered(turn, &job)?.task().in_doubt {
+        InDoubt::Hold => {
+            turn.emit(&Event::Doubted { call, failure });
+            Ok(())
+        }
+        InDoubt::Fail => {
+            turn.settle(call);
+            end(turn, End::Failed(failure))
+        }
+        InDoubt::Repeat => {
+            turn.settle(call);
+            let call = repeat_call(turn)?;
+            turn.emit(&Event::Repeated { call });
+            Ok(())
+        }
+    }
+}
+
+fn decided(turn: &mut Turn<'_, Task>, answer: Answer) -> Result<(), Rejection> {
+    match answer.verdict {
+        Verdict::Ended(Outcome::Done(output)) => end(turn, End::Done(output)),
+        Verdict::Ended(Outcome::Failed(failure) | Outcome::Unknown(failure)) => end(turn, End::Failed(failure)),
+        Verdict::Repeat => {
+            let call = repeat_call(turn)?;
+            turn.emit(&Event::Repeated { call });
+            Ok(())
+        }
+        Verdict::InDoubt(_) => Ok(()),
+    }
+}
+
+fn poisoned(reason: String) -> End {
+    End::Failed(Failure::new("poisoned", reason))
+}
+
+fn end(turn: &mut Turn<'_, Task>, end: End) -> Result<(), Rejection> {
+    turn.emit(&match &end {
+        End::Done(_) => Event::Succeeded,
+        End::Failed(failure) => Event::Failed { failure: failure.clone() },
+        End::Skipped | End::Stopped => Event::Stopped,
+    });
+    let me = turn.me();
+    turn.send(Address::<Phase>::new(turn.parent()), &phase::Message::Ended { task: me, end });
+    turn.stop();
+    Ok(())
+}

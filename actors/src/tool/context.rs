@@ -1,0 +1,135 @@
+//! What a tool is told about the call it is doing.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use bytes::Bytes;
+use parking_lot::Mutex;
+use tokio_util::sync::CancellationToken;
+
+use crate::durable::{CallId, Epoch, Key};
+
+/// What a running call last said of itself.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Progress {
+    /// Done so far, from 0 to 1, where the tool knows.
+    pub fraction: Option<f32>,
+    /// What it is doing, for people.
+    pub note: String,
+}
+
+/// Where a running call and the runtime meet.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) cancel: CancellationToken,
+    pub(crate) beat: Mutex<(Instant, Progress)>,
+    pub(crate) checkpoint: Mutex<Option<Bytes>>,
+}
+
+/// One attempt at one call: its key, its limits, and how to speak while it runs.
+#[derive(Clone, Debug)]
+pub struct CallContext {
+    pub(crate) call: CallId,
+    pub(crate) path: Arc<str>,
+    pub(crate) key: Key,
+    pub(crate) attempt: u32,
+    pub(crate) deadline: Instant,
+    pub(crate) epoch: Epoch,
+    pub(crate) last_checkpoint: Option<Bytes>,
+    pub(crate) shared: Arc<Shared>,
+}
+
+impl CallContext {
+    /// A context for a call outside any engine: for the tests of a tool.
+    #[must_use]
+    pub fn detached(path: &str, key: Key, timeout: Duration) -> Self {
+        Self {
+            call: CallId(0),
+            path: path.into(),
+            key,
+            attempt: 1,
+            deadline: crate::clock::monotonic() + timeout,
+            epoch: Epoch(1),
+            last_checkpoint: None,
+            shared: Arc::new(Shared {
+                cancel: CancellationToken::new(),
+                beat: Mutex::new((crate::clock::monotonic(), Progress::default())),
+                checkpoint: Mutex::new(None),
+            }),
+        }
+    }
+
+    /// Which call this is.
+    #[must_use]
+    pub fn call_id(&self) -> CallId {
+        self.call
+    }
+
+    /// Run, phase and task, for logs and people.
+    #[must_use]
+    pub fn path(&self) -> &str {
+        &self.path
+    }
+
+    /// The idempotency key: the same for every attempt at the same thing.
+    #[must_use]
+    pub fn key(&self) -> Key {
+        self.key
+    }
+
+    /// Which attempt this is, from 1.
+    #[must_use]
+    pub fn attempt(&self) -> u32 {
+        self.attempt
+    }
+
+    /// When the attempt is given up.
+    #[must_use]
+    pub fn deadline(&self) -> Instant {
+        self.deadline
+    }
+
+    /// Grows with each life of the engine: a tool that remembers the highest can refuse a late caller.
+    #[must_use]
+    pub fn fencing_token(&self) -> u64 {
+        self.epoch.0
+    }
+
+    /// Whether the caller no longer wants it. Stop as soon as it is safe.
+    #[must_use]
+    pub fn is_cancelled(&self) -> bool {
+        self.shared.cancel.is_cancelled()
+    }
+
+    /// Completes when the caller no longer wants it.
+    pub async fn cancelled(&self) {
+        self.shared.cancel.cancelled().await;
+    }
+
+    /// Ask the call to stop, as a cancel or the time limit does.
+    pub fn cancel(&self) {
+        self.shared.cancel.cancel();
+    }
+
+    /// Say that the call is alive and how far it is.
+    pub fn heartbeat(&self, progress: Progress) {
+        *self.shared.beat.lock() = (crate::clock::monotonic(), progress);
+    }
+
+    /// Save something for the next attempt, should this one not end well. At most 64 KiB are kept; the last save counts.
+    /// It is written with the attempt's outcome, so an attempt that dies with the process leaves none.
+    pub fn checkpoint(&self, bytes: impl Into<Bytes>) {
+        let bytes = bytes.into();
+        if bytes.len() <= 64 * 1024 {
+            *self.shared.checkpoint.lock() = Some(bytes);
+        }
+    }
+
+    /// What the former attempt saved.
+    #[must_use]
+    pub fn last_checkpoint(&self) -> Option<&Bytes> {
+        self.last_checkpoint.as_ref()
+    }
+}

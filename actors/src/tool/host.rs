@@ -1,0 +1,417 @@
+//! The actor that stands before a tool: permits, the queue, and running the adapter.
+//!
+//! Its mailbox is the set of call rows addressed to the tool. In memory it keeps ids; bodies are read when dispatched.
+//! A call that is ready when first polled is answered in the batch; any other goes on in a task of its own, recorded in
+//! the in-flight table, which outlives this actor.
+//!
+//! **Invariants:** an adapter is called only for a row that is durable, and, when it may happen at most once, only after
+//! its start is durable; nothing lies between that and the call.
+
+use std::{
+    collections::VecDeque,
+    future::Future,
+    panic::AssertUnwindSafe,
+    pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    task::{Context, Poll, Waker},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use parking_lot::Mutex;
+use ractor::{Actor, ActorProcessingErr, ActorRef, SupervisionEvent};
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    AnyTool, Calling,
+    context::{CallContext, Progress, Shared},
+};
+use crate::{
+    clock::monotonic,
+    durable::{CallId, Effect, Inner, Outcome, Row, RowState},
+};
+
+/// Calls begun before others get the thread, and the most answers in one commit.
+const BATCH: usize = 256;
+/// How long an adapter may take to stop once its time is over.
+const STOP_GRACE: Duration = Duration::from_secs(5);
+
+/// What the actor before a tool can be told.
+#[derive(Debug)]
+pub(crate) enum HostMessage {
+    /// These calls are durable.
+    Calls(Vec<CallId>),
+    /// The starts of these at-most-once calls are durable.
+    Started(Vec<CallId>),
+    /// A call ended and its permit is free.
+    Freed,
+    /// Take no more calls.
+    Stop,
+}
+
+/// A registered tool and the actor before it.
+pub(crate) struct ToolSlot {
+    name: Arc<str>,
+    tool: Arc<dyn AnyTool>,
+    host: Mutex<Option<ActorRef<HostMessage>>>,
+    running: AtomicUsize,
+}
+
+impl ToolSlot {
+    pub(crate) fn new(name: String, tool: Arc<dyn AnyTool>) -> Self {
+        Self { name: name.into(), tool, host: Mutex::new(None), running: AtomicUsize::new(0) }
+    }
+
+    /// Start the supervisor of the tool's actor, which starts the actor.
+    pub(crate) async fn start(&self, inner: &Arc<Inner>) -> Result<(), ractor::SpawnErr> {
+        let id = crate::durable::codec::fnv1a(&self.name);
+        Actor::spawn(None, Guard, (inner.clone(), id)).await.map(|_| ())
+    }
+
+    /// Tell the actor, if it lives; one that is being restarted reads its rows again.
+    pub(crate) fn tell(&self, message: HostMessage) {
+        if let Some(host) = &*self.host.lock() {
+            let _ = host.send_message(message);
+        }
+    }
+
+    pub(crate) fn kill(&self) -> bool {
+        let host = self.host.lock().clone();
+        host.is_some_and(|host| {
+            host.kill();
+            true
+        })
+    }
+}
+
+/// Supervises one tool's actor: permanent, restarted at once.
+struct Guard;
+
+impl Actor for Guard {
+    type Msg = ();
+    type State = (Arc<Inner>, u32);
+    type Arguments = (Arc<Inner>, u32);
+
+    async fn pre_start(&self, _: ActorRef<()>, arguments: Self::Arguments) -> Result<Self::State, ActorProcessingErr> {
+        Ok(arguments)
+    }
+
+    async fn post_start(&self, myself: ActorRef<()>, state: &mut Self::State) -> Result<(), ActorProcessingErr> {
+        spawn_host(&myself, state).await
+    }
+
+    async fn handle_supervisor_evt(
+        &self,
+        myself: ActorRef<()>,
+        event: SupervisionEvent,
+        state: &mut Self::State,
+    ) -> Result<(), ActorProcessingErr> {
+        match event {
+            SupervisionEvent::ActorFailed(_, error) => {
+                tracing::warn!(%error, "the actor before a tool died and is restarted");
+                spawn_host(&myself, state).await
+            }
+            SupervisionEvent::ActorTerminated(_, _, reason) if reason.as_deref() == Some("stop") => {
+                myself.stop(None);
+                Ok(())
+            }
+            SupervisionEvent::ActorTerminated(..) => spawn_host(&myself, state).await,
+            _ => Ok(()),
+        }
+    }
+}
+
+async fn spawn_host(guard: &ActorRef<()>, (inner, id): &(Arc<Inner>, u32)) -> Result<(), ActorProcessingErr> {
+    let (host, _) = Actor::spawn_linked(None, Host, (inner.clone(), *id), guard.get_cell()).await?;
+    let slot = inner.tools.get(id).ok_or("the tool is registered")?;
+    *slot.host.lock() = Some(host.clone());
+    // Of what lies in the mailbox now, nothing may be acted on before it is durable. What runs already is in the
+    // in-flight table; what was announced to the former actor is announced again.
+    let (waiting, started) = inner.mailbox(*id);
+    if inner.until_durable(inner.latest()).await.is_ok() {
+        let _ = host.send_message(HostMessage::Started(started));
+        let _ = host.send_message(HostMessage::Calls(waiting));
+    }
+    Ok(())
+}
+
+/// The actor before a tool.
+pub(crate) struct Host;
+
+/// What it keeps in memory.
+pub(crate) struct Queue {
+    inner: Arc<Inner>,
+    id: u32,
+    waiting: VecDeque<CallId>,
+}
+
+impl Actor for Host {
+    type Msg = HostMessage;
+    type State = Queue;
+    type Arguments = (Arc<Inner>, u32);
+
+    async fn pre_start(
+        &self,
+        _: ActorRef<HostMessage>,
+        (inner, id): Self::Arguments,
+    ) -> Result<Queue, ActorProcessingErr> {
+        Ok(Queue { inner, id, waiting: VecDeque::new() })
+    }
+
+    async fn handle(
+        &self,
+        myself: ActorRef<HostMessage>,
+        message: HostMessage,
+        queue: &mut Queue,
+    ) -> Result<(), ActorProcessingErr> {
+        match message {
+            HostMessage::Calls(calls) => queue.waiting.extend(calls),
+            HostMessage::Started(calls) => queue.run(&calls),
+            HostMessage::Freed => {}
+            HostMessage::Stop => {
+                myself.stop(Some("stop".to_owned()));
+                return Ok(());
+            }
+        }
+        queue.pump(&myself);
+        Ok(())
+    }
+}
+
+/// One call, ready to run.
+struct Prepared {
+    call: CallId,
+    calling: Calling,
+    cx: CallContext,
+    timeout: Duration,
+}
+
+impl Prepared {
+    /// The outcome, if there is one at once. A call that was cancelled before this did not begin.
+    fn poll_once(&mut self) -> Option<Outcome> {
+        if self.cx.is_cancelled() {
+            return Some(Outcome::failed("cancelled", "cancelled before it began"));
+        }
+        match poll_caught(self.calling.as_mut(), &mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(outcome) => Some(outcome),
+            Poll::Pending => None,
+        }
+    }
+}
+
+impl Queue {
+    fn slot(&self) -> &ToolSlot {
+        self.inner.tools.get(&self.id).expect("an actor stands before a registered tool")
+    }
+
+    /// Begin as many calls as there are permits for.
+    fn pump(&mut self, myself: &ActorRef<HostMessage>) {
+        let free = self.slot().tool.max_concurrent().saturating_sub(self.slot().running.load(Ordering::Acquire));
+        let take = free.min(BATCH).min(self.waiting.len());
+        if take == 0 {
+            return;
+        }
+        let calls: Vec<_> = self.waiting.drain(..take).collect();
+        let calls = self.start_at_most_once(calls);
+        self.run(&calls);
+        if !self.waiting.is_empty() {
+            let _ = myself.send_message(HostMessage::Freed);
+        }
+    }
+
+    /// Write down the start of those that may happen once; returns the others.
+    fn start_at_most_once(&self, calls: Vec<CallId>) -> Vec<CallId> {
+        let inner = &self.inner;
+        let slot = self.slot();
+        let started = inner.with_accepted(|accepted, now_ms| {
+            let mut free = Vec::with_capacity(calls.len());
+            for call in calls {
+                let effect = accepted.live().calls.get(&call).map(|row| row.request.effect);
+                match effect {
+                    Some(Effect::AtMostOnce) if !inner.in_flight.contains(call) => {
+                        if accepted.start_call(now_ms, call) {
+                            // The permit is held while the start becomes durable.
+                            slot.running.fetch_add(1, Ordering::AcqRel);
+                        }
+                    }
+                    Some(_) => free.push(call),
+                    None => {}
+                }
+            }
+            free
+        });
+        started.unwrap_or_default()
+    }
+
+    /// Call the adapter for each; answer together those that are ready at once.
+    fn run(&mut self, calls: &[CallId]) {
+        let prepared = self.prepare(calls);
+        let mut outcomes = Vec::with_capacity(prepared.len());
+        for mut prepared in prepared {
+            match prepared.poll_once() {
+                Some(outcome) => outcomes.push(finished(&prepared.cx, outcome)),
+                None => self.spawn(prepared),
+            }
+        }
+        if !outcomes.is_empty() {
+            self.slot().running.fetch_sub(outcomes.len(), Ordering::AcqRel);
+            let ended: Vec<_> = outcomes.iter().map(|(call, ..)| *call).collect();
+            self.inner.answer(outcomes);
+            self.inner.in_flight.end(ended);
+        }
+    }
+
+    /// Read the rows that are still wanted and note them as running.
+    fn prepare(&self, calls: &[CallId]) -> Vec<Prepared> {
+        let inner = &self.inner;
+        let rows = inner.with_accepted(|accepted, _| {
+            let fresh = |call: &CallId| {
+                let row = accepted.live().calls.get(call)?;
+                (!matches!(row.state, RowState::InDoubt(_))).then(|| (*call, row.clone()))
+            };
+            let begun = |(call, row): (CallId, Row)| {
+                let cx = context(call, &row, inner);
+                inner.in_flight.begin(call, &cx.path, &cx.shared).then_some((call, row, cx))
+            };
+            calls.iter().filter_map(fresh).filter_map(begun).collect::<Vec<_>>()
+        });
+        let slot = self.slot();
+        let prepare = |(call, row, cx): (CallId, Row, CallContext)| {
+            // The permit of an at-most-once call is held since its start was written.
+            if row.state == RowState::Intended {
+                slot.running.fetch_add(1, Ordering::AcqRel);
+            }
+            let timeout = Duration::from_millis(row.request.timeout_ms);
+            let calling = start(slot.tool.clone(), cx.clone(), row.request.input);
+            Prepared { call, calling, cx, timeout }
+        };
+        rows.unwrap_or_default().into_iter().map(prepare).collect()
+    }
+
+    fn spawn(&self, prepared: Prepared) {
+        let (inner, id) = (self.inner.clone(), self.id);
+        #[expect(clippy::disallowed_methods, reason = "a call that is not ready at once runs in a task of its own")]
+        tokio::spawn(async move {
+            let Prepared { call, calling, cx, timeout } = prepared;
+            let outcome = within(calling, &cx, timeout).await;
+            inner.answer(vec![finished(&cx, outcome)]);
+            inner.in_flight.end([call]);
+            if let Some(slot) = inner.tools.get(&id) {
+                slot.running.fetch_sub(1, Ordering::AcqRel);
+                slot.tell(HostMessage::Freed);
+            }
+        });
+    }
+}
+
+fn context(call: CallId, row: &Row, inner: &Inner) -> CallContext {
+    let now = monotonic();
+    CallContext {
+        call,
+        path: row.request.path.as_str().into(),
+        key: row.request.key,
+        attempt: row.request.attempt,
+        deadline: now + Duration::from_millis(row.request.timeout_ms),
+        epoch: inner.fence.epoch,
+        last_checkpoint: row.request.checkpoint.clone(),
+        shared: Arc::new(Shared {
+            cancel: CancellationToken::new(),
+            beat: Mutex::new((now, Progress::default())),
+            checkpoint: Mutex::new(None),
+        }),
+    }
+}
+
+/// A tool may panic before it gives a future.
+fn start(tool: Arc<dyn AnyTool>, cx: CallContext, input: crate::json::Json) -> Calling {
+    match std::panic::catch_unwind(AssertUnwindSafe(|| tool.start(cx, input))) {
+        Ok(calling) => calling,
+        Err(panic) => Box::pin(std::future::ready(panicked(&*panic))),
+    }
+}
+
+fn finished(cx: &CallContext, outcome: Outcome) -> (CallId, Outcome, Option<Bytes>) {
+    let checkpoint = match outcome {
+        Outcome::Done(_) => None,
+        Outcome::Failed(_) | Outcome::Unknown(_) => cx.shared.checkpoint.lock().take(),
+    };
+    (cx.call, outcome, checkpoint)
+}
+
+
+fn poll_caught(calling: Pin<&mut (dyn Future<Output = Outcome> + Send)>, cx: &mut Context<'_>) -> Poll<Outcome> {
+    match std::panic::catch_unwind(AssertUnwindSafe(|| calling.poll(cx))) {
+        Ok(poll) => poll,
+        Err(panic) => Poll::Ready(panicked(&*panic)),
+    }
+}
+
+fn panicked(panic: &(dyn std::any::Any + Send)) -> Outcome {
+    let said = panic.downcast_ref::<&str>().copied().or_else(|| panic.downcast_ref::<String>().map(String::as_str));
+    Outcome::unknown("panic", format!("the tool panicked: {}", said.unwrap_or("without a message")))
+}
+
+/// Run a call within its time. When the time is over it is asked to stop; what turns out done is known.
+async fn within(mut calling: Calling, cx: &CallContext, timeout: Duration) -> Outcome {
+    let mut caught = std::future::poll_fn(|context| poll_caught(calling.as_mut(), context));
+    if let Ok(outcome) = tokio::time::timeout(timeout, &mut caught).await {
+        return outcome;
+    }
+    cx.cancel();
+    match tokio::time::timeout(STOP_GRACE, &mut caught).await {
+        Ok(outcome @ Outcome::Done(_)) => outcome,
+        _ => Outcome::unknown("timeout", format!("no answer within {timeout:?}")),
+    }
+}
+
+impl Inner {
+    /// Hand calls that became durable to their tools.
+    pub(crate) fn dispatch(&self, calls: &[(u32, CallId)], started: &[(u32, CallId)]) {
+        for (tool, calls) in by_tool(calls) {
+            self.tell_tool(tool, HostMessage::Calls(calls));
+        }
+        for (tool, calls) in by_tool(started) {
+            self.tell_tool(tool, HostMessage::Started(calls));
+        }
+    }
+
+    fn tell_tool(&self, tool: u32, message: HostMessage) {
+        match self.tools.get(&tool) {
+            Some(slot) => slot.tell(message),
+            None => tracing::warn!("a call waits for a tool that is not registered in this process"),
+        }
+    }
+
+    pub(crate) fn stop_tools(&self) {
+        for slot in self.tools.values() {
+            slot.tell(HostMessage::Stop);
+        }
+    }
+
+    /// The calls in a tool's mailbox: those not begun, and the at-most-once ones whose start is written.
+    fn mailbox(&self, tool: u32) -> (Vec<CallId>, Vec<CallId>) {
+        let calls = self.with_accepted(|accepted, _| {
+            let of_tool = |row: &Row| crate::durable::codec::fnv1a(&row.request.tool) == tool;
+            let in_state = |state: RowState| {
+                let rows = accepted.live().calls.iter();
+                rows.filter(|(_, row)| row.state == state && of_tool(row) && !accepted.is_held(row.caller)).map(|(call, _)| *call).collect()
+            };
+            (in_state(RowState::Intended), in_state(RowState::Started))
+        });
+        calls.unwrap_or_default()
+    }
+}
+
+fn by_tool(calls: &[(u32, CallId)]) -> Vec<(u32, Vec<CallId>)> {
+    let mut grouped: Vec<(u32, Vec<CallId>)> = Vec::new();
+    for (tool, call) in calls {
+        match grouped.iter_mut().find(|(known, _)| known == tool) {
+            Some((_, group)) => group.push(*call),
+            None => grouped.push((*tool, vec![*call])),
+        }
+    }
+    grouped
+}

@@ -1,0 +1,4 @@
+//! x
+#![allow(missing_docs)]
+mod evaluate;
+pub use self::evaluate::Expressions;
