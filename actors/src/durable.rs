@@ -19,6 +19,7 @@ mod committer;
 mod directory;
 mod entry;
 mod host;
+mod hosted;
 mod id;
 mod journal;
 mod kind;
@@ -27,13 +28,18 @@ mod live;
 mod open;
 mod outbox;
 mod record;
+#[cfg(feature = "testing")]
+pub(crate) mod sim;
 pub mod store;
 mod system;
-#[cfg(test)]
-mod tests;
 
 #[cfg(feature = "testing")]
-pub(crate) use self::accepted::{Accepted, Commit};
+pub(crate) use self::{
+    accepted::{Accepted, Commit},
+    kind::Ids,
+    sim::seal_record,
+    system::recover,
+};
 pub use self::{
     accepted::{Entrance, Existing, Refused},
     behavior::{Behavior, Child, Rejection, Turn},

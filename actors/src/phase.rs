@@ -13,7 +13,5 @@ mod items;
 mod outputs;
 mod state;
 mod start;
-#[cfg(test)]
-mod tests;
 
 pub use self::state::{Begin, End, Event, Message, Phase, State, Status};

@@ -12,7 +12,7 @@
 mod id;
 mod row;
 mod state;
-#[cfg(test)]
+#[cfg(all(test, feature = "testing"))]
 mod tests;
 
 pub use self::{

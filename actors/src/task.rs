@@ -11,7 +11,5 @@
 
 mod key;
 mod state;
-#[cfg(test)]
-mod tests;
 
 pub use self::state::{End, Event, Job, Message, State, Status, Task};

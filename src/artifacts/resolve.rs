@@ -60,7 +60,8 @@ impl Resolver<'_> {
         let chunks = map.get("$list").and_then(Value::as_array).ok_or_else(|| malformed("`$list` must be a list"))?;
         let mut pairs = Vec::new();
         for chunk in chunks {
-            let reference = Reference::read(chunk)?.ok_or_else(|| malformed("`$list` must hold artifact references"))?;
+            let reference =
+                Reference::read(chunk)?.ok_or_else(|| malformed("`$list` must hold artifact references"))?;
             let bytes = self.read(reference)?;
             pairs.extend(parse::<Vec<(u64, Value)>>(reference, &bytes)?);
         }

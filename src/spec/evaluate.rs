@@ -23,7 +23,7 @@ use serde_json::Value;
 use self::{cache::Cache, condition::Condition, template::Tree};
 
 /// Most compiled templates, and most compiled conditions, that are kept: two generations of half as many.
-const COMPILED_MAX: usize = 4_096;
+const COMPILED_MAX: usize = 1_024;
 
 /// The evaluator of specs: minijinja for templates, CEL for conditions.
 pub struct Expressions {
@@ -35,7 +35,10 @@ impl Expressions {
     /// An evaluator with empty caches.
     #[must_use]
     pub fn new() -> Self {
-        Self { templates: Cache::new(COMPILED_MAX), conditions: Cache::new(COMPILED_MAX) }
+        Self {
+            templates: Cache::new(COMPILED_MAX),
+            conditions: Cache::new(COMPILED_MAX),
+        }
     }
 
     fn template(&self, template: &Template) -> Result<Arc<Tree>, EvaluateError> {
@@ -79,7 +82,9 @@ impl Evaluate for Expressions {
 }
 
 fn wrong(message: impl Into<String>) -> EvaluateError {
-    EvaluateError { message: message.into() }
+    EvaluateError {
+        message: message.into(),
+    }
 }
 
 #[cfg(test)]

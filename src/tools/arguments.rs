@@ -6,13 +6,16 @@ use headframe_actors::plan::text;
 use serde_json::{Map, Value};
 
 /// The arguments of one call.
-pub(super) struct Arguments<'a>(&'a Map<String, Value>);
+pub(super) struct Arguments<'a>(Option<&'a Map<String, Value>>);
 
 impl<'a> Arguments<'a> {
-    /// Take arguments that have no other keys than these.
+    /// Take arguments that have no other keys than these; `null` has none.
     pub(super) fn of(with: &'a Value, keys: &[&str]) -> Result<Self, String> {
-        let map = with.as_object().ok_or_else(|| format!("`with` must be a map of {}", listed(keys)))?;
-        match map.keys().find(|key| !keys.contains(&key.as_str())) {
+        let map = with.as_object();
+        if map.is_none() && !with.is_null() {
+            return Err(format!("`with` must be a map of {}", listed(keys)));
+        }
+        match map.into_iter().flat_map(Map::keys).find(|key| !keys.contains(&key.as_str())) {
             Some(key) => Err(unknown(key, keys)),
             None => Ok(Self(map)),
         }
@@ -20,7 +23,7 @@ impl<'a> Arguments<'a> {
 
     /// The value of a key; `null` is absent.
     pub(super) fn get(&self, key: &str) -> Option<&'a Value> {
-        self.0.get(key).filter(|value| !value.is_null())
+        self.0?.get(key).filter(|value| !value.is_null())
     }
 
     pub(super) fn text(&self, key: &str) -> Result<Option<&'a str>, String> {

@@ -67,6 +67,9 @@ impl Process {
     /// The tool; see [`super::builtin`] for its parts.
     #[must_use]
     pub fn new(artifacts: Artifacts, run_dir: PathBuf, launcher: Option<PathBuf>) -> Self {
+        // Programs start in folders of their own, where a relative path would lead elsewhere.
+        let absolute = |path: PathBuf| std::path::absolute(&path).unwrap_or(path);
+        let (run_dir, launcher) = (absolute(run_dir), launcher.map(absolute));
         Self { shared: Arc::new(Shared { artifacts, run_dir, launcher, turnstile: Turnstile::default() }) }
     }
 }

@@ -31,9 +31,9 @@ use minijinja::{Environment, UndefinedBehavior, syntax::SyntaxConfig, value::Ser
 use serde_json::{Value, json};
 
 use super::{
-    CONTENT_MAX, INLINE_MAX_DEFAULT, TEXT_MAX,
+    CONTENT_MAX, INLINE_MAX_DEFAULT, TEXT_MAX, Trouble,
     arguments::{self, Arguments},
-    artifact, blocking, Trouble,
+    artifact, blocking,
 };
 use crate::artifacts::Artifacts;
 
@@ -99,8 +99,9 @@ impl Template {
     fn read(self) -> Result<String, Failure> {
         match self {
             Self::Text(template) => Ok(template),
-            Self::File(path) => fs::read_to_string(&path)
-                .map_err(|error| Failure::new("input", format!("cannot read `template_file` {}: {error}", path.display()))),
+            Self::File(path) => fs::read_to_string(&path).map_err(|error| {
+                Failure::new("input", format!("cannot read `template_file` {}: {error}", path.display()))
+            }),
         }
     }
 }

@@ -10,12 +10,10 @@ use std::sync::Arc;
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 
 use super::{
-    accepted::{Activation, Commit, Receipt},
-    behavior::At,
+    accepted::Receipt,
     entry::Entry,
+    hosted::Hosted,
     id::ActorId,
-    kind::{Instance, Taken, TurnInput},
-    outbox::Outbox,
     system::{Inner, Unaccepted},
 };
 
@@ -30,29 +28,22 @@ pub(crate) struct Ring;
 pub(crate) struct Host;
 
 /// What a host keeps in memory.
-pub(crate) struct Hosted {
+pub(crate) struct HostState {
     inner: Arc<Inner>,
     actor: ActorId,
-    active: Option<Active>,
-}
-
-struct Active {
-    activation: Activation,
-    instance: Box<dyn Instance>,
-    event_bytes: usize,
-    snapshot_bytes: usize,
+    active: Option<Hosted>,
 }
 
 impl Actor for Host {
     type Msg = Ring;
-    type State = Hosted;
+    type State = HostState;
     type Arguments = (Arc<Inner>, ActorId);
 
-    async fn pre_start(&self, _: ActorRef<Ring>, (inner, actor): Self::Arguments) -> Result<Hosted, ActorProcessingErr> {
-        Ok(Hosted { inner, actor, active: None })
+    async fn pre_start(&self, _: ActorRef<Ring>, (inner, actor): Self::Arguments) -> Result<HostState, ActorProcessingErr> {
+        Ok(HostState { inner, actor, active: None })
     }
 
-    async fn handle(&self, myself: ActorRef<Ring>, _: Ring, hosted: &mut Hosted) -> Result<(), ActorProcessingErr> {
+    async fn handle(&self, myself: ActorRef<Ring>, _: Ring, hosted: &mut HostState) -> Result<(), ActorProcessingErr> {
         if let Step::End = hosted.take_turns(&myself) {
             hosted.inner.directory.forget(hosted.actor, &myself.get_cell());
             myself.stop(None);
@@ -66,7 +57,7 @@ enum Step {
     End,
 }
 
-impl Hosted {
+impl HostState {
     fn take_turns(&mut self, myself: &ActorRef<Ring>) -> Step {
         let mut next = self.inner.head(self.actor);
         for _ in 0..TURNS_AT_ONCE {
@@ -89,66 +80,18 @@ impl Hosted {
     }
 
     fn load(&mut self) -> bool {
-        match self.inner.load(self.actor) {
-            Some((activation, instance)) => {
-                let event_bytes = activation.events.iter().map(bytes::Bytes::len).sum();
-                let snapshot_bytes = activation.snapshot.as_ref().map_or(0, bytes::Bytes::len);
-                self.active = Some(Active { activation, instance, event_bytes, snapshot_bytes });
-                true
-            }
-            None => false,
-        }
+        self.active = self.inner.load(self.actor);
+        self.active.is_some()
     }
 
     fn take(&mut self, entry: &Entry) -> Result<Receipt, Unaccepted> {
         let active = self.active.as_mut().expect("loaded before the first turn");
-        let (outbox, dirty) = active.turn(&self.inner, self.actor, entry);
-        let commit = Commit {
-            actor: self.actor,
-            activation: active.activation.number,
-            version: active.activation.version,
-            entry: entry.number,
-            outbox,
-        };
-        active.activation.version += 1;
+        let commit = active.take(self.actor, entry, &self.inner.ids, &self.inner.extensions);
+        let is_dirty = active.is_dirty;
         let receipt = self.inner.accept(commit)?;
-        if dirty {
+        if is_dirty {
             self.active = None;
         }
         Ok(receipt)
-    }
-}
-
-impl Active {
-    fn turn(&mut self, inner: &Inner, actor: ActorId, entry: &Entry) -> (Outbox, bool) {
-        let at = At {
-            me: actor,
-            parent: self.activation.parent,
-            stream: self.activation.stream,
-            version: self.activation.version,
-            entry: entry.number,
-            now_ms: entry.accepted_at,
-            ids: &inner.ids,
-            extensions: &inner.extensions,
-        };
-        match self.instance.turn(TurnInput { at, body: &entry.body }) {
-            Taken::Done(mut outbox) => {
-                self.snapshot_if_due(&mut outbox);
-                (outbox, false)
-            }
-            Taken::Rejected { rejection, dirty } => (Outbox::rejected(rejection.reason), dirty),
-        }
-    }
-
-    /// A snapshot is taken when the events since the last are larger than it: writes stay within twice the events.
-    fn snapshot_if_due(&mut self, outbox: &mut Outbox) {
-        const LEAST: usize = 4 * 1024;
-        self.event_bytes += outbox.events.iter().map(bytes::Bytes::len).sum::<usize>();
-        if self.event_bytes > self.snapshot_bytes.max(LEAST) && !outbox.stop {
-            let snapshot = self.instance.snapshot();
-            self.snapshot_bytes = snapshot.len();
-            self.event_bytes = 0;
-            outbox.snapshot = Some(snapshot);
-        }
     }
 }

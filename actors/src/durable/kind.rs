@@ -81,9 +81,6 @@ pub(crate) enum Taken {
 pub(crate) trait Instance: Send {
     fn turn(&mut self, input: TurnInput<'_>) -> Taken;
     fn snapshot(&self) -> Bytes;
-    /// The state as text, for comparing what lives with what is folded.
-    #[cfg(feature = "testing")]
-    fn fingerprint(&self) -> Vec<u8>;
 }
 
 /// A behaviour, whatever its type.
@@ -142,11 +139,6 @@ impl<B: Behavior> Instance for Loaded<B> {
 
     fn snapshot(&self) -> Bytes {
         codec::seal(state_format::<B>(), &self.state)
-    }
-
-    #[cfg(feature = "testing")]
-    fn fingerprint(&self) -> Vec<u8> {
-        self.snapshot().to_vec()
     }
 }
 

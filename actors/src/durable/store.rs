@@ -14,7 +14,12 @@ mod memory;
 
 use std::path::PathBuf;
 
-pub use self::{local::{Durability, Local, LocalOptions}, memory::{Memory, Tail}};
+#[cfg(test)]
+pub(crate) use self::local::{Tuning, check};
+pub use self::{
+    local::{Durability, Local, LocalOptions},
+    memory::{Memory, Tail},
+};
 use super::id::{Epoch, Partition, Sequence};
 
 /// Which partitions a record belongs to, and under which life of their owner it is written.
@@ -69,6 +74,7 @@ pub trait Store: Send + Sync + 'static {
     ///
     /// # Errors
     /// If the store is damaged below what was acknowledged, or `visit` refuses a record.
+    #[expect(clippy::type_complexity, reason = "written out it says more than a name would")]
     fn recover(&self, visit: &mut dyn FnMut(Sequence, &[u8]) -> Result<(), Error>) -> Result<Recovered, Error>;
 
     /// Make one record durable. `sequence` is one above the last.
@@ -98,7 +104,9 @@ pub trait Store: Send + Sync + 'static {
 #[non_exhaustive]
 pub enum Error {
     /// Another process holds the folder: stop it, or use another folder.
-    #[error("HF0001: the data folder {folder} is in use by {holder}; stop that process or choose another folder with --data")]
+    #[error(
+        "HF0001: the data folder {folder} is in use by {holder}; stop that process or choose another folder with --data"
+    )]
     Held {
         /// The folder.
         folder: PathBuf,
@@ -120,7 +128,9 @@ pub enum Error {
         cause: String,
     },
     /// What was acknowledged cannot be read any more.
-    #[error("HF0003: {file}: records {from} to {to} were acknowledged and are damaged: {cause}; restore a backup of the folder, or look at what is left with `headframe store verify`")]
+    #[error(
+        "HF0003: {file}: records {from} to {to} were acknowledged and are damaged: {cause}; restore a backup of the folder, or look at what is left with `headframe store verify`"
+    )]
     Damaged {
         /// The file.
         file: PathBuf,
@@ -168,7 +178,9 @@ pub enum Error {
         cause: String,
     },
     /// The caller broke the contract of the store.
-    #[error("HF0008: the store was used against its contract: {cause}; this is a mistake in headframe, please report it")]
+    #[error(
+        "HF0008: the store was used against its contract: {cause}; this is a mistake in headframe, please report it"
+    )]
     Misuse {
         /// What was asked for.
         cause: String,

@@ -20,7 +20,7 @@ use rustc_hash::FxHashMap;
 use tokio::sync::{Notify, broadcast, oneshot, watch};
 
 use super::{
-    accepted::{Accepted, Activation, Commit, Entrance, Existing, Receipt, Refused},
+    accepted::{Accepted, Commit, Entrance, Existing, Receipt, Refused},
     behavior::{Behavior, message_format, reply_format},
     call::{Failure, Outcome, Row, RowState, Verdict},
     codec,
@@ -28,7 +28,8 @@ use super::{
     directory::{Directory, Keeper, KeeperMessage},
     entry::{Body, Entry},
     id::{ActorId, CallId, Partition, Sequence, StreamId},
-    kind::{Extensions, Ids, Instance, Registry},
+    hosted::Hosted,
+    kind::{Extensions, Ids, Registry},
     ledger::{Ledger, Tail},
     live::{Actor, DeadLetter, Live},
     outbox::Address,
@@ -651,16 +652,10 @@ impl Inner {
     }
 
     /// Load an actor under a new activation. One that cannot be loaded is suspended, and its owner told.
-    pub(crate) fn load(self: &Arc<Self>, actor: ActorId) -> Option<(Activation, Box<dyn Instance>)> {
+    pub(crate) fn load(self: &Arc<Self>, actor: ActorId) -> Option<Hosted> {
         let activation = self.with_accepted(|accepted, _| accepted.activate(actor)).ok()??;
-        let loaded = match self.registry.get(activation.kind) {
-            Some(kind) => {
-                kind.load(activation.snapshot.as_ref(), &activation.events).map_err(|error| error.to_string())
-            }
-            None => Err(format!("no behaviour of kind {:#010x} is registered", activation.kind)),
-        };
-        match loaded {
-            Ok(instance) => Some((activation, instance)),
+        match Hosted::load(&self.registry, activation) {
+            Ok(hosted) => Some(hosted),
             Err(reason) => {
                 tracing::error!(%actor, reason, "an actor cannot be loaded and is suspended");
                 let receipt = self.with_accepted(|accepted, now_ms| accepted.suspend(now_ms, actor, &reason)).ok()?;

@@ -29,7 +29,7 @@ pub type TaskAt = (u32, u32);
 pub(super) type Dangling = HashMap<(usize, usize), String>;
 
 /// The number of problems at which the search for more ends.
-const PROBLEMS_MAX: usize = 500;
+const PROBLEMS_MAX: usize = 200;
 
 /// One thing that is wrong with a plan.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -66,7 +66,13 @@ pub enum ProblemKind {
 
 impl Problem {
     fn new(kind: ProblemKind, place: impl Into<String>, message: impl Into<String>) -> Self {
-        Self { place: place.into(), kind, subject: None, message: message.into(), help: None }
+        Self {
+            place: place.into(),
+            kind,
+            subject: None,
+            message: message.into(),
+            help: None,
+        }
     }
 
     fn about(mut self, subject: impl Into<String>) -> Self {
@@ -81,7 +87,9 @@ impl Problem {
 
     /// Help that names the nearest of the names that exist, if one is near.
     fn nearest<'a>(mut self, name: &str, candidates: impl IntoIterator<Item = &'a str>) -> Self {
-        self.help = nearest(name, candidates).map(|near| format!("did you mean `{near}`?")).or(self.help);
+        self.help = nearest(name, candidates)
+            .map(|near| format!("did you mean `{near}`?"))
+            .or(self.help);
         self
     }
 }
@@ -109,7 +117,12 @@ impl Checked {
     pub fn stored(plan: Plan, evaluate: &dyn Evaluate) -> Arc<Self> {
         let graph = Graph::of(&plan);
         let reads = references::check(&plan, &graph, evaluate, &mut Vec::new());
-        Arc::new(Self { digest: plan.digest(), plan, graph, reads })
+        Arc::new(Self {
+            digest: plan.digest(),
+            plan,
+            graph,
+            reads,
+        })
     }
 
     /// The plan itself.
@@ -145,7 +158,11 @@ impl Checked {
     /// The outputs that a task reads, those of earlier tasks of its own phase included, in order.
     #[must_use]
     pub fn task_reads(&self, (phase, task): TaskAt) -> &[TaskAt] {
-        self.reads.tasks.get(phase as usize).and_then(|tasks| tasks.get(task as usize)).map_or(&[], Vec::as_slice)
+        self.reads
+            .tasks
+            .get(phase as usize)
+            .and_then(|tasks| tasks.get(task as usize))
+            .map_or(&[], Vec::as_slice)
     }
 
     /// The outputs that the plan's own output reads, in order.
@@ -183,13 +200,22 @@ pub(super) fn check_named(
     graph::check(&plan, &graph, dangling, &mut found);
     let reads = references::check(&plan, &graph, evaluate, &mut found);
     if is_full(&found) {
-        found.push(Problem::new(ProblemKind::Limit, "", format!("more than {PROBLEMS_MAX} problems: the rest was not looked for")));
+        found.push(Problem::new(
+            ProblemKind::Limit,
+            "",
+            format!("more than {PROBLEMS_MAX} problems: the rest was not looked for"),
+        ));
     }
     if !found.is_empty() {
         return Err(found);
     }
     reads.mark_exported(&mut plan);
-    Ok(Arc::new(Checked { digest: plan.digest(), plan, graph, reads }))
+    Ok(Arc::new(Checked {
+        digest: plan.digest(),
+        plan,
+        graph,
+        reads,
+    }))
 }
 
 /// Each problem costs a search for the nearest name, so a hostile plan must not have any number of them.
@@ -207,17 +233,21 @@ pub(super) fn canonical(mut value: Value) -> Value {
 /// The candidate a person most likely meant, if any is near: at most a third of the letters differ.
 #[must_use]
 pub fn nearest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
-    let reach = (name.chars().count() / 3).max(1);
+    let name = name.to_lowercase();
+    let length = name.chars().count();
+    let reach = (length / 3).max(1);
     // Comparing costs the product of the lengths; what is this long is no misspelling of a name.
-    if reach > 32 {
+    if length > 128 {
         return None;
     }
-    let distance = |candidate: &&'a str| strsim::damerau_levenshtein(&name.to_lowercase(), &candidate.to_lowercase());
-    let near = candidates.into_iter().filter(|candidate| candidate.len() <= 128 && *candidate != name);
-    near.map(|candidate| (distance(&candidate), candidate))
-        .filter(|(distance, candidate)| *distance <= reach && *distance < candidate.chars().count())
-        .min()
-        .map(|(_, candidate)| candidate)
+    let near = candidates.into_iter().filter_map(|candidate| {
+        if candidate.chars().count().abs_diff(length) > reach {
+            return None;
+        }
+        let distance = strsim::osa_distance(&name, &candidate.to_lowercase());
+        (distance <= reach && distance < length).then_some((distance, candidate))
+    });
+    near.min().map(|(_, candidate)| candidate)
 }
 
 /// A place one key further: `place.key`, or `place["odd key"]`.

@@ -1,1 +1,88 @@
-//! x
+//! Runs that die around every commit: the crash points of the protocol, on the memory store.
+
+use serde_json::json;
+
+use crate::{
+    durable::Effect,
+    plan::Plan,
+    run::Outcome,
+    testing::{Fake, Story},
+};
+
+/// Two phases: one that is parallel, fans out and retries, and one that is sequential.
+fn story(effect: Effect) -> Story {
+    let plan = Plan::builder("crash")
+        .phase("first", |phase| {
+            phase
+                .max_parallel(2)
+                .task("fan", "books", |task| task.for_each(json!([1, 2, 3])))
+                .task("flaky", "flaky", |task| task.retry(3))
+        })
+        .phase("second", |phase| {
+            phase.sequential().task("charge", "bank", |task| task.effect(effect)).task("note", "books", |task| task)
+        });
+    Story::of(plan.build())
+        .tool("books", Fake::works(Effect::IDEMPOTENT))
+        .tool("flaky", Fake::fails_once(Effect::IDEMPOTENT))
+        .tool("bank", Fake::works(effect))
+}
+
+fn succeeded(outcome: &Outcome) -> bool {
+    matches!(outcome, Outcome::Succeeded(_))
+}
+
+#[test]
+fn an_idempotent_effect_happens_once_wherever_the_process_dies() {
+    for ending in story(Effect::IDEMPOTENT).dying_around_every_commit() {
+        assert!(succeeded(&ending.outcome), "{}: {:?}", ending.death, ending.outcome);
+        assert_eq!((ending.effects("bank"), ending.effects("books")), (1, 4), "{}", ending.death);
+    }
+}
+
+#[test]
+fn an_at_most_once_call_is_never_repeated_wherever_the_process_dies() {
+    for ending in story(Effect::AtMostOnce).dying_around_every_commit() {
+        assert!(ending.invocations("bank") <= 1, "{}", ending.death);
+        // A person who looks into the books settles what is in doubt; what did not happen fails the run.
+        assert_eq!(succeeded(&ending.outcome), ending.effects("bank") == 1, "{}", ending.death);
+    }
+}
+
+#[test]
+fn a_second_death_in_recovery_changes_nothing() {
+    for ending in story(Effect::IDEMPOTENT).dying_twice() {
+        assert!(succeeded(&ending.outcome), "{}: {:?}", ending.death, ending.outcome);
+        assert_eq!((ending.effects("bank"), ending.effects("books")), (1, 4), "{}", ending.death);
+    }
+}
+
+#[test]
+fn a_lost_answer_repeats_under_the_same_key() {
+    let plan = Plan::builder("lost").phase("only", |phase| phase.task("charge", "bank", |task| task.retry(3)));
+    let story = Story::of(plan.build()).tool("bank", Fake::loses_an_answer(Effect::IDEMPOTENT));
+    for ending in story.dying_around_every_commit() {
+        assert!(succeeded(&ending.outcome), "{}: {:?}", ending.death, ending.outcome);
+        assert_eq!(ending.effects("bank"), 1, "{}", ending.death);
+    }
+}
+
+#[test]
+fn a_cancelled_run_ends_wherever_the_process_dies() {
+    for cancel_after in 2..12 {
+        let story = story(Effect::IDEMPOTENT).cancelled_after(cancel_after);
+        for ending in story.dying_around_every_commit() {
+            assert!(!matches!(ending.outcome, Outcome::Failed { .. }), "{}: {:?}", ending.death, ending.outcome);
+        }
+    }
+}
+
+#[test]
+fn a_failed_task_fails_its_run_and_an_optional_one_does_not() {
+    let plan = |optional: bool| {
+        let task = move |task: crate::plan::TaskBuilder| task.set_optional(optional);
+        Plan::builder("fail").phase("only", |phase| phase.task("flaky", "flaky", task)).build()
+    };
+    let story = |optional| Story::of(plan(optional)).tool("flaky", Fake::fails_once(Effect::IDEMPOTENT));
+    assert!(matches!(story(false).undisturbed().outcome, Outcome::Failed { task, .. } if task == "only/flaky"));
+    assert!(succeeded(&story(true).undisturbed().outcome));
+}

@@ -56,8 +56,8 @@ pub(super) struct Tree {
 
 enum Branch {
     Fixed(Value),
-    /// A string that is one expression, and keeps its type.
-    Expression(Expression<'static, 'static>),
+    /// A string that is one expression, and keeps its type; with the expression as written.
+    Expression(Expression<'static, 'static>, String),
     /// Any other string with tags, by the name of its template.
     Text(String),
     List(Vec<Branch>),
@@ -66,12 +66,23 @@ enum Branch {
 
 impl Tree {
     pub(super) fn compile(tree: &Json) -> Result<Self, EvaluateError> {
-        let tree: Value = tree.parse().map_err(|error| wrong(format!("the value cannot be read: {error}")))?;
-        let mut compiler = Compiler { texts: None, count: 0, names: BTreeSet::new() };
+        let tree: Value = tree
+            .parse()
+            .map_err(|error| wrong(format!("the value cannot be read: {error}")))?;
+        let mut compiler = Compiler {
+            texts: None,
+            count: 0,
+            names: BTreeSet::new(),
+        };
         let root = compiler.branch(tree)?;
         let texts = compiler.texts.unwrap_or_else(Environment::empty);
         let references = references(compiler.names);
-        Ok(Self { root, texts, wanted: Wanted::of(&references), references })
+        Ok(Self {
+            root,
+            texts,
+            wanted: Wanted::of(&references),
+            references,
+        })
     }
 
     pub(super) fn into_references(self) -> Vec<Reference> {
@@ -86,13 +97,20 @@ impl Tree {
     fn branch(&self, branch: &Branch, scope: &minijinja::Value) -> Result<Value, EvaluateError> {
         match branch {
             Branch::Fixed(value) => Ok(value.clone()),
-            Branch::Expression(expression) => {
-                plain(&expression.eval(scope.clone()).map_err(|error| explain(&error))?)
+            Branch::Expression(expression, text) => {
+                let value = expression.eval(scope.clone()).map_err(|error| explain(&error))?;
+                if value.is_undefined() {
+                    Err(wrong(format!("`{text}` is undefined")))
+                } else {
+                    plain(&value)
+                }
             }
             Branch::Text(name) => self.text(name, scope).map(Value::from),
             Branch::List(list) => list.iter().map(|branch| self.branch(branch, scope)).collect(),
             Branch::Map(map) => {
-                let entries = map.iter().map(|(key, branch)| Ok((key.clone(), self.branch(branch, scope)?)));
+                let entries = map
+                    .iter()
+                    .map(|(key, branch)| Ok((key.clone(), self.branch(branch, scope)?)));
                 entries.collect::<Result<Map<_, _>, _>>().map(Value::Object)
             }
         }
@@ -101,7 +119,9 @@ impl Tree {
     fn text(&self, name: &str, scope: &minijinja::Value) -> Result<String, EvaluateError> {
         let template = self.texts.get_template(name).map_err(|error| explain(&error))?;
         let mut text = Bounded(Vec::new());
-        template.render_captured_to(scope.clone(), &mut text).map_err(|error| explain(&error))?;
+        template
+            .render_captured_to(scope.clone(), &mut text)
+            .map_err(|error| explain(&error))?;
         String::from_utf8(text.0).map_err(|_| wrong("the text is not UTF-8"))
     }
 }
@@ -118,7 +138,11 @@ impl Compiler {
     fn branch(&mut self, tree: Value) -> Result<Branch, EvaluateError> {
         match tree {
             Value::String(text) if text.contains("{{") || text.contains("{%") => self.string(text),
-            Value::Array(list) => list.into_iter().map(|value| self.branch(value)).collect::<Result<_, _>>().map(Branch::List),
+            Value::Array(list) => list
+                .into_iter()
+                .map(|value| self.branch(value))
+                .collect::<Result<_, _>>()
+                .map(Branch::List),
             Value::Object(map) => {
                 let entries = map.into_iter().map(|(key, value)| Ok((key, self.branch(value)?)));
                 entries.collect::<Result<_, _>>().map(Branch::Map)
@@ -130,14 +154,19 @@ impl Compiler {
     fn string(&mut self, text: String) -> Result<Branch, EvaluateError> {
         let tags = tags::tags(&text)?;
         if let Some(expression) = tags::single(&text, &tags) {
-            let expression = LANGUAGE.compile_expression_owned(expression.to_owned()).map_err(|error| explain(&error))?;
+            let text = expression.to_owned();
+            let expression = LANGUAGE
+                .compile_expression_owned(text.clone())
+                .map_err(|error| explain(&error))?;
             self.names.extend(expression.undeclared_variables(true));
-            return Ok(Branch::Expression(expression));
+            return Ok(Branch::Expression(expression, text));
         }
         let name = self.count.to_string();
         self.count += 1;
         let texts = self.texts.get_or_insert_with(|| LANGUAGE.clone());
-        texts.add_template_owned(name.clone(), text).map_err(|error| explain(&error))?;
+        texts
+            .add_template_owned(name.clone(), text)
+            .map_err(|error| explain(&error))?;
         let template = texts.get_template(&name).map_err(|error| explain(&error))?;
         self.names.extend(template.undeclared_variables(true));
         Ok(Branch::Text(name))
@@ -146,8 +175,12 @@ impl Compiler {
 
 /// Names that the language itself defines are no references.
 fn references(names: BTreeSet<String>) -> Vec<Reference> {
-    let paths = names.iter().map(|name| name.split('.').map(str::to_owned).collect::<Reference>());
-    paths.filter(|path| !LANGUAGE.globals().any(|(global, _)| global == path[0])).collect()
+    let paths = names
+        .iter()
+        .map(|name| name.split('.').map(str::to_owned).collect::<Reference>());
+    paths
+        .filter(|path| !LANGUAGE.globals().any(|(global, _)| global == path[0]))
+        .collect()
 }
 
 impl Target for minijinja::Value {
@@ -162,7 +195,9 @@ impl Target for minijinja::Value {
             },
             Value::String(text) => minijinja::Value::from(text.as_str()),
             Value::Array(list) => list.iter().map(Self::of).collect(),
-            Value::Object(map) => minijinja::Value::from_pairs(map.iter().map(|(key, value)| (key.as_str(), Self::of(value)))),
+            Value::Object(map) => {
+                minijinja::Value::from_pairs(map.iter().map(|(key, value)| (key.as_str(), Self::of(value))))
+            }
         }
     }
 
@@ -173,15 +208,16 @@ impl Target for minijinja::Value {
 
 /// The JSON of an expression's value.
 fn plain(value: &minijinja::Value) -> Result<Value, EvaluateError> {
-    if value.is_undefined() {
-        return Err(wrong("the expression has no value"));
-    }
     let json = serde_json::to_value(value).map_err(|error| wrong(format!("the value is not JSON: {error}")))?;
     // JSON has no word for what is not a number, and `null` would hide that something went wrong.
     if json.is_null() && !value.is_none() {
         return Err(wrong(format!("the value is not JSON: {value}")));
     }
-    if json.as_str().is_some_and(|text| text.len() > TEXT_MAX) { Err(too_long()) } else { Ok(json) }
+    if json.as_str().is_some_and(|text| text.len() > TEXT_MAX) {
+        Err(too_long())
+    } else {
+        Ok(json)
+    }
 }
 
 /// The library's words, with the piece of the expression they are about.
@@ -192,9 +228,15 @@ fn explain(error: &Error) -> EvaluateError {
     if std::error::Error::source(error).is_some_and(|source| source.is::<io::Error>()) {
         return too_long();
     }
-    let piece = error.range().and_then(|range| Some(error.template_source()?.get(range)?.trim().to_owned()));
+    let piece = error
+        .range()
+        .and_then(|range| Some(error.template_source()?.get(range)?.trim().to_owned()));
     let detail = error.detail().map_or_else(|| error.kind().to_string(), str::to_owned);
-    let line = error.line().filter(|line| *line > 1).map(|line| format!(" (line {line} of the text)")).unwrap_or_default();
+    let line = error
+        .line()
+        .filter(|line| *line > 1)
+        .map(|line| format!(" (line {line} of the text)"))
+        .unwrap_or_default();
     match (error.kind(), piece) {
         (ErrorKind::UndefinedError, Some(piece)) if !piece.is_empty() => wrong(format!("`{piece}` is undefined{line}")),
         (ErrorKind::SyntaxError, _) => wrong(format!("the template does not parse: {detail}{line}")),
@@ -226,7 +268,11 @@ impl Write for Bounded {
 /// The last part of a path, as coreutils' `basename` gives it.
 fn basename(path: &str) -> String {
     let trimmed = path.trim_end_matches('/');
-    if trimmed.is_empty() { path.chars().take(1).collect() } else { trimmed.rsplit('/').next().unwrap_or(trimmed).to_owned() }
+    if trimmed.is_empty() {
+        path.chars().take(1).collect()
+    } else {
+        trimmed.rsplit('/').next().unwrap_or(trimmed).to_owned()
+    }
 }
 
 fn from_json(text: &str) -> Result<minijinja::Value, Error> {

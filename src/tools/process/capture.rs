@@ -4,7 +4,7 @@ use headframe_actors::{durable::Failure, plan::text};
 use serde_json::Value;
 
 use super::told::{Shape, Told};
-use crate::artifacts::{Artifacts, Reference, Writer};
+use crate::artifacts::{Artifacts, Writer};
 
 /// How much of stderr is kept: its end.
 const TAIL_MAX: usize = 8 * 1024;
@@ -61,15 +61,15 @@ impl<'a> Output<'a> {
             },
             Shape::Lines => lines(&self.held),
         };
-        self.inline(value).map(Ok)
-    }
-
-    fn inline(&self, value: Value) -> Result<Value, Failure> {
         if self.held.len() <= self.told.inline_max {
-            return Ok(value);
+            return Ok(Ok(value));
         }
-        let stored = self.artifacts.put(value.to_string().as_bytes());
-        stored.map(|reference| Reference::as_json(reference).to_value()).map_err(|error| unstored(&error))
+        let stored = match self.told.output {
+            // As the program wrote it: numbers keep digits that a tree of values would lose.
+            Shape::Json => self.artifacts.put(&self.held),
+            Shape::Lines | Shape::Text => self.artifacts.put(value.to_string().as_bytes()),
+        };
+        Ok(Ok(stored.map_err(|error| unstored(&error))?.as_json().to_value()))
     }
 }
 

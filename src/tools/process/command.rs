@@ -9,10 +9,7 @@ use std::{
     process::{Command, Stdio},
 };
 
-use headframe_actors::{
-    durable::Failure,
-    tool::CallContext,
-};
+use headframe_actors::{durable::Failure, tool::CallContext};
 
 use super::{
     group::{COOKIE, Record},
@@ -57,10 +54,8 @@ fn by_itself(program: &Path, argv: &[OsString]) -> Command {
 /// What is passed on, then what the task adds, then what we say about the call.
 fn environment(told: &Told, cx: &CallContext) -> Vec<(OsString, OsString)> {
     let passed = told.env_allow.iter().filter_map(|name| Some((name.clone(), env::var_os(name)?)));
-    let ours = [
-        (COOKIE.into(), cx.key().to_string().into()),
-        ("HEADFRAME_ATTEMPT".into(), cx.attempt().to_string().into()),
-    ];
+    let ours =
+        [(COOKIE.into(), cx.key().to_string().into()), ("HEADFRAME_ATTEMPT".into(), cx.attempt().to_string().into())];
     passed.chain(told.env.iter().cloned()).chain(ours).collect()
 }
 
@@ -111,7 +106,8 @@ pub(super) fn stdin(told: &Stdin, artifacts: &Artifacts) -> Result<Input, Failur
         Stdin::Nothing => Ok(Input { stdio: Stdio::null(), bytes: Vec::new() }),
         Stdin::Bytes(bytes) => Ok(Input { stdio: Stdio::piped(), bytes: bytes.clone() }),
         Stdin::Artifact(digest) => {
-            let file = artifacts.open_file(*digest).map_err(|error| Failure::new("input", format!("`stdin`: {error}")))?;
+            let file =
+                artifacts.open_file(*digest).map_err(|error| Failure::new("input", format!("`stdin`: {error}")))?;
             Ok(Input { stdio: file.into(), bytes: Vec::new() })
         }
     }

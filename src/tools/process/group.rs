@@ -40,7 +40,10 @@ pub(super) struct Record {
 enum Said {
     Nothing,
     /// Something may have been started. The group is unknown if its starter died between the start and the record.
-    Started { group: Option<(i32, u64)>, boot: String },
+    Started {
+        group: Option<(i32, u64)>,
+        boot: String,
+    },
     Refused(String),
 }
 
@@ -209,11 +212,12 @@ impl Group {
         !matches!(waitid(WaitId::Pid(self.leader), how), Ok(None) | Err(rustix::io::Errno::INTR))
     }
 
-    /// Send a signal to all of it. The leader alone is meant too: a launcher may not have its group yet.
+    /// Send a signal to all of it.
     pub(super) fn signal(&self, signal: Signal) {
-        // What is gone already needs no signal.
-        let _ = kill_process_group(self.leader, signal);
-        let _ = kill_process(self.leader, signal);
+        if kill_process_group(self.leader, signal).is_err() {
+            // A launcher that has no group yet. What is gone already needs no signal.
+            let _ = kill_process(self.leader, signal);
+        }
     }
 
     /// Kill all of it, with what left the group or the session but carries the call's key.

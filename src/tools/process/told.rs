@@ -15,13 +15,12 @@ use crate::{
 };
 
 /// Every key of `with`.
-pub(super) const KEYS: &[&str] = &[
-    "argv", "stdin", "env", "env_allow", "cwd", "ok_exit", "max_output", "output", "inline_max", "limits",
-];
+pub(super) const KEYS: &[&str] =
+    &["argv", "stdin", "env", "env_allow", "cwd", "ok_exit", "max_output", "output", "inline_max", "limits"];
 const ENV_ALLOW_DEFAULT: &[&str] = &["PATH", "HOME", "LANG", "LC_ALL", "TZ", "TMPDIR", "USER"];
 /// Text in an answer is part of a message: no task may ask for more than this inline.
 const INLINE_MAX: u64 = 256 * 1024;
-/// What a task may raise `max_output` to: 4 GiB.
+/// What a task may raise `max_output` of text to: 4 GiB.
 const OUTPUT_MAX: u64 = 4 << 30;
 
 /// The arguments of one call.
@@ -65,9 +64,8 @@ impl Told {
             env_allow: env_allow(&arguments)?,
             cwd: arguments.bytes("cwd")?.map(|path| PathBuf::from(OsString::from_vec(path))),
             ok_exit: ok_exit(&arguments)?,
-            max_output: bounded(&arguments, "max_output", OUTPUT_MAX)?.unwrap_or(CONTENT_MAX as u64),
-            output: arguments
-                .choice("output", &[("text", Shape::Text), ("json", Shape::Json), ("lines", Shape::Lines)])?,
+            max_output: max_output(&arguments)?,
+            output: output(&arguments)?,
             inline_max: inline_max(&arguments)?,
             limits: limits(&arguments)?,
         })
@@ -133,6 +131,16 @@ fn ok_exit(arguments: &Arguments<'_>) -> Result<Vec<i32>, String> {
     let code = |value: &Value| value.as_u64().filter(|code| *code < 256).and_then(|code| i32::try_from(code).ok());
     let read = |value: &Value| code(value).ok_or_else(|| expected("ok_exit", "a list of numbers up to 255", value));
     codes.iter().map(read).collect()
+}
+
+fn output(arguments: &Arguments<'_>) -> Result<Shape, String> {
+    arguments.choice("output", &[("text", Shape::Text), ("json", Shape::Json), ("lines", Shape::Lines)])
+}
+
+/// Text flows to disk; what is to be parsed has to be held in memory.
+fn max_output(arguments: &Arguments<'_>) -> Result<u64, String> {
+    let most = if output(arguments)? == Shape::Text { OUTPUT_MAX } else { CONTENT_MAX as u64 };
+    Ok(bounded(arguments, "max_output", most)?.unwrap_or(CONTENT_MAX as u64))
 }
 
 fn inline_max(arguments: &Arguments<'_>) -> Result<usize, String> {

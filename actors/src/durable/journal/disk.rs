@@ -84,10 +84,12 @@ impl Disk for RealDisk {
     }
 
     fn create_folder(&self, path: &Path) -> io::Result<()> {
+        let parent = parent_of(path);
         if path.is_dir() {
+            // Whoever made it may have been killed before this. A parent that we may not open was made by somebody else.
+            let _ = self.sync_folder(&parent);
             return Ok(());
         }
-        let parent = parent_of(path);
         self.create_folder(&parent)?;
         match fs::create_dir(path) {
             Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),

@@ -136,10 +136,7 @@ fn slot(bytes: &[u8], path: &Path) -> Result<Option<(Head, u64)>, Error> {
     if found > FORMAT {
         return Err(Error::Newer { file: path.to_path_buf(), found, known: FORMAT });
     }
-    let head = Head {
-        store: u64_at(bytes, 20),
-        incarnation: Epoch(u64_at(bytes, 28)),
-        durable: Sequence(u64_at(bytes, 36)),
-    };
+    let head =
+        Head { store: u64_at(bytes, 20), incarnation: Epoch(u64_at(bytes, 28)), durable: Sequence(u64_at(bytes, 36)) };
     Ok(Some((head, u64_at(bytes, 12))))
 }

@@ -49,7 +49,12 @@ struct Base {
 }
 
 /// Read everything, up to a last record if one is given.
-pub(crate) fn read(disk: &dyn Disk, folder: &std::path::Path, cut: Option<Sequence>, take: &mut Take<'_>) -> Result<Found, Error> {
+pub(crate) fn read(
+    disk: &dyn Disk,
+    folder: &std::path::Path,
+    cut: Option<Sequence>,
+    take: &mut Take<'_>,
+) -> Result<Found, Error> {
     let survey = Survey::take(disk, folder)?;
     let (floor, mut base, mut tail_bytes) = (survey.floor(), Base::default(), 0);
     let cut = cut.map(|cut| cut.max(floor));
@@ -59,7 +64,8 @@ pub(crate) fn read(disk: &dyn Disk, folder: &std::path::Path, cut: Option<Sequen
         }
         take(record.sequence, record.frame.payload)?;
         if record.sequence == floor {
-            base = Base { sequence: floor, crc: record.frame.crc, place: Some((record.path.to_path_buf(), record.end)) };
+            base =
+                Base { sequence: floor, crc: record.frame.crc, place: Some((record.path.to_path_buf(), record.end)) };
         } else if record.sequence > floor {
             tail_bytes += record.frame.size() as u64;
         }
@@ -84,7 +90,8 @@ pub(crate) fn begin(setup: &Setup, shared: &Arc<Mutex<Shared>>, found: &Found) -
     let head = note(setup, found, &segment)?;
     tidy(setup, found)?;
     let mut state = shared.lock();
-    state.segments = found.survey.live.iter().filter(|segment| stays(segment, found)).cloned().chain([segment]).collect();
+    state.segments =
+        found.survey.live.iter().filter(|segment| stays(segment, found)).cloned().chain([segment]).collect();
     state.durable = found.reached.last;
     let spare = Spare::new(setup.disk.clone(), &setup.journal(), setup.segment_bytes, setup.background);
     Ok(Writer::new(setup.clone(), shared.clone(), active, spare, head))
@@ -125,6 +132,8 @@ fn note(setup: &Setup, found: &Found, segment: &Segment) -> Result<head::Writer,
         head::Found::Missing | head::Found::Unreadable => head::Writer::create(&*setup.disk, &setup.folder, note),
         head::Found::Whole(_, count) | head::Found::Half(_, count) => {
             let mut head = head::Writer::resume(&*setup.disk, &setup.folder, count)?;
+            // A life that was killed while it made HEAD may have left its name in memory only.
+            setup.disk.sync_folder(&setup.folder).map_err(super::io("sync", &setup.folder))?;
             head.note(note).map_err(super::io("write", &setup.folder.join(head::NAME)))?;
             Ok(head)
         }

@@ -10,7 +10,7 @@
 //!
 //! **Invariant:** records are visited in order, each once, with no gap, and none that was not written whole.
 
-use std::{ops::ControlFlow, path::Path};
+use std::{io, ops::ControlFlow, path::Path};
 
 use super::{
     disk::Disk,
@@ -86,15 +86,28 @@ impl Walk<'_> {
     pub(crate) fn run_from(&self, from: Sequence, visit: &mut Visit<'_>) -> Result<Reached, Error> {
         let starts_before = |segment: &Segment| segment.header.as_ref().is_ok_and(|header| header.first <= from);
         let index = self.segments.iter().rposition(starts_before).unwrap_or(0);
-        let first = self.segments.get(index).and_then(|segment| segment.header.as_ref().ok().map(|header| header.first));
+        let first =
+            self.segments.get(index).and_then(|segment| segment.header.as_ref().ok().map(|header| header.first));
         let cursor = Cursor { next: first.unwrap_or(Sequence(1)), crc: None };
-        self.go(index, cursor, &mut |record| if record.sequence < from { Ok(ControlFlow::Continue(())) } else { visit(record) }, &mut Err)
+        self.go(
+            index,
+            cursor,
+            &mut |record| if record.sequence < from { Ok(ControlFlow::Continue(())) } else { visit(record) },
+            &mut Err,
+        )
     }
 
-    fn go(&self, index: usize, mut cursor: Cursor, visit: &mut Visit<'_>, blame: &mut Blame<'_>) -> Result<Reached, Error> {
+    fn go(
+        &self,
+        from: usize,
+        mut cursor: Cursor,
+        visit: &mut Visit<'_>,
+        blame: &mut Blame<'_>,
+    ) -> Result<Reached, Error> {
         let mut torn = None;
-        for (at, segment) in self.segments.iter().enumerate().skip(index) {
-            let relief = self.segments[at + 1..].iter().find_map(|segment| segment.header.as_ref().ok()).map(|header| header.first);
+        for at in from..self.segments.len() {
+            let (segment, behind) = (&self.segments[at], &self.segments[at + 1..]);
+            let relief = behind.iter().find_map(|segment| segment.header.as_ref().ok()).map(|header| header.first);
             let header = match &segment.header {
                 Ok(header) => header,
                 Err(why) => {
@@ -102,84 +115,59 @@ impl Walk<'_> {
                     continue;
                 }
             };
-            enter(segment, header, &mut cursor, blame)?;
-            match self.segment(segment, header, relief, &mut cursor, visit)? {
+            let here = Here { segment, header, relief, next: behind.first() };
+            here.enter(&mut cursor, blame)?;
+            match self.segment(&here, &mut cursor, visit)? {
                 Stop::Relieved => {}
                 Stop::Enough => break,
-                Stop::Bad(offset) => torn = self.judge(segment, header, relief, offset, &mut cursor, blame)?,
+                Stop::Bad(offset) => torn = self.judge(&here, offset, &mut cursor, blame)?,
             }
         }
         Ok(Reached { last: Sequence(cursor.next.0 - 1), crc: cursor.crc.unwrap_or_default(), torn })
     }
 
-    fn segment(
-        &self,
-        segment: &Segment,
-        header: &Header,
-        relief: Option<Sequence>,
-        cursor: &mut Cursor,
-        visit: &mut Visit<'_>,
-    ) -> Result<Stop, Error> {
-        let mut reader = Reader::open(self.disk, &segment.path).map_err(super::io("open", &segment.path))?;
+    fn segment(&self, here: &Here<'_>, cursor: &mut Cursor, visit: &mut Visit<'_>) -> Result<Stop, Error> {
+        let path = &here.segment.path;
+        let mut reader = Reader::open(self.disk, path).map_err(super::io("open", path))?;
         let mut offset = HEADER;
-        loop {
-            if relief == Some(cursor.next) {
-                return Ok(Stop::Relieved);
-            }
-            let frame = reader.frame(offset).map_err(super::io("read", &segment.path))?;
-            let Some(frame) = frame.filter(|frame| cursor.expects(frame, header)) else {
-                if self.overtaken(&mut reader, segment, header, offset, cursor)? {
-                    continue;
-                }
+        while here.relief != Some(cursor.next) {
+            let frame = reader.frame(offset).map_err(super::io("read", path))?;
+            let Some(frame) = frame.filter(|frame| cursor.expects(frame, here.header)) else {
                 return Ok(Stop::Bad(offset));
             };
             let end = offset + frame.size() as u64;
-            if visit(Visited { sequence: cursor.next, frame, path: &segment.path, end })?.is_break() {
+            if visit(Visited { sequence: cursor.next, frame, path, end })?.is_break() {
                 return Ok(Stop::Enough);
             }
             *cursor = Cursor { next: cursor.next.next(), crc: Some(frame.crc) };
             offset = end;
         }
-    }
-
-    /// Whether the record was being written by a living process when it was read, and is whole by now.
-    fn overtaken(&self, reader: &mut Reader, segment: &Segment, header: &Header, offset: u64, cursor: &Cursor) -> Result<bool, Error> {
-        reader.refresh();
-        let frame = reader.frame(offset).map_err(super::io("read", &segment.path))?;
-        Ok(frame.is_some_and(|frame| cursor.expects(&frame, header)))
+        Ok(Stop::Relieved)
     }
 
     /// Tell damage from a torn tail; the second is described.
     fn judge(
         &self,
-        segment: &Segment,
-        header: &Header,
-        relief: Option<Sequence>,
+        here: &Here<'_>,
         offset: u64,
         cursor: &mut Cursor,
         blame: &mut Blame<'_>,
     ) -> Result<Option<String>, Error> {
-        let damaged = |cursor: &mut Cursor, to: Sequence, cause: String, blame: &mut Blame<'_>| {
-            blame(Error::Damaged { file: segment.path.clone(), from: cursor.next, to, cause })?;
-            *cursor = Cursor { next: to.next(), crc: None };
-            Ok(None)
+        let path = &here.segment.path;
+        let behind = here.behind(self.disk, offset, cursor).map_err(super::io("read", path))?;
+        let bad = format!("no whole record starts at byte {offset}");
+        let (to, cause) = match (here.relief, behind) {
+            // It ends well; what should follow it is missing or unreadable, and is blamed next.
+            (_, Behind::Nothing) if here.is_followed_by_a_gap() => return Ok(None),
+            (Some(relief), _) => (Sequence(relief.0 - 1), format!("{bad}, and a later segment goes on")),
+            (None, _) if self.floor >= cursor.next => (self.floor, bad),
+            (None, Behind::Record(later)) => (later, format!("{bad}, and record {later} is behind it")),
+            (None, Behind::Torn) => return Ok(Some(here.torn(cursor.next))),
+            (None, Behind::Nothing) => return Ok(None),
         };
-        if let Some(relief) = relief {
-            let to = Sequence(relief.0 - 1);
-            return damaged(cursor, to, format!("no whole record starts at byte {offset}, and a later segment goes on"), blame);
-        }
-        if self.floor >= cursor.next {
-            return damaged(cursor, self.floor, format!("no whole record starts at byte {offset}"), blame);
-        }
-        let found = behind(self.disk, segment, header, offset, cursor.next).map_err(super::io("read", &segment.path))?;
-        match found {
-            Behind::Record(later) => {
-                let cause = format!("no whole record starts at byte {offset}, and record {later} is behind it");
-                damaged(cursor, later, cause, blame)
-            }
-            Behind::Torn => Ok(Some(format!("{}: record {} was torn, and nobody had been told of it", segment.path.display(), cursor.next))),
-            Behind::Nothing => Ok(None),
-        }
+        blame(Error::Damaged { file: path.clone(), from: cursor.next, to, cause })?;
+        *cursor = Cursor { next: to.next(), crc: None };
+        Ok(None)
     }
 
     /// What a segment held that does not say what it is.
@@ -202,6 +190,15 @@ impl Walk<'_> {
     }
 }
 
+/// A segment being read, and what is known of those behind it.
+struct Here<'a> {
+    segment: &'a Segment,
+    header: &'a Header,
+    /// From where on a later segment counts.
+    relief: Option<Sequence>,
+    next: Option<&'a Segment>,
+}
+
 /// What lies behind the last whole record.
 enum Behind {
     Nothing,
@@ -209,28 +206,46 @@ enum Behind {
     Record(Sequence),
 }
 
-fn behind(disk: &dyn Disk, segment: &Segment, header: &Header, offset: u64, next: Sequence) -> std::io::Result<Behind> {
-    let mut reader = Reader::open(disk, &segment.path)?;
-    let Some(written) = reader.first_written(offset)? else { return Ok(Behind::Nothing) };
-    // Without a sync each, a power cut may keep a later record and lose an earlier one.
-    let later = if header.synced { reader.latest(written.saturating_sub(8).max(offset), header.id, next.0)? } else { None };
-    Ok(later.map_or(Behind::Torn, |later| Behind::Record(Sequence(later))))
-}
+impl Here<'_> {
+    /// Step into the segment, which must go on where the one before ended.
+    fn enter(&self, cursor: &mut Cursor, blame: &mut Blame<'_>) -> Result<(), Error> {
+        let Header { first, previous, .. } = *self.header;
+        let cause = if first > cursor.next {
+            "the segment that held them is missing"
+        } else if cursor.crc.is_some_and(|crc| crc != previous) {
+            "this segment continues other records than the one before it holds"
+        } else {
+            cursor.crc = Some(previous);
+            return Ok(());
+        };
+        let to = Sequence(first.0 - 1).max(cursor.next);
+        blame(Error::Damaged { file: self.segment.path.clone(), from: cursor.next, to, cause: cause.to_owned() })?;
+        *cursor = Cursor { next: first, crc: Some(previous) };
+        Ok(())
+    }
 
-/// Step into a segment, which must go on where the one before ended.
-fn enter(segment: &Segment, header: &Header, cursor: &mut Cursor, blame: &mut Blame<'_>) -> Result<(), Error> {
-    let cause = if header.first > cursor.next {
-        "the segment that held them is missing"
-    } else if cursor.crc.is_some_and(|crc| crc != header.previous) {
-        "this segment continues other records than the one before it holds"
-    } else {
-        cursor.crc = Some(header.previous);
-        return Ok(());
-    };
-    let to = Sequence(header.first.0 - 1).max(cursor.next);
-    blame(Error::Damaged { file: segment.path.clone(), from: cursor.next, to, cause: cause.to_owned() })?;
-    *cursor = Cursor { next: header.first, crc: Some(header.previous) };
-    Ok(())
+    fn behind(&self, disk: &dyn Disk, offset: u64, cursor: &Cursor) -> io::Result<Behind> {
+        let mut reader = Reader::open(disk, &self.segment.path)?;
+        let Some(written) = reader.first_written(offset)? else { return Ok(Behind::Nothing) };
+        if !self.header.synced {
+            // Without a sync each, a power cut may keep a later record and lose an earlier one.
+            return Ok(Behind::Torn);
+        }
+        let from = written.saturating_sub(8).max(offset);
+        let Some(later) = reader.latest(from, self.header.id, cursor.next.0)? else { return Ok(Behind::Torn) };
+        reader.refresh();
+        let whole_by_now = reader.frame(offset)?.is_some_and(|frame| cursor.expects(&frame, self.header));
+        // A living process, which we only watch, wrote both while we looked.
+        Ok(if whole_by_now { Behind::Nothing } else { Behind::Record(Sequence(later)) })
+    }
+
+    fn is_followed_by_a_gap(&self) -> bool {
+        self.next.is_some_and(|next| next.header.is_err() || next.number != self.segment.number + 1)
+    }
+
+    fn torn(&self, next: Sequence) -> String {
+        format!("{}: record {next} was torn, and nobody had been told of it", self.segment.path.display())
+    }
 }
 
 impl Cursor {

@@ -101,7 +101,9 @@ impl Segment {
         let header = match Header::decode(&bytes[..read]) {
             Err(Some(found)) => return Err(Error::Newer { file: path, found, known: FORMAT }),
             Err(None) => Err("its header cannot be read".to_owned()),
-            Ok(header) if header.number != number => Err(format!("it holds segment {} under another name", header.number)),
+            Ok(header) if header.number != number => {
+                Err(format!("it holds segment {} under another name", header.number))
+            }
             Ok(header) => Ok(header),
         };
         Ok(Self { number, path, header })

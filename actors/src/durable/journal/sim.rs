@@ -23,7 +23,7 @@ const SECTOR: usize = 512;
 /// What becomes of what was not synced.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Fate {
-    /// Only the process died: all of it is there.
+    /// Only the process died: all of it is there, and still not synced.
     Kept,
     /// None of it is.
     Lost,
@@ -51,12 +51,15 @@ struct State {
     fails_at: Option<(u64, i32)>,
     random: u64,
     log: Vec<String>,
+    meanwhile: Option<(u64, PathBuf, Vec<u8>)>,
 }
 
 #[derive(Clone, Default)]
 struct Inode {
     now: Vec<u8>,
     synced: Vec<u8>,
+    /// Pages that the next sync will write. A failed sync forgets them, as Linux does.
+    dirty: BTreeSet<usize>,
 }
 
 #[derive(Clone, Debug)]
@@ -77,6 +80,12 @@ impl SimDisk {
         self.0.lock().fails_at = Some((step, errno));
     }
 
+    fn spare(&self) {
+        let mut state = self.0.lock();
+        (state.steps, state.dies_after, state.fails_at) = (0, None, None);
+        state.log.clear();
+    }
+
     /// How many steps were taken.
     pub(crate) fn steps(&self) -> u64 {
         self.0.lock().steps
@@ -87,8 +96,20 @@ impl SimDisk {
         self.0.lock().log.clone()
     }
 
-    /// The disk as the next process finds it.
+    /// The disk as the next process finds it when only the process was killed. What was not synced reads well, and can
+    /// still be lost. Steps are counted on, and death comes when it was due.
+    pub(crate) fn killed(&self) -> SimDisk {
+        let state = self.0.lock().clone();
+        SimDisk(Arc::new(Mutex::new(State { locks: BTreeMap::new(), ..state })))
+    }
+
+    /// The disk as the next process finds it, which is spared.
     pub(crate) fn after_crash(&self, fate: Fate) -> SimDisk {
+        if fate == Fate::Kept {
+            let killed = self.killed();
+            killed.spare();
+            return killed;
+        }
         let state = self.0.lock();
         let mut dice = Dice(match fate {
             Fate::Pages(seed) | Fate::Sectors(seed) => seed,
@@ -113,6 +134,11 @@ impl SimDisk {
     pub(crate) fn bytes(&self, path: &Path) -> Vec<u8> {
         let state = self.0.lock();
         state.files[state.names[path]].now.clone()
+    }
+
+    /// After so many reads a file holds something else, as when another process writes it.
+    pub(crate) fn meanwhile(&self, reads: u64, path: &Path, bytes: Vec<u8>) {
+        self.0.lock().meanwhile = Some((reads, path.to_path_buf(), bytes));
     }
 
     /// Make a file vanish.
@@ -146,6 +172,19 @@ impl SimDisk {
         match state.fails_at {
             Some((at, errno)) if at == step => Err(io::Error::from_raw_os_error(errno)),
             _ => Ok(state),
+        }
+    }
+}
+
+impl State {
+    fn read(&mut self) {
+        if let Some((reads, path, bytes)) = self.meanwhile.take() {
+            if reads == 0 {
+                let inode = self.names[&path];
+                self.files[inode].now = bytes;
+            } else {
+                self.meanwhile = Some((reads - 1, path, bytes));
+            }
         }
     }
 }
@@ -194,7 +233,8 @@ impl Disk for SimDisk {
 
     fn sync_folder(&self, folder: &Path) -> io::Result<()> {
         let mut state = self.step(|| format!("sync folder {}", folder.display()))?;
-        let (now, later) = std::mem::take(&mut state.changes).into_iter().partition(|change: &Change| change.is_in(folder));
+        let (now, later) =
+            std::mem::take(&mut state.changes).into_iter().partition(|change: &Change| change.is_in(folder));
         state.changes = later;
         for change in now {
             change.apply(&mut state.synced_names);
@@ -235,7 +275,8 @@ struct SimFile {
 
 impl File for SimFile {
     fn read_at(&self, into: &mut [u8], offset: u64) -> io::Result<usize> {
-        let state = self.disk.0.lock();
+        let mut state = self.disk.0.lock();
+        state.read();
         let bytes = &state.files[self.inode].now;
         let start = usize::try_from(offset).unwrap().min(bytes.len());
         let read = into.len().min(bytes.len() - start);
@@ -248,6 +289,8 @@ impl File for SimFile {
         let (now, start) = (&mut state.files[self.inode].now, usize::try_from(offset).unwrap());
         now.resize(now.len().max(start + bytes.len()), 0);
         now[start..start + bytes.len()].copy_from_slice(bytes);
+        let pages = start / PAGE..(start + bytes.len()).div_ceil(PAGE);
+        state.files[self.inode].dirty.extend(pages);
         Ok(())
     }
 
@@ -258,9 +301,14 @@ impl File for SimFile {
     }
 
     fn sync_data(&self) -> io::Result<()> {
-        let mut state = self.disk.step(|| format!("sync file {}", self.inode))?;
-        let inode = &mut state.files[self.inode];
-        inode.synced.clone_from(&inode.now);
+        let mut state = match self.disk.step(|| format!("sync file {}", self.inode)) {
+            Ok(state) => state,
+            Err(error) => {
+                self.disk.0.lock().files[self.inode].dirty.clear();
+                return Err(error);
+            }
+        };
+        state.files[self.inode].sync();
         Ok(())
     }
 
@@ -274,6 +322,16 @@ impl File for SimFile {
 }
 
 impl Inode {
+    fn sync(&mut self) {
+        self.synced.resize(self.now.len(), 0);
+        for page in std::mem::take(&mut self.dirty) {
+            let (start, end) = (page * PAGE, self.now.len().min((page + 1) * PAGE));
+            if start < end {
+                self.synced[start..end].copy_from_slice(&self.now[start..end]);
+            }
+        }
+    }
+
     fn after(&self, fate: Fate, dice: &mut Dice) -> Self {
         let bytes = match fate {
             Fate::Kept => self.now.clone(),
@@ -281,7 +339,7 @@ impl Inode {
             Fate::Pages(_) => self.mixed(PAGE, dice),
             Fate::Sectors(_) => self.mixed(SECTOR, dice),
         };
-        Self { now: bytes.clone(), synced: bytes }
+        Self { now: bytes.clone(), synced: bytes, dirty: BTreeSet::new() }
     }
 
     fn mixed(&self, grain: usize, dice: &mut Dice) -> Vec<u8> {

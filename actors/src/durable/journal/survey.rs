@@ -75,7 +75,9 @@ impl Survey {
     pub(crate) fn newest_is_there(&self) -> Result<(), Error> {
         let newest = self.headers().map(|header| header.epoch).max().unwrap_or_default();
         if self.head.head().is_some_and(|head| head.incarnation > newest) {
-            return Err(self.inconsistent("the newest segment of the journal is missing; restore a backup of the folder"));
+            return Err(
+                self.inconsistent("the newest segment of the journal is missing; restore a backup of the folder")
+            );
         }
         Ok(())
     }
@@ -85,9 +87,15 @@ impl Survey {
         let fresh = self.epoch() <= Epoch(1) && last == Sequence(0);
         match self.head {
             head::Found::Missing if self.is_new() => None,
-            head::Found::Missing if fresh => Some("the creation of the store, which a crash had interrupted, was completed".to_owned()),
-            head::Found::Missing => Some(format!("HEAD was missing: the journal was taken as it is, up to record {last}; records behind it cannot be known")),
-            head::Found::Unreadable => Some(format!("HEAD was unreadable: the journal was taken as it is, up to record {last}; records behind it cannot be known")),
+            head::Found::Missing if fresh => {
+                Some("the creation of the store, which a crash had interrupted, was completed".to_owned())
+            }
+            head::Found::Missing => Some(format!(
+                "HEAD was missing: the journal was taken as it is, up to record {last}; records behind it cannot be known"
+            )),
+            head::Found::Unreadable => Some(format!(
+                "HEAD was unreadable: the journal was taken as it is, up to record {last}; records behind it cannot be known"
+            )),
             head::Found::Half(..) => Some("one slot of HEAD was torn; the other was used".to_owned()),
             head::Found::Whole(..) => None,
         }
@@ -103,7 +111,9 @@ impl Survey {
         }
         let store = self.store();
         if self.headers().any(|header| Some(header.store) != store) {
-            return Err(self.inconsistent("HEAD and journal belong to different stores; restore a backup of the whole folder"));
+            return Err(
+                self.inconsistent("HEAD and journal belong to different stores; restore a backup of the whole folder")
+            );
         }
         if !self.headers().is_sorted_by_key(|header| header.epoch) {
             return Err(self.inconsistent("the segments of the journal are not in the order in which they were written; restore a backup of the whole folder"));

@@ -131,7 +131,13 @@ pub(crate) struct Writer {
 
 impl Writer {
     /// Go on in a segment that is published, with a HEAD that says so.
-    pub(crate) fn new(setup: Setup, shared: Arc<Mutex<Shared>>, active: Active, spare: Spare, head: head::Writer) -> Self {
+    pub(crate) fn new(
+        setup: Setup,
+        shared: Arc<Mutex<Shared>>,
+        active: Active,
+        spare: Spare,
+        head: head::Writer,
+    ) -> Self {
         let (noted, noted_at) = (active.last, clock::monotonic());
         Self { setup, shared, active, spare, head, noted, noted_at, closed: None }
     }

@@ -128,7 +128,12 @@ fn a_scan_starts_and_stops_where_it_is_told(subject: &mut dyn Subject) {
         assert_eq!(scan(&*store, from), expected);
     }
     let mut seen = 0;
-    store.scan(Sequence(5), &mut |_, _| { seen += 1; seen < 3 }).unwrap();
+    store
+        .scan(Sequence(5), &mut |_, _| {
+            seen += 1;
+            seen < 3
+        })
+        .unwrap();
     assert_eq!(seen, 3);
 }
 
@@ -201,7 +206,8 @@ fn a_folder_can_be_read_while_another_writes() {
 #[test]
 fn a_check_while_another_writes_finds_nothing_wrong() {
     let folder = tempfile::tempdir().unwrap();
-    let writer = Local::open(folder.path(), LocalOptions { segment_bytes: 32 * 1024, ..LocalOptions::default() }).unwrap();
+    let writer =
+        Local::open(folder.path(), LocalOptions { segment_bytes: 32 * 1024, ..LocalOptions::default() }).unwrap();
     let fence = recover(&writer).1.fence;
     std::thread::scope(|scope| {
         let reader = scope.spawn(|| (0..100).map(|_| Local::check(folder.path()).unwrap()).collect::<Vec<_>>());
@@ -247,6 +253,11 @@ fn recover(store: &dyn Store) -> (Vec<Vec<u8>>, Recovered) {
 
 fn scan(store: &dyn Store, from: u64) -> Vec<(u64, Vec<u8>)> {
     let mut records = Vec::new();
-    store.scan(Sequence(from), &mut |sequence, payload| { records.push((sequence.0, payload.to_vec())); true }).unwrap();
+    store
+        .scan(Sequence(from), &mut |sequence, payload| {
+            records.push((sequence.0, payload.to_vec()));
+            true
+        })
+        .unwrap();
     records
 }

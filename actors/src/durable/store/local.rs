@@ -4,13 +4,7 @@
 //!
 //! **Invariants:** one process at a time; every rule of the journal (`journal.rs`). Readers never wait for a sync.
 
-use std::{
-    fmt,
-    ops::ControlFlow,
-    path::Path,
-    sync::Arc,
-    time::Duration,
-};
+use std::{fmt, ops::ControlFlow, path::Path, sync::Arc, time::Duration};
 
 use parking_lot::Mutex;
 
@@ -114,7 +108,12 @@ impl Local {
         self.shared.lock().trouble.clone()
     }
 
-    pub(crate) fn open_on(disk: Arc<dyn Disk>, folder: &Path, options: LocalOptions, tuning: Tuning) -> Result<Self, Error> {
+    pub(crate) fn open_on(
+        disk: Arc<dyn Disk>,
+        folder: &Path,
+        options: LocalOptions,
+        tuning: Tuning,
+    ) -> Result<Self, Error> {
         let setup = Setup {
             disk,
             folder: folder.to_path_buf(),

@@ -219,3 +219,62 @@ impl Shared {
         &self.bytes[start + frame::HEADER..self.ends[index] - 4]
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_crash_leaves_of_its_record_what_was_asked_for() {
+        let size = frame::OVERHEAD + "second".len();
+        let partial = (0..=size + 1).map(|kept| (Tail::Partial(kept), kept >= size, kept > 0 && kept < size));
+        for (tail, there, told) in [(Tail::Lost, false, false), (Tail::Kept, true, false)].into_iter().chain(partial) {
+            let memory = crashed(tail);
+            assert_eq!(memory.durable(), Sequence(1), "the dead life never learns of it");
+            let next = memory.reopen();
+            let (records, recovered) = read(&next);
+            assert_eq!(records, if there { vec!["first", "second"] } else { vec!["first"] }, "{tail:?}");
+            assert_eq!(recovered.repairs.len(), usize::from(told), "{tail:?}");
+            next.append(recovered.fence, recovered.durable.next(), b"third").unwrap();
+            assert_eq!(read(&next.reopen()).0.last().unwrap(), "third", "{tail:?}");
+        }
+    }
+
+    #[test]
+    fn a_dead_handle_stays_dead_and_a_newer_one_fences_it_off() {
+        let memory = crashed(Tail::Lost);
+        let fence = Fence { partition: None, epoch: Epoch(1) };
+        assert!(matches!(memory.append(fence, Sequence(2), b"more"), Err(Error::Closed { .. })));
+        read(&memory.reopen());
+        assert!(matches!(memory.append(fence, Sequence(2), b"more"), Err(Error::Fenced { current: Epoch(2), .. })));
+    }
+
+    #[test]
+    fn a_fork_goes_its_own_way() {
+        let memory = Memory::new();
+        let fence = read(&memory).1.fence;
+        memory.append(fence, Sequence(1), b"both").unwrap();
+        let fork = memory.fork();
+        memory.append(fence, Sequence(2), b"one").unwrap();
+        assert_eq!(read(&fork).0, ["both"]);
+        memory.append(fence, Sequence(3), b"the fork's recovery fences nobody off here").unwrap();
+    }
+
+    fn crashed(tail: Tail) -> Memory {
+        let memory = Memory::new();
+        let fence = read(&memory).1.fence;
+        memory.fail_at(2, tail);
+        memory.append(fence, Sequence(1), b"first").unwrap();
+        assert!(matches!(memory.append(fence, Sequence(2), b"second"), Err(Error::Closed { .. })));
+        memory
+    }
+
+    fn read(memory: &Memory) -> (Vec<String>, Recovered) {
+        let mut records = Vec::new();
+        let recovered = memory.recover(&mut |_, payload| {
+            records.push(String::from_utf8_lossy(payload).into_owned());
+            Ok(())
+        });
+        (records, recovered.unwrap())
+    }
+}

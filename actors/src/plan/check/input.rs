@@ -13,7 +13,12 @@ pub(in crate::plan) fn take_input(plan: &Plan, given: &Json) -> Result<Json, Vec
     let mut given = match given.value() {
         Value::Object(given) => given,
         Value::Null => Map::new(),
-        other => return Err(vec![format!("the input must be a map of names to values, and is {}", kind(&other))]),
+        other => {
+            return Err(vec![format!(
+                "the input must be a map of names to values, and is {}",
+                kind(&other)
+            )]);
+        }
     };
     let mut taken = Map::new();
     let mut wrong = Vec::new();
@@ -24,7 +29,11 @@ pub(in crate::plan) fn take_input(plan: &Plan, given: &Json) -> Result<Json, Vec
         }
     }
     wrong.extend(given.keys().map(|name| unknown(plan, name)));
-    if wrong.is_empty() { Ok(Json::from(super::canonical(Value::Object(taken)))) } else { Err(wrong) }
+    if wrong.is_empty() {
+        Ok(Json::from(super::canonical(Value::Object(taken))))
+    } else {
+        Err(wrong)
+    }
 }
 
 fn take(input: &Input, given: Option<Value>) -> Result<Value, String> {
@@ -63,5 +72,9 @@ pub(super) fn misfit(wanted: InputKind, value: &Value) -> Option<String> {
 
 /// JSON Schema counts 1.0 as an integer, and so do we.
 fn is_whole(value: &Value) -> bool {
-    value.is_i64() || value.is_u64() || value.as_f64().is_some_and(|number| number.fract() == 0.0 && number.abs() < 9e15)
+    value.is_i64()
+        || value.is_u64()
+        || value
+            .as_f64()
+            .is_some_and(|number| number.fract() == 0.0 && number.abs() < 9e15)
 }

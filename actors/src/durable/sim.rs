@@ -1,0 +1,33 @@
+//! What the simulated world needs of the kernel, and nothing else does.
+
+use bytes::Bytes;
+
+pub(crate) use super::hosted::Hosted;
+use super::{
+    behavior::{self, Behavior},
+    codec::{self, Format},
+    live::Live,
+    open::Sealed,
+    record,
+};
+
+/// How a message of this behaviour is stored.
+pub(crate) const fn message_format<B: Behavior>() -> Format {
+    behavior::message_format::<B>()
+}
+
+/// A record as the committer writes it.
+pub(crate) fn seal_record(sealed: &Sealed) -> Bytes {
+    codec::seal(record::FORMAT, &sealed.record)
+}
+
+/// What is live, without what a coalesced message may leave behind in memory alone: numbers that were given out.
+pub(crate) fn comparable(live: &Live) -> Live {
+    let mut live = live.clone();
+    live.latest_ms = 0;
+    live.highest_id = 0;
+    for actor in live.actors.values_mut() {
+        actor.next_entry = 0;
+    }
+    live
+}

@@ -1,0 +1,72 @@
+//! Tools of the simulated world. What they did outlives every crash, as the outside world does.
+
+use std::collections::BTreeMap;
+
+use serde_json::json;
+
+use crate::{
+    durable::{Effect, Key, Outcome, Request},
+    json::Json,
+};
+
+/// How a fake tool answers.
+#[derive(Clone, Debug)]
+pub struct Fake {
+    pub(super) effect: Effect,
+    fails: u32,
+    unknowns: u32,
+}
+
+impl Fake {
+    /// Has its effect and says so.
+    #[must_use]
+    pub fn works(effect: Effect) -> Self {
+        Self { effect, fails: 0, unknowns: 0 }
+    }
+
+    /// Fails its first call, certainly without an effect, then works.
+    #[must_use]
+    pub fn fails_once(effect: Effect) -> Self {
+        Self { effect, fails: 1, unknowns: 0 }
+    }
+
+    /// Has its effect but loses its first answer, then works.
+    #[must_use]
+    pub fn loses_an_answer(effect: Effect) -> Self {
+        Self { effect, fails: 0, unknowns: 1 }
+    }
+}
+
+/// A fake tool, and what it did.
+#[derive(Clone, Debug)]
+pub(super) struct Acted {
+    pub(super) fake: Fake,
+    /// How often it was called with each key.
+    pub(super) invoked: BTreeMap<Key, u32>,
+    /// Keys under which it had its effect: a tool that honours keys has it once.
+    pub(super) effects: BTreeMap<Key, Json>,
+    /// Answers that were lost on the way, by key.
+    pub(super) lost: BTreeMap<Key, u32>,
+}
+
+impl Acted {
+    pub(super) fn new(fake: Fake) -> Self {
+        Self { fake, invoked: BTreeMap::new(), effects: BTreeMap::new(), lost: BTreeMap::new() }
+    }
+
+    pub(super) fn call(&mut self, request: &Request) -> Outcome {
+        *self.invoked.entry(request.key).or_default() += 1;
+        if self.fake.fails > 0 {
+            self.fake.fails -= 1;
+            return Outcome::failed("refused", "not today");
+        }
+        let output = Json::from(json!({ "receipt": request.key.to_string() }));
+        let output = self.effects.entry(request.key).or_insert(output).clone();
+        if self.fake.unknowns > 0 {
+            self.fake.unknowns -= 1;
+            *self.lost.entry(request.key).or_default() += 1;
+            return Outcome::unknown("reset", "the connection broke before the answer");
+        }
+        Outcome::Done(output)
+    }
+}

@@ -1,0 +1,47 @@
+//! What must be true when a story has come to rest.
+
+use std::sync::Arc;
+
+use super::world::World;
+use crate::durable::{
+    CallId, Effect, Ledger, recover, sim,
+    store::{Memory, Store},
+};
+
+/// I6: no call without an earlier durable intent.
+pub(super) fn intent_is_durable(store: &Memory, call: CallId) {
+    let (live, _) = recover(&store.fork()).expect("what is durable can be folded");
+    assert!(live.calls.contains_key(&call), "{call} was made before its intent was durable");
+}
+
+/// Check every invariant that can be checked at rest.
+///
+/// # Panics
+/// If one is broken; the death that led there is named.
+pub(super) fn at_rest(world: &World, death: &str) {
+    let live = world.live_now();
+    assert!(world.outcome().is_some(), "I1: the run did not end ({death}): {:#?}", live.actors);
+    assert!(live.actors.is_empty(), "I3: actors are left ({death}): {:#?}", live.actors);
+    assert!(live.calls.is_empty(), "I4: calls are left ({death}): {:#?}", live.calls);
+    assert!(live.dead.is_empty(), "I2: messages were given up ({death}): {:#?}", live.dead);
+    let (folded, _) = recover(&world.store().fork()).expect("what is durable can be folded");
+    assert_eq!(sim::comparable(&folded), sim::comparable(live), "I12: memory differs from the fold ({death})");
+    chains_verify(world, death);
+    for (name, acted) in world.tools() {
+        for (key, invoked) in &acted.invoked {
+            let unknown = acted.lost.get(key).copied().unwrap_or(0);
+            let most = match acted.fake.effect {
+                Effect::AtMostOnce => 1,
+                Effect::Idempotent { .. } => 1 + world.crashes() + unknown,
+            };
+            assert!(*invoked <= most, "I4: {name} was called {invoked} times with one key, {most} allowed ({death})");
+        }
+    }
+}
+
+fn chains_verify(world: &World, death: &str) {
+    let store: Arc<dyn Store> = Arc::new(world.store().fork());
+    store.recover(&mut |_, _| Ok(())).expect("what is durable can be read");
+    let verified = Ledger::new(store, world.registry().clone()).verify().expect("the ledger can be read");
+    assert_eq!(verified.problems, Vec::<String>::new(), "I7: the chain does not verify ({death})");
+}

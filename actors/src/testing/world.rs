@@ -1,0 +1,335 @@
+//! The simulated world: the accepted view, driven step by step.
+//!
+//! Steps, in this order: a turn, a record to the disk, a call to a tool, a timer. A crash strikes after a commit: memory
+//! is gone, the unacknowledged record is lost, kept or torn, and the next life recovers from what is left.
+
+use std::{
+    collections::{BTreeMap, VecDeque},
+    sync::Arc,
+};
+
+use bytes::Bytes;
+
+use super::{fake::Acted, oracle, story::Ending};
+use crate::{
+    durable::{
+        Accepted, ActorId, CallId, Commit, Effect, Entrance, Extensions, Ids, Live, Note, Outcome, Registry, RowState,
+        Verdict, codec, recover, seal_record,
+        sim::{self, Hosted},
+        store::{Fence, Memory, Store, Tail},
+    },
+    json::Json,
+    phase::Phase,
+    plan::{Checked, Effects, Evaluate, Evaluator, Plans},
+    run::{self, Run, RunId},
+    task::Task,
+};
+
+/// When a life ends, and what becomes of its unacknowledged record.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Crash {
+    pub(super) after: u64,
+    pub(super) tail: Tail,
+}
+
+/// The time at which every story begins.
+const DAWN_MS: u64 = 1_700_000_000_000;
+/// No story takes more steps.
+const STEPS_MAX: u64 = 200_000;
+
+pub(super) struct World {
+    plan: Arc<Checked>,
+    registry: Registry,
+    extensions: Extensions,
+    tools: BTreeMap<String, Acted>,
+    store: Memory,
+    clock_ms: u64,
+    crashes: u32,
+    commits_before: u64,
+    cancel_after: Option<u64>,
+    life: Life,
+}
+
+/// What a crash takes.
+struct Life {
+    accepted: Accepted,
+    ids: Ids,
+    fence: Fence,
+    hosts: BTreeMap<ActorId, Hosted>,
+    runnable: VecDeque<ActorId>,
+    calls: VecDeque<CallId>,
+    commits: u64,
+}
+
+fn effects_of(tools: &BTreeMap<String, Acted>) -> Effects {
+    Effects(tools.iter().map(|(name, acted)| (name.clone(), acted.fake.effect)).collect())
+}
+
+impl World {
+    pub(super) fn new(
+        plan: Arc<Checked>,
+        evaluate: Arc<dyn Evaluate>,
+        tools: BTreeMap<String, Acted>,
+        cancel_after: Option<u64>,
+    ) -> Self {
+        let plans = Plans::default();
+        plans.add(plan.clone());
+        let extensions = Extensions::default()
+            .with(Arc::new(Evaluator(evaluate)))
+            .with(Arc::new(plans))
+            .with(Arc::new(effects_of(&tools)));
+        let store = Memory::new();
+        let life = Life::begin(&store);
+        Self {
+            plan,
+            registry: Registry::new().with::<Run>().with::<Phase>().with::<Task>(),
+            extensions,
+            tools,
+            store,
+            clock_ms: DAWN_MS,
+            crashes: 0,
+            commits_before: 0,
+            cancel_after,
+            life,
+        }
+    }
+
+    /// Live, die as told, live again, and come to rest.
+    pub(super) fn live_through(&mut self, crashes: &[Crash], death: &str) {
+        for crash in crashes {
+            if !self.live(Some(*crash)) {
+                break;
+            }
+            self.die(crash.tail);
+        }
+        self.live(None);
+        oracle::at_rest(self, death);
+    }
+
+    pub(super) fn ending(self, death: String) -> Ending {
+        let outcome = self.outcome().expect("the oracle saw that the run ended");
+        let commits = self.commits_before + self.life.commits;
+        Ending { death, outcome, commits, tools: self.tools }
+    }
+
+    /// Step until rest, or until it is time to die; says whether it is.
+    fn live(&mut self, crash: Option<Crash>) -> bool {
+        self.submit();
+        for _ in 0..STEPS_MAX {
+            if crash.is_some_and(|crash| self.life.commits >= crash.after) {
+                return true;
+            }
+            if self.cancel_after.is_some_and(|after| self.commits_before + self.life.commits >= after) {
+                self.cancel_after = None;
+                self.cancel();
+            } else if !(self.turn() || self.sync() || self.call() || self.fire() || self.resolve()) {
+                return false;
+            }
+        }
+        panic!("the story does not come to rest");
+    }
+
+    fn die(&mut self, tail: Tail) {
+        if let Some(sealed) = self.life.accepted.seal() {
+            self.store.fail_at(1, tail);
+            let payload = seal_record(&sealed);
+            let refused = self.store.append(self.life.fence, sealed.sequence, &payload);
+            assert!(refused.is_err(), "the record was to be the last of its life");
+        }
+        self.crashes += 1;
+        self.commits_before += self.life.commits;
+        self.store = self.store.reopen();
+        self.life = Life::begin(&self.store);
+        self.resume();
+    }
+
+    /// What a start does: doubt what was under way, take up every other call, ring who has mail.
+    fn resume(&mut self) {
+        let receipt = self.life.accepted.doubt_started_calls(self.clock_ms);
+        self.life.runnable.extend(receipt.ring);
+        let live = self.life.accepted.live();
+        let intended = live.calls.iter().filter(|(_, row)| row.state == RowState::Intended).map(|(call, _)| *call);
+        self.life.calls.extend(intended);
+        let mut mail: Vec<_> =
+            live.actors.iter().filter(|(_, row)| !row.mailbox.is_empty()).map(|(actor, _)| *actor).collect();
+        mail.sort_unstable();
+        self.life.runnable.extend(mail);
+    }
+
+    /// As clients do: submit under a key, and again after a crash.
+    fn submit(&mut self) {
+        let begin =
+            run::Begin { run: RUN, plan: self.plan.digest(), input: Json::NULL, labels: Vec::new() };
+        let first = codec::seal(sim::message_format::<Run>(), &run::Message::Start(begin));
+        let actor = self.life.ids.actor(crate::durable::Partition(7));
+        let key = Bytes::from_static(b"key/story");
+        let entrance = Entrance {
+            unless: Some(key.clone()),
+            puts: vec![(key, Bytes::from(actor.0.to_be_bytes().to_vec()))],
+            root: Some((codec::fnv1a("run"), actor, first)),
+            ..Entrance::default()
+        };
+        if let Ok(receipt) = self.life.accepted.enter(self.clock_ms, entrance) {
+            self.life.runnable.extend(receipt.ring);
+            self.life.commits += 1;
+        }
+    }
+
+    fn cancel(&mut self) {
+        // Nobody cancels what they see has ended.
+        let Some(root) = self.root().filter(|root| self.life.accepted.live().actors.contains_key(root)) else { return };
+        let message = run::Message::Cancel { reason: "the story says so".to_owned() };
+        let body = crate::durable::Body::Message(codec::seal(sim::message_format::<Run>(), &message));
+        let entrance = Entrance { deliver: Some((root, body)), ..Entrance::default() };
+        if let Ok(receipt) = self.life.accepted.enter(self.clock_ms, entrance) {
+            self.life.runnable.extend(receipt.ring);
+            self.life.commits += 1;
+        }
+    }
+
+    fn root(&self) -> Option<ActorId> {
+        let row = self.life.accepted.live().index.get(&b"key/story"[..])?;
+        Some(ActorId(u64::from_be_bytes(row[..].try_into().ok()?)))
+    }
+
+    fn turn(&mut self) -> bool {
+        let Some(actor) = self.life.runnable.pop_front() else { return false };
+        let Some(entry) = self.life.accepted.head(actor) else { return true };
+        if !self.life.hosts.contains_key(&actor) {
+            let activation = self.life.accepted.activate(actor).expect("an actor with mail is there");
+            self.life.hosts.insert(actor, Hosted::load(&self.registry, activation).expect("what was stored loads"));
+        }
+        let host = self.life.hosts.get_mut(&actor).expect("just loaded");
+        let commit: Commit = host.take(actor, &entry, &self.life.ids, &self.extensions);
+        let receipt = self.life.accepted.accept(self.clock_ms, commit).expect("nobody else commits");
+        self.life.commits += 1;
+        self.life.runnable.extend(receipt.ring.into_iter().filter(|other| *other != actor));
+        for call in receipt.cancelled {
+            self.cancel_call(call);
+        }
+        if receipt.stopped {
+            self.life.hosts.remove(&actor);
+        } else if receipt.next.is_some() {
+            self.life.runnable.push_back(actor);
+        }
+        true
+    }
+
+    /// A fake tool is never caught running: what was not called yet did not begin.
+    fn cancel_call(&mut self, call: CallId) {
+        let fresh = self.life.accepted.live().calls.get(&call).is_some_and(|row| row.state == RowState::Intended);
+        if fresh {
+            self.answer(call, Outcome::failed("cancelled", "cancelled before it began"));
+        }
+    }
+
+    fn answer(&mut self, call: CallId, outcome: Outcome) {
+        let receipt = self.life.accepted.answer(self.clock_ms, vec![(call, outcome, None)]);
+        self.life.runnable.extend(receipt.ring);
+        self.life.commits += 1;
+    }
+
+    fn sync(&mut self) -> bool {
+        let Some(sealed) = self.life.accepted.seal() else { return false };
+        let payload = seal_record(&sealed);
+        self.store.append(self.life.fence, sealed.sequence, &payload).expect("the simulated disk works");
+        self.life.calls.extend(sealed.effects.calls.iter().map(|(_, call)| *call));
+        for (_, call) in sealed.effects.started {
+            self.invoke(call);
+        }
+        true
+    }
+
+    fn call(&mut self) -> bool {
+        let Some(call) = self.life.calls.pop_front() else { return false };
+        match self.life.accepted.live().calls.get(&call).map(|row| row.request.effect) {
+            Some(Effect::AtMostOnce) => {
+                if self.life.accepted.start_call(self.clock_ms, call) {
+                    self.life.commits += 1;
+                }
+            }
+            Some(Effect::Idempotent { .. }) => self.invoke(call),
+            None => {}
+        }
+        true
+    }
+
+    /// The tool acts in the outside world, which no crash undoes; then its answer is let in.
+    fn invoke(&mut self, call: CallId) {
+        let Some(row) = self.life.accepted.live().calls.get(&call).cloned() else { return };
+        oracle::intent_is_durable(&self.store, call);
+        let tool = self.tools.get_mut(&row.request.tool).expect("the story has the tool");
+        let outcome = tool.call(&row.request);
+        self.answer(call, outcome);
+    }
+
+    fn fire(&mut self) -> bool {
+        let Some(due_ms) = self.life.accepted.next_due_ms() else { return false };
+        self.clock_ms = self.clock_ms.max(due_ms);
+        let receipt = self.life.accepted.fire(self.clock_ms, 16);
+        self.life.runnable.extend(receipt.ring);
+        self.life.commits += 1;
+        true
+    }
+
+    /// Nothing else is left: a person looks into the outside world and decides what is in doubt.
+    fn resolve(&mut self) -> bool {
+        let live = self.life.accepted.live();
+        let doubted = live.calls.iter().find(|(_, row)| matches!(row.state, RowState::InDoubt(_)));
+        let Some((call, row)) = doubted.map(|(call, row)| (*call, row.clone())) else { return false };
+        let seen = self.tools.get(&row.request.tool).and_then(|acted| acted.effects.get(&row.request.key)).cloned();
+        let verdict = Verdict::Ended(match seen {
+            Some(output) => Outcome::Done(output),
+            None => Outcome::failed("decided", "it is not in the tool's own books"),
+        });
+        let note = Note::Decided { call, decision: "as the books say".to_owned(), by: "the story".to_owned() };
+        let receipt = self.life.accepted.decide(self.clock_ms, call, verdict, note).expect("it is in doubt");
+        self.life.runnable.extend(receipt.ring);
+        self.life.commits += 1;
+        true
+    }
+
+    pub(super) fn outcome(&self) -> Option<run::Outcome> {
+        let row = self.life.accepted.live().index.get(&run::index_key(RUN))?;
+        run::Row::decode(row).expect("a row decodes").outcome
+    }
+
+    pub(super) fn live_now(&self) -> &Live {
+        self.life.accepted.live()
+    }
+
+    pub(super) fn store(&self) -> &Memory {
+        &self.store
+    }
+
+    pub(super) fn registry(&self) -> &Registry {
+        &self.registry
+    }
+
+    pub(super) fn tools(&self) -> &BTreeMap<String, Acted> {
+        &self.tools
+    }
+
+    pub(super) fn crashes(&self) -> u32 {
+        self.crashes
+    }
+}
+
+/// The run of every story.
+const RUN: RunId = RunId([0x42; 16]);
+
+impl Life {
+    fn begin(store: &Memory) -> Self {
+        let (live, recovered) = recover(store).expect("what was acknowledged can be recovered");
+        let ids = Ids::after(live.highest_id);
+        Self {
+            accepted: Accepted::new(live, recovered.durable.next()),
+            ids,
+            fence: recovered.fence,
+            hosts: BTreeMap::new(),
+            runnable: VecDeque::new(),
+            calls: VecDeque::new(),
+            commits: 0,
+        }
+    }
+}

@@ -1,0 +1,173 @@
+//! The command line.
+//!
+//! ```text
+//! headframe run FILE                      starts a workflow and watches it
+//! headframe runs | ledger | store | doubt looks at what was, and decides
+//! ```
+//! **Invariant:** data goes to stdout, talk to stderr; what the exit code means is in [`exit::Exit`].
+
+mod doubt;
+mod exit;
+mod folder;
+mod inputs;
+mod ledger;
+mod out;
+mod progress;
+mod run;
+mod runs;
+mod shown;
+mod store;
+mod summary;
+mod tools;
+mod view;
+mod watch;
+mod words;
+
+use std::path::PathBuf;
+
+use clap::{Parser, Subcommand};
+use headframe::clock::{Clock as _, SystemClock};
+
+use self::{
+    exit::{Error, Exit},
+    out::{Format, Out},
+};
+
+const EXAMPLES: &str = "\
+Examples:
+  headframe run examples/repo-audit.yaml           audit a source tree
+  headframe run examples/repo-audit.yaml --resume  finish it after Ctrl-C or kill -9
+  headframe runs list
+  headframe runs show last
+  headframe ledger show last | head
+  headframe store verify
+
+Exit codes:
+  0 ok   1 the run failed   2 usage, spec or input   3 not found   4 refused by the store
+  5 timed out   6 conflict, or held for a decision   130 interrupted";
+
+/// Durable workflows that survive any crash.
+#[derive(Debug, Parser)]
+#[command(name = "headframe", version, after_help = EXAMPLES, max_term_width = 110)]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    common: Common,
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// What every command takes.
+#[derive(Clone, Debug, clap::Args)]
+pub(crate) struct Common {
+    /// The data folder
+    #[arg(long, env = "HEADFRAME_DATA", default_value = DATA, global = true, value_name = "DIR")]
+    pub(crate) data: PathBuf,
+    /// What data looks like
+    #[arg(short = 'o', long, default_value = "table", global = true, value_enum, value_name = "FORMAT")]
+    pub(crate) output: Format,
+    /// Write without colour, as with NO_COLOR
+    #[arg(long, global = true)]
+    pub(crate) no_color: bool,
+}
+
+const DATA: &str = "./.headframe";
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Run(run::Args),
+    /// Look at runs, and continue them
+    #[command(subcommand)]
+    Runs(runs::Command),
+    /// Read what happened
+    #[command(subcommand)]
+    Ledger(ledger::Command),
+    /// Check the store, and measure it
+    #[command(subcommand)]
+    Store(store::Command),
+    /// Decide about calls of which nobody knows whether they happened
+    #[command(subcommand)]
+    Doubt(doubt::Command),
+    /// Check a workflow without running it
+    Validate {
+        /// The workflow, a YAML file
+        #[arg(value_name = "FILE")]
+        file: PathBuf,
+    },
+    // `Bench(bench::Args)` goes here, and its arm into `dispatch`.
+}
+
+impl Common {
+    /// The flags a person must repeat to get to the same folder.
+    pub(crate) fn flags(&self) -> String {
+        let said = std::env::var_os("HEADFRAME_DATA").is_some_and(|value| value == self.data.as_os_str());
+        if said || self.data.as_os_str() == DATA { String::new() } else { format!(" --data {}", self.data.display()) }
+    }
+}
+
+impl Cli {
+    /// Whether colour is wanted, should it go to a terminal: <https://no-color.org>.
+    pub(crate) fn wants_color(&self) -> bool {
+        !self.common.no_color && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+    }
+}
+
+/// Read the command line; help and mistakes are written here.
+pub(crate) fn parse() -> Result<Cli, Exit> {
+    Cli::try_parse().map_err(|told| {
+        // A reader that went away has read enough.
+        let _ = told.print();
+        if told.use_stderr() { Exit::Usage } else { Exit::Ok }
+    })
+}
+
+/// The runtime did not start.
+pub(crate) fn cannot_start(error: &std::io::Error) -> Exit {
+    Out::new(Format::Table, false).error(format_args!("cannot start: {error}"));
+    Exit::Refused
+}
+
+/// Do what was asked.
+pub(crate) async fn execute(cli: Cli) -> Exit {
+    let out = Out::new(cli.common.output, cli.wants_color());
+    match dispatch(cli.command, &cli.common, out).await {
+        Ok(exit) => exit,
+        Err(error) => {
+            if !error.is_broken_pipe() {
+                out.error(&error);
+            }
+            error.exit()
+        }
+    }
+}
+
+async fn dispatch(command: Command, common: &Common, out: Out) -> Result<Exit, Error> {
+    match command {
+        Command::Run(args) => run::run(args, common, out).await,
+        Command::Runs(command) => runs::run(command, common, out).await,
+        Command::Ledger(command) => ledger::run(command, common, out).await,
+        Command::Store(command) => store::run(command, common, out).await,
+        Command::Doubt(command) => doubt::run(command, common, out).await,
+        Command::Validate { file } => validate(&file, out),
+    }
+}
+
+fn validate(file: &std::path::Path, out: Out) -> Result<Exit, Error> {
+    let plan = tools::load(file)?;
+    let tasks: usize = plan.phases.iter().map(|phase| phase.tasks.len()).sum();
+    match out.format {
+        Format::Table => out.line(format_args!(
+            "ok: {} has {} and {}",
+            plan.name,
+            shown::count(plan.phases.len() as u64, "phase"),
+            shown::count(tasks as u64, "task")
+        ))?,
+        Format::Json | Format::Jsonl => out.json(&serde_json::json!({
+            "ok": true, "workflow": plan.name, "plan": plan.digest().to_string(), "phases": plan.phases.len(), "tasks": tasks,
+        }))?,
+    }
+    Ok(Exit::Ok)
+}
+
+fn now_ms() -> u64 {
+    SystemClock.now_ms()
+}

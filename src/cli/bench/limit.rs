@@ -1,0 +1,113 @@
+//! What the disk allows: appenders under group commit, and nothing else.
+//!
+//! Each appender appends its bytes and waits until they are synced; one thread writes all that is pending and calls
+//! `fdatasync`. A durable step cannot be faster than this.
+
+use std::{
+    fs::File,
+    io::{Seek, SeekFrom, Write},
+    path::Path,
+    sync::Arc,
+    time::Duration,
+};
+
+use headframe::clock::monotonic;
+use hdrhistogram::Histogram;
+use parking_lot::{Condvar, Mutex};
+use tokio::sync::oneshot;
+
+/// The file is zero-filled to this size and written round and round, so that no write extends it.
+const FILE_BYTES: u64 = 16 * 1024 * 1024;
+
+/// What was measured.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Limit {
+    pub(super) appends_per_s: f64,
+    pub(super) fdatasync_p50_us: f64,
+}
+
+#[derive(Default)]
+struct Pending {
+    bytes: Vec<u8>,
+    waiters: Vec<oneshot::Sender<()>>,
+    stopping: bool,
+}
+
+type Shared = Arc<(Mutex<Pending>, Condvar)>;
+
+pub(super) async fn measure(path: &Path, appenders: u32, bytes: usize, length: Duration) -> std::io::Result<Limit> {
+    let mut file = File::create(path)?;
+    file.write_all(&vec![0; usize::try_from(FILE_BYTES).unwrap_or(0)])?;
+    file.sync_all()?;
+    let shared: Shared = Arc::default();
+    let committer = {
+        let shared = shared.clone();
+        std::thread::Builder::new().name("bench-limit".to_owned()).spawn(move || commit(file, &shared))?
+    };
+    let end = monotonic() + length;
+    let began = monotonic();
+    let tasks = (0..appenders).map(|_| append(shared.clone(), bytes, end));
+    let mut set = tokio::task::JoinSet::new();
+    for task in tasks {
+        set.spawn(task);
+    }
+    let appends: u64 = set.join_all().await.iter().sum();
+    let elapsed = began.elapsed();
+    shared.0.lock().stopping = true;
+    shared.1.notify_one();
+    let syncs = committer.join().map_err(|_| std::io::Error::other("the thread that syncs panicked"))??;
+    std::fs::remove_file(path)?;
+    Ok(Limit {
+        appends_per_s: appends as f64 / elapsed.as_secs_f64(),
+        fdatasync_p50_us: syncs.value_at_quantile(0.5) as f64 / 1_000.0,
+    })
+}
+
+async fn append(shared: Shared, bytes: usize, end: std::time::Instant) -> u64 {
+    let payload = vec![7_u8; bytes];
+    let mut appends = 0;
+    while monotonic() < end {
+        let (sender, synced) = oneshot::channel();
+        {
+            let mut pending = shared.0.lock();
+            pending.bytes.extend_from_slice(&payload);
+            pending.waiters.push(sender);
+        }
+        shared.1.notify_one();
+        if synced.await.is_err() {
+            break;
+        }
+        appends += 1;
+    }
+    appends
+}
+
+fn commit(mut file: File, shared: &Shared) -> std::io::Result<Histogram<u64>> {
+    let mut syncs = Histogram::new(3).map_err(std::io::Error::other)?;
+    let mut at = 0;
+    loop {
+        let (bytes, waiters) = {
+            let mut pending = shared.0.lock();
+            while pending.waiters.is_empty() {
+                if pending.stopping {
+                    return Ok(syncs);
+                }
+                shared.1.wait(&mut pending);
+            }
+            (std::mem::take(&mut pending.bytes), std::mem::take(&mut pending.waiters))
+        };
+        if at + bytes.len() as u64 > FILE_BYTES {
+            at = 0;
+        }
+        file.seek(SeekFrom::Start(at))?;
+        file.write_all(&bytes)?;
+        at += bytes.len() as u64;
+        let began = monotonic();
+        file.sync_data()?;
+        syncs.saturating_record(u64::try_from(began.elapsed().as_nanos()).unwrap_or(u64::MAX));
+        for waiter in waiters {
+            // An appender that has left is not waiting.
+            let _ = waiter.send(());
+        }
+    }
+}

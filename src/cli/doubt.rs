@@ -1,0 +1,125 @@
+//! `headframe doubt`: calls of which nobody knows whether they happened, and the decision about them.
+//!
+//! **Invariant:** a decision says who made it; it is in the ledger before this ends. No run goes on meanwhile.
+
+use std::ffi::OsString;
+
+use headframe::durable::{CallId, Decision, Row, RowState};
+use serde_json::{Value, json};
+
+use super::{
+    Common,
+    exit::{Error, Exit},
+    folder, inputs,
+    out::{Format, Out},
+    runs::plain,
+    shown,
+};
+
+/// Decide about calls of which nobody knows whether they happened
+#[derive(Debug, clap::Subcommand)]
+pub(crate) enum Command {
+    /// The calls that wait for a decision
+    List,
+    Resolve(Resolve),
+}
+
+/// Decide about one call
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  headframe doubt resolve call_2a --happened @receipt.json
+  headframe doubt resolve call_2a --happened '{\"stdout\": \"paid\"}'
+  headframe doubt resolve call_2a --repeat
+  headframe doubt resolve call_2a --failed \"the bank says no\"")]
+pub(crate) struct Resolve {
+    /// The call, as `doubt list` names it
+    call: CallId,
+    #[command(flatten)]
+    decision: Said,
+    /// Who decides
+    #[arg(long, env = "USER", default_value = "unknown", value_name = "NAME", hide_env = true)]
+    by: String,
+}
+
+/// What is decided.
+#[derive(Debug, clap::Args)]
+#[group(required = true, multiple = false)]
+struct Said {
+    /// It happened, and gave this
+    #[arg(long, value_name = "@FILE|JSON")]
+    happened: Option<OsString>,
+    /// Call again with the same key
+    #[arg(long)]
+    repeat: bool,
+    /// It did not happen, for this reason
+    #[arg(long, value_name = "REASON")]
+    failed: Option<String>,
+}
+
+pub(crate) async fn run(command: Command, common: &Common, out: Out) -> Result<Exit, Error> {
+    match command {
+        Command::List => list(common, out).await,
+        Command::Resolve(resolve) => decide(resolve, common, out).await,
+    }
+}
+
+async fn list(common: &Common, out: Out) -> Result<Exit, Error> {
+    let engine = folder::look(&common.data, out).await?;
+    let doubts = engine.doubts().await?;
+    engine.stop().await;
+    match out.format {
+        Format::Table if doubts.is_empty() => out.note("no call is in doubt"),
+        Format::Table => {
+            let mut table = plain(["CALL", "WHERE", "TOOL", "SINCE", "WHY", "KEY"]);
+            for (call, row) in &doubts {
+                table.add_row([
+                    call.to_string(),
+                    row.request.path.clone(),
+                    row.request.tool.clone(),
+                    shown::time(row.intended_at),
+                    shown::cut(&why(row), 80),
+                    row.request.key.to_string(),
+                ]);
+            }
+            out.line(table)?;
+        }
+        Format::Json | Format::Jsonl => {
+            out.rows(&doubts.iter().map(|(call, row)| as_json(*call, row)).collect::<Vec<_>>())?;
+        }
+    }
+    Ok(Exit::Ok)
+}
+
+fn why(row: &Row) -> String {
+    match &row.state {
+        RowState::InDoubt(failure) => format!("{}: {}", failure.class, failure.message),
+        RowState::Intended | RowState::Started => String::new(),
+    }
+}
+
+fn as_json(call: CallId, row: &Row) -> Value {
+    json!({
+        "call": call.to_string(), "path": row.request.path, "tool": row.request.tool, "since_ms": row.intended_at,
+        "why": why(row), "key": row.request.key.to_string(), "attempt": row.request.attempt,
+        "input": row.request.input.value(),
+    })
+}
+
+async fn decide(resolve: Resolve, common: &Common, out: Out) -> Result<Exit, Error> {
+    let decision = match resolve.decision {
+        Said { happened: Some(written), .. } => Decision::Happened(inputs::document(&written)?.into()),
+        Said { failed: Some(reason), .. } => Decision::Failed(reason),
+        Said { .. } => Decision::Repeat,
+    };
+    let engine = folder::look(&common.data, out).await?;
+    let decided = engine.resolve(resolve.call, decision, &resolve.by).await;
+    engine.stop().await;
+    decided?;
+    match out.format {
+        Format::Table => out.line(format_args!("{} is decided", resolve.call))?,
+        Format::Json | Format::Jsonl => out.json(&json!({"call": resolve.call.to_string(), "decided": true}))?,
+    }
+    out.note(format_args!("`headframe runs resume{}` continues the run", common.flags()));
+    Ok(Exit::Ok)
+}

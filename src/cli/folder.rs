@@ -1,0 +1,126 @@
+//! The data folder: opening engines on it, and finding runs in it.
+//!
+//! **Invariant:** a command that only looks creates nothing and lets no run go on.
+
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use headframe::{
+    Engine,
+    durable::{
+        Ledger, Registry,
+        store::{Local, LocalOptions, Store as _},
+    },
+    engine::EngineBuilder,
+    phase::Phase,
+    plan::Plan,
+    run::{self, Run, RunId},
+    task::Task,
+};
+use tokio::time::Instant;
+
+use super::{
+    exit::Error,
+    out::{Out, Style},
+};
+
+/// How long a stopped engine may take to let go of its folder.
+const RELEASE: Duration = Duration::from_secs(5);
+
+/// An engine of ours, not started.
+pub(crate) fn builder(folder: &Path) -> EngineBuilder {
+    let builder = Engine::builder().data(folder);
+    match launcher() {
+        Some(program) => builder.launcher(program),
+        None => builder,
+    }
+}
+
+/// Ourselves. The link stays right when the file is replaced by a new build.
+fn launcher() -> Option<PathBuf> {
+    let link = PathBuf::from("/proc/self/exe");
+    if link.exists() { Some(link) } else { std::env::current_exe().ok() }
+}
+
+/// Refuse a folder in which there is no store.
+pub(crate) fn must_exist(folder: &Path) -> Result<(), Error> {
+    if !folder.is_dir() {
+        let help = "a run makes it; choose another folder with --data or HEADFRAME_DATA";
+        return Err(Error::NotFound(format!("there is no data folder {}: {help}", folder.display())));
+    }
+    if folder.join("HEAD").exists() || folder.join("journal").exists() {
+        return Ok(());
+    }
+    Err(Error::NotFound(format!("there is no store in {}: nothing was ever run there", folder.display())))
+}
+
+/// Start an engine in which no run goes on.
+pub(crate) async fn look(folder: &Path, out: Out) -> Result<Engine, Error> {
+    must_exist(folder)?;
+    start(builder(folder).hold(|_| true), out).await
+}
+
+/// Start an engine and tell what the start mended.
+pub(crate) async fn start(builder: EngineBuilder, out: Out) -> Result<Engine, Error> {
+    let engine = builder.start().await?;
+    for repair in engine.system().repairs() {
+        out.note(format_args!("{}: {repair}", out.accent(Style::Warn, "mended")));
+    }
+    Ok(engine)
+}
+
+/// Stop an engine that another one follows in this process.
+pub(crate) async fn put_down(engine: Engine, folder: &Path) {
+    engine.stop().await;
+    drop(engine);
+    // The last of its threads lets go of the folder a little later.
+    let deadline = Instant::now() + RELEASE;
+    while Local::open(folder, LocalOptions::default()).is_err() && Instant::now() < deadline {
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+}
+
+/// The ledger of a store that is only read; another process may be writing.
+pub(crate) fn ledger(folder: &Path) -> Result<Ledger, Error> {
+    let store = Local::open(folder, LocalOptions { read_only: true, ..LocalOptions::default() })?;
+    // Only this finds out how far the records go.
+    store.recover(&mut |_, _| Ok(()))?;
+    let registry = Registry::new().with::<Run>().with::<Phase>().with::<Task>();
+    Ok(Ledger::new(std::sync::Arc::new(store), registry))
+}
+
+/// A run by its id, the beginning of one, or `last`.
+pub(crate) fn find(rows: &[run::Row], wanted: &str) -> Result<run::Row, Error> {
+    if wanted == "last" {
+        return rows.first().cloned().ok_or_else(|| Error::NotFound("there are no runs yet".to_owned()));
+    }
+    let digits = wanted.strip_prefix("run_").unwrap_or(wanted).replace('-', "").to_ascii_lowercase();
+    let mut found = rows.iter().filter(|row| !digits.is_empty() && hex(row.run).starts_with(&digits));
+    match (found.next(), found.next()) {
+        (Some(row), None) => Ok(row.clone()),
+        (Some(_), Some(_)) => Err(Error::Usage(format!("`{wanted}` fits more than one run: give more of the id"))),
+        (None, _) => Err(Error::NotFound(format!("there is no run `{wanted}`; `headframe runs list` shows those there are"))),
+    }
+}
+
+/// The shortest beginning by which every run can be told from the others.
+pub(crate) fn short(rows: &[run::Row], run: RunId) -> String {
+    const LEAST: usize = 12;
+    let id = hex(run);
+    let others = || rows.iter().filter(|row| row.run != run).map(|row| hex(row.run));
+    let length = (LEAST..id.len()).find(|length| !others().any(|other| other.starts_with(&id[..*length])));
+    format!("run_{}", &id[..length.unwrap_or(id.len())])
+}
+
+fn hex(run: RunId) -> String {
+    run.to_string().trim_start_matches("run_").to_owned()
+}
+
+/// The plan of a run, for its names.
+pub(crate) async fn plan(engine: &Engine, row: &run::Row) -> Result<Option<Plan>, Error> {
+    let stored = engine.system().get(&run::plan_key(row.plan)).await.map_err(headframe::Error::from)?;
+    // Names are a comfort: without them phases are shown by number.
+    Ok(stored.and_then(|sealed| Plan::decode(&sealed).ok()))
+}

@@ -1,0 +1,114 @@
+//! Where words go: data to stdout, talk to stderr.
+//!
+//! **Invariant:** nothing else of the command line writes to either. A stderr that is gone stops nothing; a stdout that
+//! is gone ends the command, quietly.
+
+use std::{
+    fmt::Display,
+    io::{self, BufWriter, IsTerminal as _, StdoutLock, Write as _},
+};
+
+use clap::ValueEnum;
+use serde::Serialize;
+
+/// What data looks like.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Format {
+    /// For people.
+    #[default]
+    Table,
+    /// One JSON document.
+    Json,
+    /// One JSON document a line.
+    Jsonl,
+}
+
+/// The two ways out.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Out {
+    pub(crate) format: Format,
+    /// Whether stdout may be coloured.
+    pub(crate) color: bool,
+    /// Whether stderr may be coloured.
+    pub(crate) talk_color: bool,
+    /// Whether somebody watches stderr.
+    pub(crate) watched: bool,
+}
+
+/// How a word may stand out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Style {
+    Good,
+    Bad,
+    Warn,
+    Dim,
+    Bold,
+}
+
+impl Style {
+    /// The text between escape codes, where colour is wanted.
+    pub(crate) fn paint(self, color: bool, text: impl Display) -> String {
+        let code = match self {
+            Self::Good => "32",
+            Self::Bad => "31",
+            Self::Warn => "33",
+            Self::Dim => "2",
+            Self::Bold => "1",
+        };
+        if color { format!("\u{1b}[{code}m{text}\u{1b}[0m") } else { text.to_string() }
+    }
+}
+
+impl Out {
+    /// Colour only on terminals, and only if nobody minds.
+    pub(crate) fn new(format: Format, wants_color: bool) -> Self {
+        let watched = io::stderr().is_terminal();
+        Self {
+            format,
+            color: wants_color && io::stdout().is_terminal(),
+            talk_color: wants_color && watched,
+            watched,
+        }
+    }
+
+    /// One line of data.
+    pub(crate) fn line(&self, text: impl Display) -> io::Result<()> {
+        writeln!(io::stdout(), "{text}")
+    }
+
+    /// One document: readable on a terminal, one line otherwise.
+    pub(crate) fn json(&self, value: &impl Serialize) -> io::Result<()> {
+        let pretty = self.format != Format::Jsonl && io::stdout().is_terminal();
+        let text = if pretty { serde_json::to_string_pretty(value) } else { serde_json::to_string(value) };
+        self.line(text?)
+    }
+
+    /// Many rows as the format asks: one document, or one a line.
+    pub(crate) fn rows<T: Serialize>(&self, rows: &[T]) -> io::Result<()> {
+        match self.format {
+            Format::Jsonl => rows.iter().try_for_each(|row| self.json(row)),
+            Format::Json | Format::Table => self.json(&rows),
+        }
+    }
+
+    /// For a lot of data: remember to flush.
+    pub(crate) fn bulk(&self) -> BufWriter<StdoutLock<'static>> {
+        BufWriter::new(io::stdout().lock())
+    }
+
+    /// Talk.
+    pub(crate) fn note(&self, text: impl Display) {
+        // Nobody is left to be told that nobody listens.
+        let _ = writeln!(io::stderr(), "{text}");
+    }
+
+    /// Talk about what went wrong.
+    pub(crate) fn error(&self, text: impl Display) {
+        self.note(format_args!("{}: {text}", Style::Bad.paint(self.talk_color, "error")));
+    }
+
+    /// A word on stderr.
+    pub(crate) fn accent(&self, style: Style, text: impl Display) -> String {
+        style.paint(self.talk_color, text)
+    }
+}

@@ -1,0 +1,151 @@
+//! `headframe run FILE`: start a workflow, or continue one, and watch it.
+//!
+//! **Invariant:** a wrong spec or input is told before anything is created. Leaving early loses nothing: the run goes on
+//! with `--resume`.
+
+use std::{
+    ffi::OsString,
+    path::PathBuf,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use headframe::{Engine, Submission, plan::Checked, run::RunId};
+
+use super::{
+    Common, exit::{Error, Exit}, folder, inputs, out::Out, progress::Progress, shown, summary::{self, Report}, tools,
+    view::view,
+    watch::{Ending, Signals, Watched, watch},
+};
+
+/// Start a workflow and watch it to its end.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  headframe run examples/repo-audit.yaml
+  headframe run examples/repo-audit.yaml -i path=/usr/share/doc
+  headframe run examples/repo-audit.yaml --resume          # after Ctrl-C, kill -9 or a power cut
+  headframe run examples/repo-audit.yaml -o json | jq .status")]
+pub(crate) struct Args {
+    /// The workflow, a YAML file
+    #[arg(value_name = "FILE")]
+    file: PathBuf,
+    /// A value for one input; JSON where the input is no text
+    #[arg(short = 'i', value_name = "KEY=VALUE")]
+    single: Vec<OsString>,
+    /// Values for all inputs: a JSON map, or @FILE with one (@- reads stdin)
+    #[arg(long, value_name = "@FILE|JSON")]
+    input: Option<OsString>,
+    /// An idempotency key: a second run with it is the first one
+    #[arg(long, value_name = "KEY")]
+    key: Option<String>,
+    /// A label to know the run by
+    #[arg(long, value_name = "KEY=VALUE")]
+    label: Vec<OsString>,
+    /// Continue the newest unfinished run of this very workflow, or start one
+    #[arg(long)]
+    resume: bool,
+    /// Watch no longer than this (30s, 5m); the run stays unfinished then
+    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
+    timeout: Option<Duration>,
+}
+
+pub(crate) async fn run(args: Args, common: &Common, out: Out) -> Result<Exit, Error> {
+    let plan = tools::load(&args.file)?;
+    let submission = submission(&args, &plan)?;
+    let mut signals = Signals::new()?;
+    let resumed = if args.resume { unfinished(common, out, &plan).await? } else { None };
+    let others = Arc::new(AtomicU64::new(0));
+    let count = others.clone();
+    let hold = move |row: &headframe::run::Row| {
+        let is_other = Some(row.run) != resumed;
+        count.fetch_add(is_other.into(), Ordering::Relaxed);
+        is_other
+    };
+    let engine = folder::start(folder::builder(&common.data).hold(hold), out).await?;
+    let handle = match resumed {
+        Some(run) => engine.run(run).await?,
+        None => engine.submit(&plan, submission).await?,
+    };
+    tell_start(out, handle.id(), resumed, others.load(Ordering::Relaxed), &common.flags());
+    let label = String::new();
+    let mut runs = [Watched { handle, progress: Progress::new(Some(&plan)), label, outcome: None }];
+    let mut view = view(out);
+    let ending = watch(&engine, &mut runs, &mut *view, out, (&mut signals, args.timeout)).await;
+    view.close();
+    finish(&args, common, out, &engine, &runs[0], ending?, &mut signals).await
+}
+
+fn submission(args: &Args, plan: &Checked) -> Result<Submission, Error> {
+    let input = inputs::read(plan, args.input.as_deref(), &args.single)?;
+    plan.take_input(&(&input).into()).map_err(headframe::Error::Input)?;
+    Ok(Submission { input, key: args.key.clone(), labels: inputs::labels(&args.label)? })
+}
+
+/// The newest unfinished run of the plan. Which one it is must be known before the engine starts that lets it go on.
+async fn unfinished(common: &Common, out: Out, plan: &Checked) -> Result<Option<RunId>, Error> {
+    if folder::must_exist(&common.data).is_err() {
+        return Ok(None);
+    }
+    let engine = folder::look(&common.data, out).await?;
+    let rows = engine.runs().await?;
+    folder::put_down(engine, &common.data).await;
+    Ok(rows.iter().find(|row| !row.has_ended() && row.plan == plan.digest()).map(|row| row.run))
+}
+
+fn tell_start(out: Out, run: RunId, resumed: Option<RunId>, others: u64, flags: &str) {
+    let verb = if resumed.is_some() { "continues" } else { "started" };
+    out.note(format_args!("{run} {verb}"));
+    if others > 0 {
+        let held = if others == 1 { "run is" } else { "runs are" };
+        out.note(format_args!("{others} other unfinished {held} held; `headframe runs resume{flags}` continues them"));
+    }
+}
+
+async fn finish(
+    args: &Args,
+    common: &Common,
+    out: Out,
+    engine: &Engine,
+    watched: &Watched,
+    ending: Ending,
+    signals: &mut Signals,
+) -> Result<Exit, Error> {
+    let row = watched.handle.row().await?;
+    let (open, doubts) = match &ending {
+        Ending::Held(doubts) => ("held", doubts.as_slice()),
+        _ => ("running", [].as_slice()),
+    };
+    let report = Report::new(&row, open, doubts);
+    let again = format!("headframe run {} --resume{}", shown::cut(&args.file.to_string_lossy(), 500), common.flags());
+    let exit = match ending {
+        Ending::Ended => report.exit(),
+        Ending::Held(_) => Exit::Conflict,
+        Ending::Interrupted => return Ok(interrupted(engine, out, signals, &again).await),
+        Ending::TimedOut => {
+            out.note(format_args!("the time is over; finish it with: {again}"));
+            Exit::TimedOut
+        }
+    };
+    engine.stop().await;
+    summary::tell(out, engine, &row, &watched.progress, &report);
+    if exit == Exit::Conflict {
+        summary::tell_doubts(out, doubts, &common.flags());
+    }
+    report.print(out)?;
+    Ok(exit)
+}
+
+/// Stop in order, or at once when asked again.
+pub(crate) async fn interrupted(engine: &Engine, out: Out, signals: &mut Signals, again: &str) -> Exit {
+    out.note("stopping; once more ends it at once");
+    tokio::select! {
+        () = engine.stop() => {}
+        () = signals.next() => {}
+    }
+    out.note(format_args!("interrupted; finish it with: {again}"));
+    Exit::Interrupted
+}

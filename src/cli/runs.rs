@@ -1,0 +1,304 @@
+//! `headframe runs`: list them, look at one, continue what is unfinished.
+//!
+//! **Invariant:** `list` and `show` let no run go on.
+
+use comfy_table::{ContentArrangement, Table, presets};
+use headframe::{
+    Engine,
+    durable::{RowState, StreamId},
+    run::{Row, RunId},
+};
+use serde_json::{Value, json};
+
+use super::{
+    Common,
+    exit::{Error, Exit},
+    folder,
+    out::{Format, Out, Style},
+    progress::{Phase, Progress, Standing},
+    run::interrupted,
+    shown,
+    summary::{self, Report},
+    view::{view, waits},
+    watch::{Ending, Signals, Watched, watch},
+    words,
+};
+
+/// Look at runs, and continue them
+#[derive(Debug, clap::Subcommand)]
+pub(crate) enum Command {
+    /// All runs, newest first
+    List,
+    /// One run: how far it is and what it waits for
+    Show {
+        /// An id, the beginning of one, or `last`
+        run: String,
+    },
+    /// Continue one unfinished run, or all, and watch
+    Resume {
+        /// An id, the beginning of one, or `last`; all unfinished runs if not given
+        run: Option<String>,
+    },
+}
+
+pub(crate) async fn run(command: Command, common: &Common, out: Out) -> Result<Exit, Error> {
+    match command {
+        Command::List => list(common, out).await,
+        Command::Show { run } => show(common, out, &run).await,
+        Command::Resume { run } => resume(common, out, run.as_deref()).await,
+    }
+}
+
+async fn list(common: &Common, out: Out) -> Result<Exit, Error> {
+    let engine = folder::look(&common.data, out).await?;
+    let rows = engine.runs().await?;
+    let mut listed = Vec::with_capacity(rows.len());
+    for row in &rows {
+        listed.push((row, status(&engine, row).await?));
+    }
+    engine.stop().await;
+    match out.format {
+        Format::Table if rows.is_empty() => out.note("there are no runs yet"),
+        Format::Table => out.line(table(&rows, &listed, out))?,
+        Format::Json | Format::Jsonl => {
+            out.rows(&listed.iter().map(|(row, status)| as_json(row, status)).collect::<Vec<_>>())?;
+        }
+    }
+    Ok(Exit::Ok)
+}
+
+/// One word: an unfinished run is held if a call of it waits for a decision.
+async fn status(engine: &Engine, row: &Row) -> Result<&'static str, Error> {
+    if let Some(outcome) = &row.outcome {
+        return Ok(words::status(outcome));
+    }
+    let stream = StreamId(row.actor.0);
+    let doubted = engine.system().read(|live| {
+        let of_run = |caller| live.actors.get(&caller).is_some_and(|actor| actor.stream == stream);
+        live.calls.values().any(|call| matches!(call.state, RowState::InDoubt(_)) && of_run(call.caller))
+    });
+    Ok(if doubted.await.map_err(headframe::Error::from)? { "held" } else { "running" })
+}
+
+fn table(rows: &[Row], listed: &[(&Row, &'static str)], out: Out) -> Table {
+    let mut table = plain(["RUN", "WORKFLOW", "STATUS", "SUBMITTED", "TOOK", "LABELS"]);
+    for (row, status) in listed {
+        let labels: Vec<_> = row.labels.iter().map(|(key, value)| shown::cut(&format!("{key}={value}"), 60)).collect();
+        table.add_row([
+            folder::short(rows, row.run),
+            row.workflow.clone(),
+            painted(status).paint(out.color, status),
+            shown::time(row.submitted_at),
+            row.ended_at.map_or_else(|| "-".to_owned(), |at| shown::length(at.saturating_sub(row.submitted_at))),
+            labels.join(" "),
+        ]);
+    }
+    table
+}
+
+/// A table without lines.
+pub(crate) fn plain<const N: usize>(header: [&str; N]) -> Table {
+    let mut table = Table::new();
+    table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Disabled).set_header(header);
+    table
+}
+
+fn painted(status: &str) -> Style {
+    match status {
+        "succeeded" | "done" => Style::Good,
+        "failed" => Style::Bad,
+        "running" => Style::Bold,
+        "skipped" | "waiting" => Style::Dim,
+        _ => Style::Warn,
+    }
+}
+
+fn as_json(row: &Row, status: &str) -> Value {
+    json!({
+        "run": row.run.to_string(),
+        "workflow": row.workflow,
+        "status": status,
+        "plan": row.plan.to_string(),
+        "submitted_at_ms": row.submitted_at,
+        "ended_at_ms": row.ended_at,
+        "labels": row.labels.iter().cloned().collect::<std::collections::BTreeMap<_, _>>(),
+    })
+}
+
+async fn show(common: &Common, out: Out, wanted: &str) -> Result<Exit, Error> {
+    let engine = folder::look(&common.data, out).await?;
+    let row = folder::find(&engine.runs().await?, wanted)?;
+    let progress = folded(&engine, &row).await?;
+    let status = status(&engine, &row).await?;
+    engine.stop().await;
+    match out.format {
+        Format::Table => show_text(out, &row, status, &progress)?,
+        Format::Json | Format::Jsonl => out.json(&show_json(&row, status, &progress))?,
+    }
+    Ok(Exit::Ok)
+}
+
+/// The fold of everything a run's stream holds.
+async fn folded(engine: &Engine, row: &Row) -> Result<Progress, Error> {
+    let mut progress = Progress::new(folder::plan(engine, row).await?.as_ref());
+    engine.system().ledger().stream(StreamId(row.actor.0), &mut |item| {
+        progress.apply(&item);
+        true
+    })?;
+    Ok(progress)
+}
+
+fn show_text(out: Out, row: &Row, status: &str, progress: &Progress) -> Result<(), Error> {
+    let until = row.ended_at.unwrap_or_else(super::now_ms);
+    let labels: Vec<_> = row.labels.iter().map(|(key, value)| format!("{key}={value}")).collect();
+    let mut about = plain(["run", &row.run.to_string()]);
+    about.add_row(["workflow", &row.workflow]);
+    about.add_row(["plan", &row.plan.to_string()]);
+    about.add_row(["status", &painted(status).paint(out.color, status)]);
+    about.add_row(["submitted", &shown::time(row.submitted_at)]);
+    about.add_row(["took", &shown::length(until.saturating_sub(row.submitted_at))]);
+    about.add_row(["attempts", &format!("{}, {} of them repeated", progress.attempts, progress.retries)]);
+    if !labels.is_empty() {
+        about.add_row(["labels", &shown::cut(&labels.join(" "), 200)]);
+    }
+    if let Some(outcome) = &row.outcome {
+        about.add_row(["outcome", &words::outcome(outcome)]);
+    }
+    out.line(about)?;
+    out.line("")?;
+    let mut phases = plain(["PHASE", "STATUS", "TASKS", "FAILED", "SKIPPED", "RETRIED", "TOOK"]);
+    for phase in &progress.phases {
+        let word = standing(phase.standing);
+        phases.add_row([
+            phase.name.clone(),
+            painted(word).paint(out.color, word),
+            format!("{}/{}{}", phase.ended(), phase.total(), if phase.is_open() { "+" } else { "" }),
+            phase.failed.to_string(),
+            phase.skipped.to_string(),
+            phase.retries.to_string(),
+            took(phase, until),
+        ]);
+    }
+    out.line(phases)?;
+    for wait in waits(progress, &[], super::now_ms()) {
+        out.line(format_args!("waits for: {}", wait.words()))?;
+    }
+    Ok(())
+}
+
+fn took(phase: &Phase, until: u64) -> String {
+    if phase.started_at == 0 { "-".to_owned() } else { shown::length(phase.ran_ms(until)) }
+}
+
+fn standing(standing: Standing) -> &'static str {
+    match standing {
+        Standing::Waiting => "waiting",
+        Standing::Running => "running",
+        Standing::Done => "done",
+        Standing::Skipped => "skipped",
+        Standing::Failed => "failed",
+        Standing::Stopped => "stopped",
+    }
+}
+
+fn show_json(row: &Row, status: &'static str, progress: &Progress) -> Value {
+    let phases = progress.phases.iter().map(|phase| {
+        json!({
+            "name": phase.name, "status": standing(phase.standing), "total": phase.total(), "open": phase.is_open(),
+            "done": phase.done, "failed": phase.failed, "skipped": phase.skipped, "stopped": phase.stopped,
+            "retries": phase.retries,
+        })
+    });
+    let phases: Vec<_> = phases.collect();
+    let waits: Vec<_> = waits(progress, &[], super::now_ms()).iter().map(super::view::Wait::words).collect();
+    let mut shown = as_json(row, status);
+    let report = serde_json::to_value(Report::new(row, status, &[])).unwrap_or_default();
+    for (key, value) in [("phases", json!(phases)), ("waits_for", json!(waits)), ("attempts", json!(progress.attempts))] {
+        shown[key] = value;
+    }
+    for key in ["output", "failure", "duration_ms"] {
+        shown[key] = report[key].clone();
+    }
+    shown
+}
+
+async fn resume(common: &Common, out: Out, wanted: Option<&str>) -> Result<Exit, Error> {
+    let mut signals = Signals::new()?;
+    let chosen = match wanted {
+        Some(wanted) => match choose(common, out, wanted).await? {
+            Some(run) => Some(run),
+            None => return Ok(Exit::Ok),
+        },
+        None => folder::must_exist(&common.data).map(|()| None)?,
+    };
+    let builder = folder::builder(&common.data).hold(move |row| chosen.is_some_and(|run| run != row.run));
+    let engine = folder::start(builder, out).await?;
+    let rows = engine.runs().await?;
+    let open: Vec<_> = rows.iter().filter(|row| !row.has_ended() && chosen.is_none_or(|run| run == row.run)).collect();
+    let mut runs = Vec::with_capacity(open.len());
+    for row in &open {
+        let label = if open.len() == 1 { String::new() } else { folder::short(&rows, row.run) };
+        let progress = Progress::new(folder::plan(&engine, row).await?.as_ref());
+        runs.push(Watched { handle: engine.run(row.run).await?, progress, label, outcome: None });
+        out.note(format_args!("{} continues ({})", row.run, row.workflow));
+    }
+    if runs.is_empty() {
+        out.note("no run is unfinished");
+    }
+    let mut view = view(out);
+    let ending = watch(&engine, &mut runs, &mut *view, out, (&mut signals, None)).await;
+    view.close();
+    finish(common, out, &engine, &runs, ending?, &mut signals).await
+}
+
+/// The run to continue, unless it has ended already.
+async fn choose(common: &Common, out: Out, wanted: &str) -> Result<Option<RunId>, Error> {
+    let engine = folder::look(&common.data, out).await?;
+    let row = folder::find(&engine.runs().await?, wanted)?;
+    folder::put_down(engine, &common.data).await;
+    if let Some(outcome) = &row.outcome {
+        out.note(format_args!("{} has ended: {}", row.run, words::outcome(outcome)));
+        return Ok(None);
+    }
+    Ok(Some(row.run))
+}
+
+async fn finish(
+    common: &Common,
+    out: Out,
+    engine: &Engine,
+    runs: &[Watched],
+    ending: Ending,
+    signals: &mut Signals,
+) -> Result<Exit, Error> {
+    let mut rows = Vec::with_capacity(runs.len());
+    for run in runs {
+        rows.push(run.handle.row().await?);
+    }
+    let doubts = match ending {
+        Ending::Interrupted => {
+            let again = format!("headframe runs resume{}", common.flags());
+            return Ok(interrupted(engine, out, signals, &again).await);
+        }
+        Ending::Held(doubts) => doubts,
+        Ending::Ended | Ending::TimedOut => Vec::new(),
+    };
+    engine.stop().await;
+    let mut exit = Exit::Ok;
+    for (row, run) in rows.iter().zip(runs) {
+        let of_run: Vec<_> = doubts.iter().filter(|(_, call)| call.request.path.starts_with(&row.run.to_string())).cloned().collect();
+        let report = Report::new(row, "held", &of_run);
+        summary::tell(out, engine, row, &run.progress, &report);
+        report.print(out)?;
+        exit = worse(exit, report.exit());
+    }
+    if !doubts.is_empty() {
+        summary::tell_doubts(out, &doubts, &common.flags());
+    }
+    Ok(exit)
+}
+
+/// Of several runs, a decision that is due outweighs a failure, and a failure outweighs a success.
+fn worse(one: Exit, other: Exit) -> Exit {
+    if one as u8 > other as u8 { one } else { other }
+}

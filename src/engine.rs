@@ -1,0 +1,262 @@
+//! The engine people embed: submit runs, wait for them, decide what is in doubt.
+//!
+//! ```
+//! use headframe::{Engine, plan::Plan};
+//! use serde_json::json;
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let folder = std::env::temp_dir().join(format!("headframe-doc-{}", std::process::id()));
+//! let engine = Engine::builder().data(&folder).start().await?;
+//! let plan = Plan::builder("greet")
+//!     .input_or("name", headframe::plan::InputKind::String, "world")
+//!     .phase("say", |phase| phase.task("hello", "echo", |task| task.with(json!({"text": "Hello, {{ input.name }}!"}))))
+//!     .output(json!("{{ outputs.say.hello.text }}"));
+//! let run = engine.submit(&engine.check(plan.build())?, json!({"name": "Ada"})).await?;
+//! assert_eq!(run.output().await?, "Hello, Ada!");
+//! engine.stop().await;
+//! # std::fs::remove_dir_all(&folder)?;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! **Invariants:** a submission that was acknowledged is durable; nothing is global, so two engines live in one process.
+
+mod builder;
+mod error;
+mod handle;
+mod keys;
+mod spill;
+
+use std::{collections::HashSet, path::Path, sync::Arc, time::Duration};
+
+use headframe_actors::{
+    durable::{ActorId, CallId, Decision, Existing, Row as CallRow, System},
+    json::Json,
+    plan::{Checked, Digest, Plan, Plans},
+    run::{self, Run, RunId},
+    tool::AnyTool,
+};
+use parking_lot::Mutex;
+use serde_json::Value;
+
+pub use self::{builder::EngineBuilder, error::Error, handle::RunHandle};
+use self::keys::KeyRow;
+use crate::{
+    artifacts::Artifacts,
+    spec::{self, Expressions, ToolCatalog},
+};
+
+/// How long a stopping engine waits for running calls.
+const STOP_GRACE: Duration = Duration::from_secs(10);
+
+/// A running engine. Cloning gives another handle to the same one.
+#[derive(Clone)]
+pub struct Engine(Arc<Inner>);
+
+pub(crate) struct Inner {
+    pub(crate) system: System,
+    plans: Arc<Plans>,
+    /// Plans whose rows are in the store.
+    stored: Mutex<HashSet<Digest>>,
+    expressions: Arc<Expressions>,
+    tools: Catalog,
+    artifacts: Artifacts,
+}
+
+/// The tools of an engine, as specs see them.
+pub(crate) struct Catalog(Vec<(String, Arc<dyn AnyTool>)>);
+
+/// What a run is submitted with, beside its plan.
+#[derive(Clone, Debug, Default)]
+pub struct Submission {
+    /// Values for the plan's inputs.
+    pub input: Value,
+    /// A second submission with this key returns the first run; another input under it is refused.
+    pub key: Option<String>,
+    /// What people call the run by.
+    pub labels: Vec<(String, String)>,
+}
+
+impl From<Value> for Submission {
+    fn from(input: Value) -> Self {
+        Self { input, ..Self::default() }
+    }
+}
+
+impl Engine {
+    /// Describe an engine to start.
+    #[must_use]
+    pub fn builder() -> EngineBuilder {
+        EngineBuilder::default()
+    }
+
+    /// Check a plan built in code: its graph, its names, its tools and what they say of their arguments.
+    ///
+    /// # Errors
+    /// Every problem found.
+    pub fn check(&self, plan: Plan) -> Result<Arc<Checked>, Error> {
+        let checked = plan.check(&*self.0.expressions).map_err(Error::Plan)?;
+        let missing = checked.phases.iter().flat_map(|phase| &phase.tasks).find(|task| !self.0.tools.knows(&task.tool));
+        match missing {
+            Some(task) => Err(Error::NoTool { name: task.tool.clone(), known: self.0.tools.names() }),
+            None => Ok(checked),
+        }
+    }
+
+    /// Read and check a workflow from a YAML file.
+    ///
+    /// # Errors
+    /// Every problem found, each with its line and column.
+    pub fn load(&self, path: impl AsRef<Path>) -> Result<Arc<Checked>, Error> {
+        Ok(spec::load_with(path.as_ref(), &self.0.tools)?)
+    }
+
+    /// Read and check a workflow from YAML text.
+    ///
+    /// # Errors
+    /// Every problem found, each with its line and column.
+    pub fn parse(&self, name: &str, text: &str) -> Result<Arc<Checked>, Error> {
+        Ok(spec::parse_with(name, text, &self.0.tools)?)
+    }
+
+    /// Submit a run; returns once it is durable, and from then on it ends, whatever crashes.
+    ///
+    /// # Errors
+    /// If the input does not fit the plan, the key was used with another input, or the store closed.
+    pub async fn submit(&self, plan: &Arc<Checked>, submission: impl Into<Submission>) -> Result<RunHandle, Error> {
+        let submission = submission.into();
+        let given = if submission.input.is_null() { Json::from(serde_json::json!({})) } else { submission.input.into() };
+        let input = plan.take_input(&given).map_err(Error::Input)?;
+        let run = RunId(*uuid::Uuid::now_v7().as_bytes());
+        let key = submission.key.map(|key| KeyRow::new(&key, run, plan.digest(), &input));
+        let begin = run::Begin { run, plan: plan.digest(), input, labels: submission.labels };
+        self.0.plans.add(plan.clone());
+        let known = self.0.stored.lock().contains(&plan.digest());
+        let rows = |actor| rows(plan, &begin, key.as_ref(), known, actor);
+        let unless = key.as_ref().map(KeyRow::index_key);
+        let spawned = self.0.system.spawn_root::<Run>(unless, rows, &run::Message::Start(begin.clone())).await?;
+        match (spawned, key) {
+            (Ok(_), _) => {
+                self.0.stored.lock().insert(plan.digest());
+                Ok(RunHandle::new(self.0.clone(), run))
+            }
+            (Err(Existing(row)), Some(key)) => Ok(RunHandle::new(self.0.clone(), key.same_as(&row)?)),
+            (Err(_), None) => unreachable!("without a key nothing can exist"),
+        }
+    }
+
+    /// A run by its id.
+    ///
+    /// # Errors
+    /// [`Error::NoRun`] if there is none.
+    pub async fn run(&self, run: RunId) -> Result<RunHandle, Error> {
+        let handle = RunHandle::new(self.0.clone(), run);
+        handle.row().await?;
+        Ok(handle)
+    }
+
+    /// The run that was submitted with an idempotency key.
+    ///
+    /// # Errors
+    /// [`Error::NoRun`] if there is none.
+    pub async fn run_by_key(&self, key: &str) -> Result<RunHandle, Error> {
+        match self.0.system.get(&keys::index_key(key)).await? {
+            Some(row) => Ok(RunHandle::new(self.0.clone(), keys::read(&row)?.run)),
+            None => Err(Error::NoRun(format!("key `{key}`"))),
+        }
+    }
+
+    /// All runs, newest first.
+    ///
+    /// # Errors
+    /// If the store closed, or a row cannot be read.
+    pub async fn runs(&self) -> Result<Vec<run::Row>, Error> {
+        let rows = self.0.system.read(|live| {
+            let rows = live.index.range(bytes::Bytes::from_static(b"run/")..bytes::Bytes::from_static(b"run0"));
+            rows.rev().map(|(_, row)| row.clone()).collect::<Vec<_>>()
+        });
+        rows.await?.iter().map(|row| Ok(run::Row::decode(row)?)).collect()
+    }
+
+    /// Calls in doubt: nobody knows whether they happened, and a person decides.
+    ///
+    /// # Errors
+    /// If the store closed.
+    pub async fn doubts(&self) -> Result<Vec<(CallId, CallRow)>, Error> {
+        Ok(self.0.system.doubts().await?)
+    }
+
+    /// Decide a call in doubt.
+    ///
+    /// # Errors
+    /// If no such call is in doubt, or the store closed.
+    pub async fn resolve(&self, call: CallId, decision: Decision, by: &str) -> Result<(), Error> {
+        Ok(self.0.system.decide(call, decision, by).await?)
+    }
+
+    /// The actor system underneath.
+    #[must_use]
+    pub fn system(&self) -> &System {
+        &self.0.system
+    }
+
+    /// The artifacts of this engine.
+    #[must_use]
+    pub fn artifacts(&self) -> &Artifacts {
+        &self.0.artifacts
+    }
+
+    /// Stop: running calls are asked to stop, what was accepted becomes durable, and what is unfinished goes on at the
+    /// next start.
+    pub async fn stop(&self) {
+        self.0.system.stop(STOP_GRACE).await;
+    }
+}
+
+/// The index rows of a submission.
+fn rows(
+    plan: &Checked,
+    begin: &run::Begin,
+    key: Option<&KeyRow>,
+    known: bool,
+    actor: ActorId,
+) -> Vec<(bytes::Bytes, bytes::Bytes)> {
+    let row = run::Row {
+        run: begin.run,
+        actor,
+        namespace: "default".to_owned(),
+        workflow: plan.name.clone(),
+        plan: begin.plan,
+        labels: begin.labels.clone(),
+        submitted_at: begin.run.submitted_at_ms(),
+        ended_at: None,
+        outcome: None,
+    };
+    let mut rows = vec![(run::index_key(begin.run), row.encode())];
+    if !known {
+        rows.push((run::plan_key(begin.plan), plan.plan().encode()));
+    }
+    rows.extend(key.map(KeyRow::row));
+    rows
+}
+
+impl Catalog {
+    fn find(&self, name: &str) -> Option<&Arc<dyn AnyTool>> {
+        self.0.iter().find(|(known, _)| known == name).map(|(_, tool)| tool)
+    }
+}
+
+impl ToolCatalog for Catalog {
+    fn knows(&self, name: &str) -> bool {
+        self.find(name).is_some()
+    }
+
+    fn names(&self) -> Vec<String> {
+        self.0.iter().map(|(name, _)| name.clone()).collect()
+    }
+
+    fn check(&self, name: &str, with: &Value) -> Result<(), String> {
+        self.find(name).map_or(Ok(()), |tool| tool.check(with))
+    }
+}

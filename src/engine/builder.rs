@@ -1,0 +1,165 @@
+//! How an engine starts.
+
+use std::{
+    collections::HashSet,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use headframe_actors::{
+    clock::Clock,
+    durable::{
+        Effect, Live, Outcome, StreamId, System,
+        store::{Durability, Local, LocalOptions, Store},
+    },
+    json::Json,
+    phase::Phase,
+    plan::{Checked, Digest, Effects, Evaluator, Plan, Plans},
+    run::{self, Run},
+    task::Task,
+    tool::{AnyTool, Closure, Tool},
+};
+use parking_lot::Mutex;
+
+use super::{Catalog, Engine, Error, Inner, spill::Spilling};
+use crate::{artifacts::Artifacts, spec::Expressions, tools};
+
+type Hold = Box<dyn Fn(&run::Row) -> bool + Send>;
+
+/// How to start an engine.
+#[derive(Default)]
+pub struct EngineBuilder {
+    data: Option<PathBuf>,
+    durability: Durability,
+    launcher: Option<PathBuf>,
+    clock: Option<Arc<dyn Clock>>,
+    tools: Vec<(String, Arc<dyn AnyTool>)>,
+    hold: Option<Hold>,
+}
+
+impl EngineBuilder {
+    /// Keep everything in this folder; `./.headframe` when not said.
+    #[must_use]
+    pub fn data(mut self, folder: impl Into<PathBuf>) -> Self {
+        self.data = Some(folder.into());
+        self
+    }
+
+    /// Choose whether a record survives the loss of power (the default) or only of the process.
+    #[must_use]
+    pub fn durability(mut self, durability: Durability) -> Self {
+        self.durability = durability;
+        self
+    }
+
+    /// Register a tool.
+    #[must_use]
+    pub fn tool(mut self, name: impl Into<String>, tool: impl Tool) -> Self {
+        self.tools.push((name.into(), Arc::new(tool)));
+        self
+    }
+
+    /// Register an async closure as a tool, with what it promises about repeats.
+    #[must_use]
+    pub fn closure<F, R>(self, name: impl Into<String>, effect: Effect, call: F) -> Self
+    where
+        F: Fn(Json) -> R + Send + Sync + 'static,
+        R: Future<Output = Outcome> + Send + 'static,
+    {
+        self.tool(name, Closure::new(effect, call))
+    }
+
+    /// Start subprocesses through this program, which must call [`crate::tools::launcher_main`] for its verb
+    /// `__launch`. The `headframe` binary does; an embedder that does not set this still has groups killed.
+    #[must_use]
+    pub fn launcher(mut self, program: impl Into<PathBuf>) -> Self {
+        self.launcher = Some(program.into());
+        self
+    }
+
+    /// Use another clock.
+    #[must_use]
+    pub fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
+        self.clock = Some(clock);
+        self
+    }
+
+    /// Leave the unfinished runs for which this says `true` as they are: they wait for an engine that does not.
+    #[must_use]
+    pub fn hold(mut self, hold: impl Fn(&run::Row) -> bool + Send + 'static) -> Self {
+        self.hold = Some(Box::new(hold));
+        self
+    }
+
+    /// Recover from the folder and start. Unfinished runs go on.
+    ///
+    /// # Errors
+    /// If the folder is in use, cannot be written, or is damaged.
+    pub async fn start(self) -> Result<Engine, Error> {
+        let folder = self.data.clone().unwrap_or_else(|| PathBuf::from(".headframe"));
+        std::fs::create_dir_all(&folder).map_err(|source| Error::Folder { folder: folder.clone(), source })?;
+        let options = LocalOptions { durability: self.durability, ..LocalOptions::default() };
+        let store = Arc::new(Local::open(&folder, options)?);
+        self.start_on(store, &folder).await
+    }
+
+    /// Start on a store of the caller's choice; the folder holds artifacts and notes of running processes.
+    ///
+    /// # Errors
+    /// If the store does not recover.
+    pub async fn start_on(mut self, store: Arc<dyn Store>, folder: &Path) -> Result<Engine, Error> {
+        let artifacts = Artifacts::open(folder.join("artifacts"))?;
+        let builtin = tools::builtin(&artifacts, folder.join("processes"), self.launcher.take());
+        let mut registered = builtin;
+        // A tool of the embedder takes the place of a built-in one of its name.
+        registered.retain(|(name, _)| !self.tools.iter().any(|(own, _)| own == name));
+        registered.append(&mut self.tools);
+        let expressions = Arc::new(Expressions::new());
+        let plans = Arc::new(Plans::default());
+        let stored = Arc::new(Mutex::new(HashSet::new()));
+        let effects = registered.iter().map(|(name, tool)| (name.clone(), tool.effect())).collect();
+        let mut builder = System::builder()
+            .behavior::<Run>()
+            .behavior::<Phase>()
+            .behavior::<Task>()
+            .extension(Arc::new(Evaluator(expressions.clone())))
+            .extension(plans.clone())
+            .extension(Arc::new(Effects(effects)))
+            .recovered(read_rows(plans.clone(), stored.clone(), expressions.clone(), self.hold.take()));
+        if let Some(clock) = self.clock.take() {
+            builder = builder.clock(clock);
+        }
+        for (name, tool) in &registered {
+            let tool = Spilling { tool: tool.clone(), artifacts: artifacts.clone() };
+            builder = builder.tool(name.clone(), Arc::new(tool));
+        }
+        let system = builder.start(store).await?;
+        let stored = Mutex::new(std::mem::take(&mut *stored.lock()));
+        let tools = Catalog(registered);
+        Ok(Engine(Arc::new(Inner { system, plans, stored, expressions, tools, artifacts })))
+    }
+}
+
+/// Make the stored plans known before anything runs, and choose which runs are held.
+fn read_rows(
+    plans: Arc<Plans>,
+    stored: Arc<Mutex<HashSet<Digest>>>,
+    expressions: Arc<Expressions>,
+    hold: Option<Hold>,
+) -> impl FnOnce(&Live) -> Vec<StreamId> + Send {
+    move |live| {
+        for (key, row) in live.index.range(bytes::Bytes::from_static(b"plan/")..bytes::Bytes::from_static(b"plan0")) {
+            match Plan::decode(row) {
+                Ok(plan) => {
+                    stored.lock().insert(plan.digest());
+                    plans.add(Checked::stored(plan, &*expressions));
+                }
+                Err(error) => tracing::error!(?key, %error, "a stored plan cannot be read; its runs cannot go on"),
+            }
+        }
+        let Some(hold) = hold else { return Vec::new() };
+        let runs = live.index.range(bytes::Bytes::from_static(b"run/")..bytes::Bytes::from_static(b"run0"));
+        let rows = runs.filter_map(|(_, row)| run::Row::decode(row).ok());
+        rows.filter(|row| !row.has_ended() && hold(row)).map(|row| StreamId(row.actor.0)).collect()
+    }
+}

@@ -1,0 +1,98 @@
+//! A handle to one run.
+
+use std::sync::Arc;
+
+use headframe_actors::{
+    durable::{Address, StreamId, Tail},
+    run::{self, Outcome, Run, RunId},
+};
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+use super::{Error, Inner};
+
+/// One run, wherever it stands.
+#[derive(Clone)]
+pub struct RunHandle {
+    engine: Arc<Inner>,
+    run: RunId,
+}
+
+impl RunHandle {
+    pub(super) fn new(engine: Arc<Inner>, run: RunId) -> Self {
+        Self { engine, run }
+    }
+
+    /// The run's id.
+    #[must_use]
+    pub fn id(&self) -> RunId {
+        self.run
+    }
+
+    /// What is known of it now.
+    ///
+    /// # Errors
+    /// [`Error::NoRun`] if there is no such run.
+    pub async fn row(&self) -> Result<run::Row, Error> {
+        match self.engine.system.get(&run::index_key(self.run)).await? {
+            Some(row) => Ok(run::Row::decode(&row)?),
+            None => Err(Error::NoRun(format!("id {}", self.run))),
+        }
+    }
+
+    /// Wait until it has ended, and say how. May be called at any time, also long after.
+    ///
+    /// # Errors
+    /// If the store closes meanwhile: the run goes on at the next start.
+    pub async fn outcome(&self) -> Result<Outcome, Error> {
+        let ended = |row: &bytes::Bytes| run::Row::decode(row).is_ok_and(|row| row.has_ended());
+        let row = self.engine.system.wait_for(run::index_key(self.run), ended).await?;
+        run::Row::decode(&row)?.outcome.ok_or_else(|| Error::NoRun(format!("id {}", self.run)))
+    }
+
+    /// Wait for its output.
+    ///
+    /// # Errors
+    /// [`Error::NotSucceeded`] if it failed or was cancelled.
+    pub async fn output(&self) -> Result<Value, Error> {
+        match self.outcome().await? {
+            Outcome::Succeeded(output) => Ok(output.value()),
+            Outcome::Failed { task, failure } => {
+                let reason = format!("{task} failed ({}): {}", failure.class, failure.message);
+                Err(Error::NotSucceeded { run: self.run, reason })
+            }
+            Outcome::Cancelled { reason } => {
+                Err(Error::NotSucceeded { run: self.run, reason: format!("cancelled: {reason}") })
+            }
+        }
+    }
+
+    /// Wait for its output as a type.
+    ///
+    /// # Errors
+    /// As [`RunHandle::output`], or if the output has another shape.
+    pub async fn output_as<T: DeserializeOwned>(&self) -> Result<T, Error> {
+        Ok(serde_json::from_value(self.output().await?)?)
+    }
+
+    /// Ask it to end as soon as what runs has an outcome.
+    ///
+    /// # Errors
+    /// If there is no such run, or the store closed.
+    pub async fn cancel(&self, reason: &str) -> Result<(), Error> {
+        let row = self.row().await?;
+        if row.has_ended() {
+            return Ok(());
+        }
+        let cancel = run::Message::Cancel { reason: reason.to_owned() };
+        Ok(self.engine.system.tell(Address::<Run>::new(row.actor), &cancel).await?)
+    }
+
+    /// Its events, from the first on, as they become durable.
+    ///
+    /// # Errors
+    /// [`Error::NoRun`] if there is no such run.
+    pub async fn events(&self) -> Result<Tail, Error> {
+        Ok(self.engine.system.tail(StreamId(self.row().await?.actor.0)))
+    }
+}
