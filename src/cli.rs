@@ -6,6 +6,7 @@
 //! ```
 //! **Invariant:** data goes to stdout, talk to stderr; what the exit code means is in [`exit::Exit`].
 
+mod bench;
 mod doubt;
 mod exit;
 mod folder;
@@ -18,6 +19,7 @@ mod runs;
 mod shown;
 mod store;
 mod summary;
+mod table;
 mod tools;
 mod view;
 mod watch;
@@ -60,10 +62,10 @@ pub(crate) struct Cli {
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct Common {
     /// The data folder
-    #[arg(long, env = "HEADFRAME_DATA", default_value = DATA, global = true, value_name = "DIR")]
+    #[arg(long, env = "HEADFRAME_DATA", default_value = DATA, global = true, value_name = "DIR", hide_env_values = true)]
     pub(crate) data: PathBuf,
-    /// What data looks like
-    #[arg(short = 'o', long, default_value = "table", global = true, value_enum, value_name = "FORMAT")]
+    /// What data looks like: table, json, or jsonl
+    #[arg(short, long, default_value = "table", global = true, value_enum, value_name = "FORMAT", hide_possible_values = true)]
     pub(crate) output: Format,
     /// Write without colour, as with NO_COLOR
     #[arg(long, global = true)]
@@ -93,7 +95,7 @@ enum Command {
         #[arg(value_name = "FILE")]
         file: PathBuf,
     },
-    // `Bench(bench::Args)` goes here, and its arm into `dispatch`.
+    Bench(bench::Args),
 }
 
 impl Common {
@@ -147,12 +149,19 @@ async fn dispatch(command: Command, common: &Common, out: Out) -> Result<Exit, E
         Command::Ledger(command) => ledger::run(command, common, out).await,
         Command::Store(command) => store::run(command, common, out).await,
         Command::Doubt(command) => doubt::run(command, common, out).await,
+        Command::Bench(args) => bench::run(args, out).await,
         Command::Validate { file } => validate(&file, out),
     }
 }
 
 fn validate(file: &std::path::Path, out: Out) -> Result<Exit, Error> {
-    let plan = tools::load(file)?;
+    let plan = match (tools::load(file), out.format) {
+        (Err(Error::Engine(headframe::Error::Spec(error))), Format::Json | Format::Jsonl) => {
+            out.json(&serde_json::json!({"ok": false, "problems": error.problems()}))?;
+            return Ok(Exit::Usage);
+        }
+        (plan, _) => plan?,
+    };
     let tasks: usize = plan.phases.iter().map(|phase| phase.tasks.len()).sum();
     match out.format {
         Format::Table => out.line(format_args!(

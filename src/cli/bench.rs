@@ -12,54 +12,70 @@ mod w1;
 
 use std::{path::PathBuf, time::Duration};
 
-use clap::{Parser, ValueEnum};
+use clap::ValueEnum;
 
-pub use self::report::Report;
+use self::report::Report;
+use super::{
+    exit::{Error, Exit},
+    out::{Format, Out},
+};
 
 /// Measure how fast runs go on this machine, next to what its disk allows
-#[derive(Debug, Parser)]
-#[command(after_help = "Examples:\n  headframe bench --workload w1 --concurrency 100 --seconds 5\n  headframe bench -c 1 -s 3 -o json")]
-pub struct Args {
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  headframe bench --workload w1 --concurrency 100 --seconds 5
+  headframe bench -c 1 -s 3 -o json")]
+pub(crate) struct Args {
     /// What to do: w1 is runs of 10 sequential no-op tasks
     #[arg(long, value_enum, default_value_t = Workload::W1)]
-    pub workload: Workload,
+    pub(crate) workload: Workload,
     /// Runs in flight
     #[arg(long, short, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=100_000))]
-    pub concurrency: u32,
+    pub(crate) concurrency: u32,
     /// Seconds to measure for
     #[arg(long, short, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=86_400))]
-    pub seconds: u32,
+    pub(crate) seconds: u32,
     /// Seconds of the same work before measuring
     #[arg(long, default_value_t = 0)]
-    pub warmup: u32,
+    pub(crate) warmup: u32,
     /// Bytes that each task is given and gives back
     #[arg(long, default_value_t = 32, value_parser = clap::value_parser!(u32).range(2..=65_536))]
-    pub payload: u32,
+    pub(crate) payload: u32,
     /// Where to put the store that is measured: a folder inside this one, removed afterwards
     #[arg(long, default_value = ".")]
-    pub dir: PathBuf,
+    pub(crate) dir: PathBuf,
 }
 
 /// What can be measured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum Workload {
+pub(crate) enum Workload {
     /// Runs of 10 sequential no-op tasks.
     W1,
 }
 
-/// Measure.
-///
-/// # Errors
-/// If the folder cannot be used, or a run does not end well.
-pub async fn run(args: Args) -> Result<Report, Box<dyn std::error::Error + Send + Sync>> {
+/// What can go wrong while measuring.
+type Failed = Box<dyn std::error::Error + Send + Sync>;
+
+/// Measure, and say what was measured.
+pub(crate) async fn run(args: Args, out: Out) -> Result<Exit, Error> {
+    let report = measure(&args).await.map_err(|error| Error::Output(std::io::Error::other(error.to_string())))?;
+    match out.format {
+        Format::Table => out.line(report)?,
+        Format::Json | Format::Jsonl => out.json(&report)?,
+    }
+    Ok(Exit::Ok)
+}
+
+async fn measure(args: &Args) -> Result<Report, Failed> {
     let scratch = Scratch::new(&args.dir)?;
     let seconds = Duration::from_secs(1);
     // The limit needs the bytes of a task, which only the workload tells; a first guess serves for the run before.
     let before = limit::measure(&scratch.0.join("limit-before"), args.concurrency, 400, seconds).await?;
-    let work = w1::measure(&scratch.0.join("store"), &args).await?;
+    let work = w1::measure(&scratch.0.join("store"), args).await?;
     let bytes = usize::try_from(work.bytes_per_task().max(1.0) as u64)?;
     let after = limit::measure(&scratch.0.join("limit-after"), args.concurrency, bytes, seconds).await?;
-    Ok(Report::new(&args, &work, before, after))
+    Ok(Report::new(args, &work, before, after))
 }
 
 /// A folder of our own that goes with us.

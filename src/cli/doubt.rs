@@ -12,8 +12,8 @@ use super::{
     exit::{Error, Exit},
     folder, inputs,
     out::{Format, Out},
-    runs::plain,
     shown,
+    table::{plain, print},
 };
 
 /// Decide about calls of which nobody knows whether they happened
@@ -82,7 +82,7 @@ async fn list(common: &Common, out: Out) -> Result<Exit, Error> {
                     row.request.key.to_string(),
                 ]);
             }
-            out.line(table)?;
+            print(out, &mut table)?;
         }
         Format::Json | Format::Jsonl => {
             out.rows(&doubts.iter().map(|(call, row)| as_json(*call, row)).collect::<Vec<_>>())?;

@@ -74,6 +74,9 @@ pub(crate) async fn start(builder: EngineBuilder, out: Out) -> Result<Engine, Er
 /// Stop an engine that another one follows in this process.
 pub(crate) async fn put_down(engine: Engine, folder: &Path) {
     engine.stop().await;
+    // An engine that is stopped at once may have tools that were not there yet to hear of it.
+    tokio::time::sleep(Duration::from_millis(10)).await;
+    engine.stop().await;
     drop(engine);
     // The last of its threads lets go of the folder a little later.
     let deadline = Instant::now() + RELEASE;

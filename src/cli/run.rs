@@ -16,7 +16,7 @@ use std::{
 use headframe::{Engine, Submission, plan::Checked, run::RunId};
 
 use super::{
-    Common, exit::{Error, Exit}, folder, inputs, out::Out, progress::Progress, shown, summary::{self, Report}, tools,
+    Common, exit::{Error, Exit}, folder, inputs, out::Out, shown, summary::{self, Report}, tools,
     view::view,
     watch::{Ending, Signals, Watched, watch},
 };
@@ -56,7 +56,7 @@ pub(crate) struct Args {
 pub(crate) async fn run(args: Args, common: &Common, out: Out) -> Result<Exit, Error> {
     let plan = tools::load(&args.file)?;
     let submission = submission(&args, &plan)?;
-    let mut signals = Signals::new()?;
+    let (mut signals, since_ms) = (Signals::new()?, super::now_ms());
     let resumed = if args.resume { unfinished(common, out, &plan).await? } else { None };
     let others = Arc::new(AtomicU64::new(0));
     let count = others.clone();
@@ -71,8 +71,7 @@ pub(crate) async fn run(args: Args, common: &Common, out: Out) -> Result<Exit, E
         None => engine.submit(&plan, submission).await?,
     };
     tell_start(out, handle.id(), resumed, others.load(Ordering::Relaxed), &common.flags());
-    let label = String::new();
-    let mut runs = [Watched { handle, progress: Progress::new(Some(&plan)), label, outcome: None }];
+    let mut runs = [Watched::new(handle, Some(&plan), String::new(), since_ms)];
     let mut view = view(out);
     let ending = watch(&engine, &mut runs, &mut *view, out, (&mut signals, args.timeout)).await;
     view.close();

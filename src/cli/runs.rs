@@ -2,7 +2,7 @@
 //!
 //! **Invariant:** `list` and `show` let no run go on.
 
-use comfy_table::{ContentArrangement, Table, presets};
+use comfy_table::Table;
 use headframe::{
     Engine,
     durable::{RowState, StreamId},
@@ -19,6 +19,7 @@ use super::{
     run::interrupted,
     shown,
     summary::{self, Report},
+    table::{plain, print},
     view::{view, waits},
     watch::{Ending, Signals, Watched, watch},
     words,
@@ -59,7 +60,7 @@ async fn list(common: &Common, out: Out) -> Result<Exit, Error> {
     engine.stop().await;
     match out.format {
         Format::Table if rows.is_empty() => out.note("there are no runs yet"),
-        Format::Table => out.line(table(&rows, &listed, out))?,
+        Format::Table => print(out, &mut table(&rows, &listed, out))?,
         Format::Json | Format::Jsonl => {
             out.rows(&listed.iter().map(|(row, status)| as_json(row, status)).collect::<Vec<_>>())?;
         }
@@ -93,13 +94,6 @@ fn table(rows: &[Row], listed: &[(&Row, &'static str)], out: Out) -> Table {
             labels.join(" "),
         ]);
     }
-    table
-}
-
-/// A table without lines.
-pub(crate) fn plain<const N: usize>(header: [&str; N]) -> Table {
-    let mut table = Table::new();
-    table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Disabled).set_header(header);
     table
 }
 
@@ -164,7 +158,7 @@ fn show_text(out: Out, row: &Row, status: &str, progress: &Progress) -> Result<(
     if let Some(outcome) = &row.outcome {
         about.add_row(["outcome", &words::outcome(outcome)]);
     }
-    out.line(about)?;
+    print(out, &mut about)?;
     out.line("")?;
     let mut phases = plain(["PHASE", "STATUS", "TASKS", "FAILED", "SKIPPED", "RETRIED", "TOOK"]);
     for phase in &progress.phases {
@@ -179,7 +173,7 @@ fn show_text(out: Out, row: &Row, status: &str, progress: &Progress) -> Result<(
             took(phase, until),
         ]);
     }
-    out.line(phases)?;
+    print(out, &mut phases)?;
     for wait in waits(progress, &[], super::now_ms()) {
         out.line(format_args!("waits for: {}", wait.words()))?;
     }
@@ -223,7 +217,7 @@ fn show_json(row: &Row, status: &'static str, progress: &Progress) -> Value {
 }
 
 async fn resume(common: &Common, out: Out, wanted: Option<&str>) -> Result<Exit, Error> {
-    let mut signals = Signals::new()?;
+    let (mut signals, since_ms) = (Signals::new()?, super::now_ms());
     let chosen = match wanted {
         Some(wanted) => match choose(common, out, wanted).await? {
             Some(run) => Some(run),
@@ -238,8 +232,8 @@ async fn resume(common: &Common, out: Out, wanted: Option<&str>) -> Result<Exit,
     let mut runs = Vec::with_capacity(open.len());
     for row in &open {
         let label = if open.len() == 1 { String::new() } else { folder::short(&rows, row.run) };
-        let progress = Progress::new(folder::plan(&engine, row).await?.as_ref());
-        runs.push(Watched { handle: engine.run(row.run).await?, progress, label, outcome: None });
+        let plan = folder::plan(&engine, row).await?;
+        runs.push(Watched::new(engine.run(row.run).await?, plan.as_ref(), label, since_ms));
         out.note(format_args!("{} continues ({})", row.run, row.workflow));
     }
     if runs.is_empty() {

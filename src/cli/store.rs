@@ -10,8 +10,8 @@ use super::{
     exit::{Error, Exit},
     folder,
     out::{Format, Out, Style},
-    runs::plain,
     shown,
+    table::{plain, print},
 };
 
 /// Check the store, and measure it
@@ -93,7 +93,7 @@ async fn stats(common: &Common, out: Out) -> Result<Exit, Error> {
                 let size = value.as_u64().filter(|_| name.ends_with("bytes")).map(shown::size);
                 table.add_row([name.replace('_', " "), size.unwrap_or_else(|| value.to_string())]);
             }
-            out.line(table)?;
+            print(out, &mut table)?;
         }
         _ => out.json(&figures)?,
     }

@@ -11,6 +11,7 @@ use std::{future::pending, time::Duration};
 use headframe::{
     Engine, RunHandle,
     durable::{self, CallId, Item, Row, RowState, StreamId, What},
+    plan::Plan,
     run::Outcome,
 };
 use tokio::{
@@ -39,6 +40,15 @@ pub(crate) struct Watched {
     /// How to tell it from others; empty if it is alone.
     pub(crate) label: String,
     pub(crate) outcome: Option<Outcome>,
+    /// What happened before this is not told, only counted.
+    pub(crate) since_ms: u64,
+}
+
+impl Watched {
+    /// Watch from now on.
+    pub(crate) fn new(handle: RunHandle, plan: Option<&Plan>, label: String, since_ms: u64) -> Self {
+        Self { handle, progress: Progress::new(plan), label, outcome: None, since_ms }
+    }
 }
 
 /// Why watching ended.
@@ -176,7 +186,9 @@ fn take(run: &mut Watched, told: News, view: &mut dyn View, out: Out) -> Result<
                 if out.format == Format::Jsonl {
                     line(out, run, &item)?;
                 }
-                if let Some(happening) = run.progress.apply(&item) {
+                let happening = run.progress.apply(&item);
+                // What happened in an earlier life is counted, and was told then.
+                if let Some(happening) = happening.filter(|_| item.at_ms >= run.since_ms) {
                     view.happened(&run.label, &run.progress, &happening);
                 }
             }

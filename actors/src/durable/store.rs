@@ -95,6 +95,9 @@ pub trait Store: Send + Sync + 'static {
     /// If the note cannot be written.
     fn idle(&self) -> Result<(), Error>;
 
+    /// Write nothing more and let go of everything, so that another life can begin.
+    fn release(&self);
+
     /// Figures of this life.
     fn stats(&self) -> Stats;
 }

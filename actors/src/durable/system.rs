@@ -563,6 +563,7 @@ impl System {
         }
         self.inner.close("the system stopped");
         self.keeper.stop(None);
+        self.inner.store.release();
     }
 }
 

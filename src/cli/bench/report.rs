@@ -8,41 +8,41 @@ use super::{Args, limit::Limit, w1::Work};
 
 /// What was measured, each figure in this run.
 #[derive(Clone, Debug, Serialize)]
-pub struct Report {
+pub(super) struct Report {
     /// Which workload.
-    pub workload: String,
+    pub(super) workload: String,
     /// Runs in flight.
-    pub concurrency: u32,
+    pub(super) concurrency: u32,
     /// Bytes that each task was given and gave back.
-    pub payload_bytes: u32,
+    pub(super) payload_bytes: u32,
     /// For how long it was measured.
-    pub seconds: f64,
+    pub(super) seconds: f64,
     /// Runs that ended well.
-    pub runs: u64,
+    pub(super) runs: u64,
     /// Tasks finished per second.
-    pub tasks_per_s: f64,
+    pub(super) tasks_per_s: f64,
     /// Half of the runs took no longer, from submission to durable end.
-    pub run_p50_ms: f64,
+    pub(super) run_p50_ms: f64,
     /// 99 % of the runs took no longer.
-    pub run_p99_ms: f64,
+    pub(super) run_p99_ms: f64,
     /// Syncs that were waited for, per task.
-    pub syncs_per_task: f64,
+    pub(super) syncs_per_task: f64,
     /// Bytes written to the journal, per task.
-    pub bytes_per_task: f64,
+    pub(super) bytes_per_task: f64,
     /// Processor time per task, all in.
-    pub cpu_us_per_task: f64,
+    pub(super) cpu_us_per_task: f64,
     /// Appends per second that the disk allows with as many appenders: the lower of before and after.
-    pub limit_per_s: f64,
+    pub(super) limit_per_s: f64,
     /// The limit before.
-    pub limit_before_per_s: f64,
+    pub(super) limit_before_per_s: f64,
     /// The limit after, with the bytes of a task.
-    pub limit_after_per_s: f64,
+    pub(super) limit_after_per_s: f64,
     /// Tasks per second, of the limit.
-    pub of_limit: f64,
+    pub(super) of_limit: f64,
     /// Half of the syncs took no longer, before and after.
-    pub fdatasync_p50_us: [f64; 2],
+    pub(super) fdatasync_p50_us: [f64; 2],
     /// Whether the limit stayed within half of itself: only then is the run to be trusted.
-    pub quiet: bool,
+    pub(super) quiet: bool,
 }
 
 impl Report {

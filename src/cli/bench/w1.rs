@@ -18,7 +18,7 @@ use headframe::{
 use hdrhistogram::Histogram;
 use serde_json::json;
 
-use super::Args;
+use super::{Args, Failed};
 
 /// Tasks of one run.
 const TASKS: u64 = 10;
@@ -41,8 +41,6 @@ impl Work {
         self.store.written_bytes as f64 / self.tasks().max(1) as f64
     }
 }
-
-type Failed = Box<dyn std::error::Error + Send + Sync>;
 
 pub(super) async fn measure(folder: &Path, args: &Args) -> Result<Work, Failed> {
     let echo = |input| std::future::ready(Outcome::Done(input));

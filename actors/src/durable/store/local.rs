@@ -74,7 +74,7 @@ pub struct Local {
     shared: Arc<Mutex<Shared>>,
     setup: Setup,
     options: LocalOptions,
-    lock: Option<Box<dyn Guard>>,
+    lock: Mutex<Option<Box<dyn Guard>>>,
 }
 
 impl Local {
@@ -123,7 +123,7 @@ impl Local {
             background: tuning.background,
         };
         let lock = if options.read_only { None } else { Some(take_folder(&*setup.disk, folder)?) };
-        Ok(Self { writer: Mutex::new(None), shared: Arc::default(), setup, options, lock })
+        Ok(Self { writer: Mutex::new(None), shared: Arc::default(), setup, options, lock: Mutex::new(lock) })
     }
 
     fn look(&self, found: &recovery::Found) -> Epoch {
@@ -178,6 +178,12 @@ impl Store for Local {
         self.writer.lock().as_mut().map_or(Ok(()), Writer::note)
     }
 
+    fn release(&self) {
+        // The writer first: it notes how far it came while the folder is still ours.
+        drop(self.writer.lock().take());
+        drop(self.lock.lock().take());
+    }
+
     fn stats(&self) -> Stats {
         self.shared.lock().stats
     }
@@ -189,7 +195,7 @@ impl fmt::Debug for Local {
         f.debug_struct("Local")
             .field("folder", &self.setup.folder)
             .field("durable", &shared.durable)
-            .field("locked", &self.lock.is_some())
+            .field("locked", &self.lock.lock().is_some())
             .finish_non_exhaustive()
     }
 }

@@ -143,6 +143,10 @@ impl Store for Memory {
         self.life.lock().open()
     }
 
+    fn release(&self) {
+        self.crash();
+    }
+
     fn stats(&self) -> Stats {
         self.life.lock().stats
     }

@@ -1,0 +1,212 @@
+//! What the program promises at the command line: results, exit codes, and that nothing is lost, however it ends.
+//!
+//! **Invariant:** no test waits for a time; it waits for what it needs to see, with a deadline.
+
+mod place;
+
+use std::{collections::HashMap, fs, io::Read as _, os::unix::ffi::OsStrExt as _};
+
+use serde_json::Value;
+
+use self::place::{Place, code, json, lines, stderr, stdout};
+
+const AUDIT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/repo-audit.yaml");
+const CHARGE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/charge.yaml");
+
+#[test]
+fn the_audit_counts_every_file_whatever_its_name() {
+    let place = Place::new();
+    let tree = place.folder("tree");
+    let names: [&[u8]; 6] = [b"plain", b"with space", b"new\nline", b"caf\xe9", b"-n", b"back\\slash"];
+    for (at, name) in names.iter().enumerate() {
+        fs::write(tree.join(std::ffi::OsStr::from_bytes(name)), format!("{at}\n")).unwrap();
+    }
+    fs::write(tree.join("twin"), "0\n").unwrap();
+    fs::write(tree.join("wide"), "x".repeat(300)).unwrap();
+    let told = place.run(&["run", AUDIT, "-i", "path=tree"]);
+    assert_eq!(code(&told), 0, "{}", stderr(&told));
+    let report = stdout(&told);
+    for wanted in ["8 files, 7 lines, 314 bytes", "in 1 files:\n  300  tree/wide", "tree/new\\nline", "tree/caf\\xE9", "in 1 files (2 bytes)"] {
+        assert!(report.contains(wanted), "`{wanted}` is missing in:\n{report}");
+    }
+    assert!(stderr(&told).contains("succeeded"), "{}", stderr(&told));
+    place.is_clean();
+}
+
+#[test]
+fn an_empty_tree_is_no_error_and_nothing_is_warned_of() {
+    let place = Place::new();
+    place.folder("tree");
+    let told = json(&place.run(&["run", AUDIT, "-i", "path=tree", "-o", "json"]));
+    assert_eq!(told["status"], "succeeded", "{told}");
+    assert!(told["output"].as_str().unwrap().contains("0 files, 0 lines, 0 bytes"), "{told}");
+    let shown = json(&place.run(&["runs", "show", "last", "-o", "json"]));
+    assert_eq!((&shown["phases"][3]["name"], &shown["phases"][3]["status"]), (&"warn".into(), &"skipped".into()));
+}
+
+#[test]
+fn a_run_that_is_killed_again_and_again_is_finished_by_resume_and_nothing_is_recorded_twice() {
+    let place = Place::new();
+    let tree = place.folder("tree");
+    (0..60).for_each(|at| fs::write(tree.join(format!("file {at}")), format!("{at}\n")).unwrap());
+    let mut kills = 0;
+    for _ in 0..5 {
+        let from = place.records();
+        let mut child = place.start(&["run", AUDIT, "-i", "path=tree", "--resume"]);
+        if place.wait_while(&mut child, || place.records() < from + 12) {
+            child.kill().unwrap();
+            kills += 1;
+        }
+        child.wait().unwrap();
+        place.is_clean();
+    }
+    assert!(kills > 0, "every run ended before it could be killed");
+    let told = place.run(&["run", AUDIT, "-i", "path=tree", "--resume"]);
+    assert_eq!(code(&told), 0, "{}", stderr(&told));
+    assert!(stdout(&told).contains("60 files, 60 lines, 170 bytes"), "{}", stdout(&told));
+    for run in lines(&place.run(&["runs", "list", "-o", "jsonl"])) {
+        assert_eq!(run["status"], "succeeded", "{run}");
+        once_each(&lines(&place.run(&["ledger", "export", run["run"].as_str().unwrap()])));
+    }
+    place.is_clean();
+}
+
+/// Every task was started once, and gave one result.
+fn once_each(ledger: &[Value]) {
+    let events = |name: &'static str| ledger.iter().filter_map(move |item| Some((item, item["what"]["event"].get(name)?)));
+    let mut results = HashMap::new();
+    for (_, done) in events("Done") {
+        *results.entry(done["actor"].to_string()).or_insert(0) += 1;
+    }
+    let mut starts = HashMap::new();
+    for (item, started) in events("Started") {
+        for unit in started.as_array().unwrap() {
+            *starts.entry(format!("{} {}", item["actor"], unit[0])).or_insert(0) += 1;
+        }
+    }
+    assert_eq!(results.len(), 60 * 3 + 4, "a result is missing");
+    assert!(results.values().chain(starts.values()).all(|times| *times == 1), "a result was recorded twice");
+}
+
+#[test]
+fn a_charge_that_was_cut_off_waits_for_a_person_and_is_made_once() {
+    let place = Place::new();
+    let mut child = place.start(&["run", CHARGE, "-i", "order=7", "-i", "seconds=300"]);
+    assert!(place.wait_while(&mut child, || place.read("charges.txt").is_empty()));
+    let refused = place.run(&["runs", "list"]);
+    assert_eq!(code(&refused), 4);
+    assert!(stderr(&refused).contains("HF0001") && stderr(&refused).contains(&child.id().to_string()));
+    assert_eq!(code(&place.run(&["store", "verify"])), 0, "it works beside a running process");
+    child.kill().unwrap();
+    child.wait().unwrap();
+
+    let held = place.run(&["run", CHARGE, "--resume", "-o", "json"]);
+    assert_eq!(code(&held), 6, "{}", stderr(&held));
+    assert!(stderr(&held).contains("headframe doubt resolve"), "{}", stderr(&held));
+    let held = json(&held);
+    assert_eq!(held["status"], "held");
+    assert_eq!(json(&place.run(&["runs", "list", "-o", "json"]))[0]["status"], "held");
+    let doubts = json(&place.run(&["doubt", "list", "-o", "json"]));
+    let call = doubts[0]["call"].as_str().unwrap();
+    assert_eq!((&held["in_doubt"][0], &doubts[0]["tool"]), (&call.into(), &"process".into()));
+
+    fs::write(place.path("out.json"), r#"{"stdout": "it was charged"}"#).unwrap();
+    let decided = place.run(&["doubt", "resolve", call, "--happened", "@out.json", "--by", "ada"]);
+    assert_eq!(code(&decided), 0, "{}", stderr(&decided));
+    assert_eq!(code(&place.run(&["doubt", "resolve", call, "--repeat"])), 3, "it is decided already");
+    let told = place.run(&["runs", "resume", "last"]);
+    assert_eq!((code(&told), stdout(&told).as_str()), (0, "order 7: it was charged\n"), "{}", stderr(&told));
+    assert_eq!(place.read("charges.txt").lines().count(), 1, "the charge was repeated");
+    assert!(stdout(&place.run(&["ledger", "show", "last"])).contains("decided by ada"));
+    place.is_clean();
+}
+
+#[test]
+fn what_is_wrong_is_told_by_its_exit_code_and_leaves_nothing_behind() {
+    let place = Place::new();
+    fs::write(place.path("wrong.yaml"), "headframe: 1\nname: x\nphases: [{ name: a, tasks: [{ name: t, tool: nope }] }]\n").unwrap();
+    let wrong = place.run(&["run", "wrong.yaml"]);
+    assert_eq!(code(&wrong), 2);
+    assert!(stderr(&wrong).contains("wrong.yaml:3:") && stderr(&wrong).contains("HF0106"), "{}", stderr(&wrong));
+    let usage: [&[&str]; 5] =
+        [&["validate", "wrong.yaml"], &["run", "missing.yaml"], &["run", AUDIT, "-i", "pth=x"], &["fly"], &["run", AUDIT, "-i", "path"]];
+    for args in usage {
+        assert_eq!(code(&place.run(args)), 2, "{args:?}");
+    }
+    let looks: [&[&str]; 5] =
+        [&["runs", "list"], &["runs", "resume"], &["ledger", "verify"], &["store", "stats"], &["doubt", "list"]];
+    for args in looks {
+        assert_eq!(code(&place.run(args)), 3, "{args:?}");
+    }
+    assert!(!place.path(".headframe").exists(), "a command that was refused made a folder");
+    assert_eq!(code(&place.run(&["validate", AUDIT])), 0);
+    assert_eq!(code(&place.run(&["--help"])), 0);
+}
+
+#[test]
+fn how_a_run_ends_is_the_exit_code() {
+    let place = Place::new();
+    place.spec("fails.yaml", "fail", "{ message: no luck }", "");
+    place.spec("sleeps.yaml", "sleep", "{ for: 5m }", "retry: 3");
+    place.spec("shapes.yaml", "echo", "{ a: [1] }", "");
+    let failed = place.run(&["run", "fails.yaml", "-o", "json", "--label", "team=a b"]);
+    assert_eq!((code(&failed), json(&failed)["failure"]["message"].as_str()), (1, Some("no luck")));
+    let told = place.run(&["run", "shapes.yaml"]);
+    assert_eq!((code(&told), json(&told)), (0, serde_json::json!({"a": [1]})));
+    assert_eq!(code(&place.run(&["run", "sleeps.yaml", "--timeout", "100ms", "--key", "k"])), 5);
+    let conflict = place.run(&["run", "shapes.yaml", "--key", "k"]);
+    assert_eq!(code(&conflict), 6);
+    assert!(stderr(&conflict).contains("1 other unfinished run is held"), "{}", stderr(&conflict));
+    let listed = stdout(&place.run(&["runs", "list"]));
+    assert!(listed.contains("team=a b") && listed.contains("running") && listed.contains("failed"), "{listed}");
+    assert_eq!(code(&place.run(&["runs", "show", "run_ffff"])), 3);
+}
+
+#[test]
+fn an_interrupted_run_says_how_to_go_on_and_does() {
+    let place = Place::new();
+    place.spec("sleeps.yaml", "sleep", "{ ms: 2000 }", "retry: { max_attempts: 3, backoff: 10ms }");
+    let mut child = place.start(&["run", "sleeps.yaml"]);
+    assert!(place.wait_while(&mut child, || !place.read("stderr").contains("a: started")));
+    place.interrupt(&child);
+    assert_eq!(child.wait().unwrap().code(), Some(130));
+    assert!(place.read("stderr").contains("finish it with: headframe run sleeps.yaml --resume"), "{}", place.read("stderr"));
+    let told = place.run(&["run", "sleeps.yaml", "--resume"]);
+    assert_eq!(code(&told), 0, "{}", stderr(&told));
+    assert_eq!(lines(&place.run(&["runs", "list", "-o", "jsonl"])).len(), 1, "another run was started");
+}
+
+#[test]
+fn a_reader_that_goes_away_ends_it_quietly() {
+    let place = Place::new();
+    let items = (0..400).map(|at| at.to_string()).collect::<Vec<_>>().join(", ");
+    place.spec("many.yaml", "echo", "{ text: '{{ item }}' }", &format!("for_each: [{items}]"));
+    let told = lines(&place.run(&["run", "many.yaml", "-o", "jsonl"]));
+    assert!(told.len() > 400 && told.last().unwrap()["status"] == "succeeded", "{}", told.len());
+    for args in [["ledger", "export", "last"], ["ledger", "show", "last"]] {
+        let mut child = place.piped(&args);
+        let mut first = [0];
+        child.stdout.take().unwrap().read_exact(&mut first).unwrap();
+        assert!(child.wait().unwrap().success());
+        assert_eq!(place.read("stderr"), "", "{args:?}");
+    }
+}
+
+#[test]
+fn damage_is_found_and_told() {
+    let place = Place::new();
+    place.spec("shapes.yaml", "echo", "{ a: 1 }", "");
+    assert_eq!(code(&place.run(&["run", "shapes.yaml"])), 0);
+    let journal = place.path(".headframe/journal");
+    let segment = fs::read_dir(&journal).unwrap().map(|entry| entry.unwrap().path()).find(|path| path.extension().is_some_and(|is| is == "seg"));
+    let segment = segment.unwrap();
+    let mut bytes = fs::read(&segment).unwrap();
+    let at = 4096 + 40;
+    bytes[at] ^= 1;
+    fs::write(&segment, bytes).unwrap();
+    let found = place.run(&["store", "verify", "-o", "json"]);
+    assert_eq!((code(&found), json(&found)["clean"].as_bool()), (1, Some(false)));
+    let refused = place.run(&["runs", "list"]);
+    assert_eq!(code(&refused), 4);
+    assert!(stderr(&refused).contains("HF000"), "{}", stderr(&refused));
+}

@@ -1,0 +1,119 @@
+//! A folder to run the program in, and what it told.
+
+use std::{
+    fs::{self, File},
+    path::PathBuf,
+    process::{Child, Command, Output, Stdio},
+    time::{Duration, Instant},
+};
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+/// Nothing here takes longer, on the slowest machine.
+const DEADLINE: Duration = Duration::from_secs(60);
+
+pub(super) struct Place(TempDir);
+
+impl Place {
+    pub(super) fn new() -> Self {
+        Self(tempfile::tempdir().unwrap())
+    }
+
+    pub(super) fn path(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    pub(super) fn folder(&self, name: &str) -> PathBuf {
+        fs::create_dir(self.path(name)).unwrap();
+        self.path(name)
+    }
+
+    /// What a file holds, nothing if it is not there.
+    pub(super) fn read(&self, name: &str) -> String {
+        fs::read_to_string(self.path(name)).unwrap_or_default()
+    }
+
+    /// A workflow of one task, whose output is its own.
+    pub(super) fn spec(&self, file: &str, tool: &str, with: &str, more: &str) {
+        let text = format!(
+            "headframe: 1\nname: w\nphases:\n  - name: a\n    tasks:\n      - name: t\n        tool: {tool}\n        with: {with}\n        {more}\noutput: \"{{{{ outputs.a.t }}}}\"\n"
+        );
+        fs::write(self.path(file), text).unwrap();
+    }
+
+    fn command(&self, args: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_headframe"));
+        command.args(args).current_dir(self.0.path()).stdin(Stdio::null());
+        command.env_remove("HEADFRAME_DATA").env_remove("HEADFRAME_LOG");
+        command
+    }
+
+    /// Run it to its end.
+    pub(super) fn run(&self, args: &[&str]) -> Output {
+        self.command(args).output().unwrap()
+    }
+
+    /// Start it; what it says goes into the file `stderr`.
+    pub(super) fn start(&self, args: &[&str]) -> Child {
+        self.spawn(args, Stdio::null())
+    }
+
+    /// The same with its output in our hands.
+    pub(super) fn piped(&self, args: &[&str]) -> Child {
+        self.spawn(args, Stdio::piped())
+    }
+
+    fn spawn(&self, args: &[&str], stdout: Stdio) -> Child {
+        let stderr = File::create(self.path("stderr")).unwrap();
+        self.command(args).stdout(stdout).stderr(stderr).spawn().unwrap()
+    }
+
+    /// Wait until something is no longer so; says whether the program still runs then.
+    pub(super) fn wait_while(&self, child: &mut Child, so: impl Fn() -> bool) -> bool {
+        let start = Instant::now();
+        while so() {
+            if child.try_wait().unwrap().is_some() {
+                return false;
+            }
+            assert!(start.elapsed() < DEADLINE, "it never came: {}", self.read("stderr"));
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        child.try_wait().unwrap().is_none()
+    }
+
+    pub(super) fn interrupt(&self, child: &Child) {
+        assert!(Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap().success());
+    }
+
+    /// Records in the store, also while another process writes.
+    pub(super) fn records(&self) -> u64 {
+        let told = self.run(&["store", "verify", "-o", "json"]);
+        serde_json::from_slice::<Value>(&told.stdout).ok().and_then(|told| told["records"].as_u64()).unwrap_or(0)
+    }
+
+    pub(super) fn is_clean(&self) {
+        let told = self.run(&["store", "verify"]);
+        assert_eq!(code(&told), 0, "{}{}", stdout(&told), stderr(&told));
+    }
+}
+
+pub(super) fn code(told: &Output) -> i32 {
+    told.status.code().unwrap()
+}
+
+pub(super) fn stdout(told: &Output) -> String {
+    String::from_utf8(told.stdout.clone()).unwrap()
+}
+
+pub(super) fn stderr(told: &Output) -> String {
+    String::from_utf8_lossy(&told.stderr).into_owned()
+}
+
+pub(super) fn json(told: &Output) -> Value {
+    serde_json::from_slice(&told.stdout).unwrap_or_else(|error| panic!("{error}: {}{}", stdout(told), stderr(told)))
+}
+
+pub(super) fn lines(told: &Output) -> Vec<Value> {
+    stdout(told).lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}

@@ -1,0 +1,3 @@
+//! Promises through the public API and the program.
+
+mod cli;
