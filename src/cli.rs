@@ -65,7 +65,15 @@ pub(crate) struct Common {
     #[arg(long, env = "HEADFRAME_DATA", default_value = DATA, global = true, value_name = "DIR", hide_env_values = true)]
     pub(crate) data: PathBuf,
     /// What data looks like: table, json, or jsonl
-    #[arg(short, long, default_value = "table", global = true, value_enum, value_name = "FORMAT", hide_possible_values = true)]
+    #[arg(
+        short,
+        long,
+        default_value = "table",
+        global = true,
+        value_enum,
+        value_name = "FORMAT",
+        hide_possible_values = true
+    )]
     pub(crate) output: Format,
     /// Write without colour, as with NO_COLOR
     #[arg(long, global = true)]

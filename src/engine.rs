@@ -40,8 +40,8 @@ use headframe_actors::{
 use parking_lot::Mutex;
 use serde_json::Value;
 
-pub use self::{builder::EngineBuilder, error::Error, handle::RunHandle};
 use self::keys::KeyRow;
+pub use self::{builder::EngineBuilder, error::Error, handle::RunHandle};
 use crate::{
     artifacts::Artifacts,
     spec::{self, Expressions, ToolCatalog},
@@ -126,7 +126,8 @@ impl Engine {
     /// If the input does not fit the plan, the key was used with another input, or the store closed.
     pub async fn submit(&self, plan: &Arc<Checked>, submission: impl Into<Submission>) -> Result<RunHandle, Error> {
         let submission = submission.into();
-        let given = if submission.input.is_null() { Json::from(serde_json::json!({})) } else { submission.input.into() };
+        let given =
+            if submission.input.is_null() { Json::from(serde_json::json!({})) } else { submission.input.into() };
         let input = plan.take_input(&given).map_err(Error::Input)?;
         let run = RunId(*uuid::Uuid::now_v7().as_bytes());
         let key = submission.key.map(|key| KeyRow::new(&key, run, plan.digest(), &input));

@@ -80,9 +80,7 @@ pub fn parse_with(name: &str, text: &str, tools: &dyn ToolCatalog) -> Result<Arc
 
 fn text(path: &Path) -> Result<String, SpecError> {
     let name = path.display().to_string();
-    let size = std::fs::metadata(path)
-        .map_err(|error| error::unreadable(&name, &error))?
-        .len();
+    let size = std::fs::metadata(path).map_err(|error| error::unreadable(&name, &error))?.len();
     if size > SPEC_MAX as u64 {
         return Err(error::too_large(&name, size));
     }

@@ -14,6 +14,7 @@ mod arguments;
 mod artifact;
 mod echo;
 mod fail;
+mod items;
 mod process;
 mod render;
 mod sleep;
@@ -32,6 +33,7 @@ pub use self::{
     artifact::Artifact,
     echo::Echo,
     fail::Fail,
+    items::Items,
     process::{LAUNCH, Process, end_leftovers, launcher_main},
     render::Render,
     sleep::Sleep,
@@ -58,6 +60,7 @@ pub fn builtin(artifacts: &Artifacts, run_dir: PathBuf, launcher: Option<PathBuf
         named("render", Render::new(artifacts.clone())),
         named("artifact", Artifact::new(artifacts.clone())),
         named("sleep", Sleep),
+        named("items", Items::new(artifacts.clone())),
         named("echo", Echo),
         named("fail", Fail),
     ]

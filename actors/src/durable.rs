@@ -32,7 +32,10 @@ mod record;
 pub(crate) mod sim;
 pub mod store;
 mod system;
+#[cfg(test)]
+mod tests;
 
+pub(crate) use self::system::Inner;
 #[cfg(feature = "testing")]
 pub(crate) use self::{
     accepted::{Accepted, Commit},
@@ -43,9 +46,7 @@ pub(crate) use self::{
 pub use self::{
     accepted::{Entrance, Existing, Refused},
     behavior::{Behavior, Child, Rejection, Turn},
-    call::{
-        Answer, Effect, Failure, Key, Outcome, REMEMBERS_DEFAULT_MS, Request, Row, RowState, Verdict,
-    },
+    call::{Answer, Effect, Failure, Key, Outcome, REMEMBERS_DEFAULT_MS, Request, Row, RowState, Verdict},
     chain::Head,
     entry::{Body, Entry, Fate, Fired},
     id::{ActorId, CallId, Epoch, Partition, Sequence, StreamId},
@@ -56,4 +57,3 @@ pub use self::{
     record::Note,
     system::{Decision, Error, Figures, System, SystemBuilder},
 };
-pub(crate) use self::system::Inner;

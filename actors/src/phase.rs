@@ -9,9 +9,14 @@
 //! **Invariants:** at most `max_parallel` tasks run; a task's end is counted once; outputs are kept only if somebody
 //! reads them; it ends when nothing of it runs.
 
+mod fetch;
 mod items;
 mod outputs;
-mod state;
 mod start;
+mod state;
 
-pub use self::state::{Begin, End, Event, Message, Phase, State, Status};
+pub use self::{
+    fetch::{ARTIFACT_TOOL, Errand, ITEMS_TOOL, Window},
+    outputs::{Many, Output},
+    state::{Begin, End, Event, Message, Phase, State, Status, Tally, Unit},
+};

@@ -1,2 +1,44 @@
-//! Placeholder.
-fn main() {}
+//! `headframe-chaos`: kill -9 over and over, then count.
+//!
+//! ```text
+//! parent ──stdin: submissions──► victim (an Engine, killed N times) ──┐ calls
+//!   │ ◄──stdout: acknowledgements──┘                                   ▼
+//!   └────────────── the books, at the end ──────────────────────── recorder (outlives every victim)
+//! ```
+//! The parent is the client: it knows what was acknowledged. The recorder is the outside world: it knows what happened.
+//! The oracle compares the two with what the engine says after the last recovery.
+//!
+//! **Invariants:** the times of the kills are drawn before the load starts; no process and no folder is left behind.
+//! **Absent on purpose:** any look inside the engine that an embedder does not have.
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a program whose output is its purpose")]
+
+mod args;
+mod finish;
+mod life;
+mod oracle;
+mod parent;
+mod random;
+mod recorder;
+mod report;
+mod schedule;
+mod victim;
+mod workload;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use self::args::{Args, Role};
+
+fn main() -> ExitCode {
+    let args = Args::parse();
+    let done = match args.role.clone() {
+        None => parent::main(&args),
+        Some(Role::Recorder(role)) => life::bound_to(role.parent).and_then(|()| recorder::main(&role)),
+        Some(Role::Victim(role)) => life::bound_to(role.parent).and_then(|()| victim::main(role)),
+    };
+    done.unwrap_or_else(|error| {
+        eprintln!("error: {error:#}");
+        ExitCode::FAILURE
+    })
+}

@@ -1,3 +1,5 @@
+//! Artifacts: stored once, found again, read in parts, never half there.
+
 use serde_json::json;
 
 use super::*;

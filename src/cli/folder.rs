@@ -2,10 +2,7 @@
 //!
 //! **Invariant:** a command that only looks creates nothing and lets no run go on.
 
-use std::{
-    path::{Path, PathBuf},
-    time::Duration,
-};
+use std::path::{Path, PathBuf};
 
 use headframe::{
     Engine,
@@ -19,15 +16,11 @@ use headframe::{
     run::{self, Run, RunId},
     task::Task,
 };
-use tokio::time::Instant;
 
 use super::{
     exit::Error,
     out::{Out, Style},
 };
-
-/// How long a stopped engine may take to let go of its folder.
-const RELEASE: Duration = Duration::from_secs(5);
 
 /// An engine of ours, not started.
 pub(crate) fn builder(folder: &Path) -> EngineBuilder {
@@ -71,20 +64,6 @@ pub(crate) async fn start(builder: EngineBuilder, out: Out) -> Result<Engine, Er
     Ok(engine)
 }
 
-/// Stop an engine that another one follows in this process.
-pub(crate) async fn put_down(engine: Engine, folder: &Path) {
-    engine.stop().await;
-    // An engine that is stopped at once may have tools that were not there yet to hear of it.
-    tokio::time::sleep(Duration::from_millis(10)).await;
-    engine.stop().await;
-    drop(engine);
-    // The last of its threads lets go of the folder a little later.
-    let deadline = Instant::now() + RELEASE;
-    while Local::open(folder, LocalOptions::default()).is_err() && Instant::now() < deadline {
-        tokio::time::sleep(Duration::from_millis(2)).await;
-    }
-}
-
 /// The ledger of a store that is only read; another process may be writing.
 pub(crate) fn ledger(folder: &Path) -> Result<Ledger, Error> {
     let store = Local::open(folder, LocalOptions { read_only: true, ..LocalOptions::default() })?;
@@ -104,7 +83,9 @@ pub(crate) fn find(rows: &[run::Row], wanted: &str) -> Result<run::Row, Error> {
     match (found.next(), found.next()) {
         (Some(row), None) => Ok(row.clone()),
         (Some(_), Some(_)) => Err(Error::Usage(format!("`{wanted}` fits more than one run: give more of the id"))),
-        (None, _) => Err(Error::NotFound(format!("there is no run `{wanted}`; `headframe runs list` shows those there are"))),
+        (None, _) => {
+            Err(Error::NotFound(format!("there is no run `{wanted}`; `headframe runs list` shows those there are")))
+        }
     }
 }
 

@@ -30,7 +30,9 @@ pub(crate) fn read(plan: &Plan, whole: Option<&OsStr>, single: &[OsString]) -> R
 /// `@FILE`, `@-` for stdin, or JSON as it is.
 pub(crate) fn document(written: &OsStr) -> Result<Value, Error> {
     let bytes = match written.as_bytes().strip_prefix(b"@") {
-        Some(b"-") => std::io::read_to_string(std::io::stdin()).map(String::into_bytes).map_err(|error| unreadable("stdin", &error))?,
+        Some(b"-") => std::io::read_to_string(std::io::stdin())
+            .map(String::into_bytes)
+            .map_err(|error| unreadable("stdin", &error))?,
         Some(path) => {
             let path = PathBuf::from(OsString::from_vec(path.to_vec()));
             std::fs::read(&path).map_err(|error| unreadable(&path.display().to_string(), &error))?
@@ -38,7 +40,10 @@ pub(crate) fn document(written: &OsStr) -> Result<Value, Error> {
         None => written.as_bytes().to_vec(),
     };
     serde_json::from_slice(&bytes).map_err(|error| {
-        Error::Usage(format!("`{}` is not JSON: {error}; give a JSON document, or @FILE with one", written.to_string_lossy()))
+        Error::Usage(format!(
+            "`{}` is not JSON: {error}; give a JSON document, or @FILE with one",
+            written.to_string_lossy()
+        ))
     })
 }
 

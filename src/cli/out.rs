@@ -63,12 +63,7 @@ impl Out {
     /// Colour only on terminals, and only if nobody minds.
     pub(crate) fn new(format: Format, wants_color: bool) -> Self {
         let watched = io::stderr().is_terminal();
-        Self {
-            format,
-            color: wants_color && io::stdout().is_terminal(),
-            talk_color: wants_color && watched,
-            watched,
-        }
+        Self { format, color: wants_color && io::stdout().is_terminal(), talk_color: wants_color && watched, watched }
     }
 
     /// One line of data.

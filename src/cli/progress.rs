@@ -39,6 +39,8 @@ pub(crate) struct Progress {
     /// Events that this build cannot read.
     pub(crate) unreadable: u64,
     places: HashMap<ActorId, usize>,
+    /// Fan-outs whose items are on their way.
+    fetching: HashMap<CallId, u32>,
 }
 
 /// How far one phase is.
@@ -89,7 +91,9 @@ pub(crate) enum Step {
     Between,
     Calling(CallId),
     /// Waits for the next attempt, until then.
-    BackOff { until_ms: u64 },
+    BackOff {
+        until_ms: u64,
+    },
     /// Waits for a decision.
     Doubt(CallId),
 }
@@ -97,17 +101,43 @@ pub(crate) enum Step {
 /// Something a watcher wants to hear of.
 #[derive(Debug)]
 pub(crate) enum Happening {
-    PhaseStarted { phase: usize },
-    PhaseEnded { phase: usize },
+    PhaseStarted {
+        phase: usize,
+    },
+    PhaseEnded {
+        phase: usize,
+    },
     /// One more task of a phase ended.
-    Advanced { phase: usize },
-    Retry { path: String, failure: Failure, wait_ms: u64 },
-    TaskFailed { path: String, failure: Failure, optional: bool },
-    Doubted { path: String, call: CallId, failure: Failure },
-    Broken { place: String, failure: Failure },
-    Cancelled { reason: String },
+    Advanced {
+        phase: usize,
+    },
+    Retry {
+        path: String,
+        failure: Failure,
+        wait_ms: u64,
+    },
+    TaskFailed {
+        path: String,
+        failure: Failure,
+        optional: bool,
+    },
+    Doubted {
+        path: String,
+        call: CallId,
+        failure: Failure,
+    },
+    Broken {
+        place: String,
+        failure: Failure,
+    },
+    Cancelled {
+        reason: String,
+    },
     /// The runtime mended or gave up something.
-    Runtime { place: String, note: Note },
+    Runtime {
+        place: String,
+        note: Note,
+    },
 }
 
 /// Sums over all phases.
@@ -164,7 +194,10 @@ impl Progress {
 
     /// The name of a phase, or its number.
     pub(crate) fn phase_name(&self, phase: usize) -> String {
-        self.phases.get(phase).filter(|phase| !phase.name.is_empty()).map_or_else(|| format!("phase {phase}"), |phase| phase.name.clone())
+        self.phases
+            .get(phase)
+            .filter(|phase| !phase.name.is_empty())
+            .map_or_else(|| format!("phase {phase}"), |phase| phase.name.clone())
     }
 
     /// Phase, task and item of a unit.
@@ -244,6 +277,12 @@ impl Progress {
         let phase = *self.places.get(&item.actor)?;
         match event {
             P::FannedOut { task, items } => *self.row(phase).items(task) = Some(items),
+            P::Sent { call, errand: phase::Errand::Fetch { task, .. } } => _ = self.fetching.insert(call, task),
+            P::Fetched { call, window } => {
+                if let Some(task) = self.fetching.remove(&call) {
+                    *self.row(phase).items(task) = Some(window.total);
+                }
+            }
             P::Started(units) => units.into_iter().for_each(|(unit, actor)| {
                 let path = self.unit_path(phase, unit.task, unit.item);
                 self.units.insert(actor, Unit { path, phase, attempt: 0, step: Step::Between });
@@ -252,9 +291,13 @@ impl Progress {
                 self.row(phase).skipped += units.len() as u64;
                 return Some(Happening::Advanced { phase });
             }
-            P::Unstartable { unit, optional, failure } => {
+            P::Unstartable { unit, optional, failure } | P::ErrandFailed { unit, optional, failure, .. } => {
                 self.row(phase).failed += 1;
-                return Some(Happening::TaskFailed { path: self.unit_path(phase, unit.task, unit.item), failure, optional });
+                return Some(Happening::TaskFailed {
+                    path: self.unit_path(phase, unit.task, unit.item),
+                    failure,
+                    optional,
+                });
             }
             P::Done { actor, .. } => {
                 self.units.remove(&actor);
@@ -263,6 +306,8 @@ impl Progress {
             }
             P::Undone { actor, optional, failure } => return self.undone(phase, actor, optional, failure),
             P::Began(_) | P::Stopping { .. } | P::Ended => {}
+            // Items and outputs on their way to and from the artifacts: nothing that is counted here.
+            P::Sent { .. } | P::PutAside { .. } => {}
         }
         None
     }

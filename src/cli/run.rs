@@ -16,7 +16,13 @@ use std::{
 use headframe::{Engine, Submission, plan::Checked, run::RunId};
 
 use super::{
-    Common, exit::{Error, Exit}, folder, inputs, out::Out, shown, summary::{self, Report}, tools,
+    Common,
+    exit::{Error, Exit},
+    folder, inputs,
+    out::Out,
+    shown,
+    summary::{self, Report},
+    tools,
     view::view,
     watch::{Ending, Signals, Watched, watch},
 };
@@ -57,11 +63,12 @@ pub(crate) async fn run(args: Args, common: &Common, out: Out) -> Result<Exit, E
     let plan = tools::load(&args.file)?;
     let submission = submission(&args, &plan)?;
     let (mut signals, since_ms) = (Signals::new()?, super::now_ms());
-    let resumed = if args.resume { unfinished(common, out, &plan).await? } else { None };
+    let known = known(&args, common, out, &plan).await?;
+    let resumed = if args.resume { known } else { None };
     let others = Arc::new(AtomicU64::new(0));
     let count = others.clone();
     let hold = move |row: &headframe::run::Row| {
-        let is_other = Some(row.run) != resumed;
+        let is_other = Some(row.run) != known;
         count.fetch_add(is_other.into(), Ordering::Relaxed);
         is_other
     };
@@ -84,15 +91,23 @@ fn submission(args: &Args, plan: &Checked) -> Result<Submission, Error> {
     Ok(Submission { input, key: args.key.clone(), labels: inputs::labels(&args.label)? })
 }
 
-/// The newest unfinished run of the plan. Which one it is must be known before the engine starts that lets it go on.
-async fn unfinished(common: &Common, out: Out, plan: &Checked) -> Result<Option<RunId>, Error> {
-    if folder::must_exist(&common.data).is_err() {
+/// The run that this is about, if it is there already: the newest unfinished one of the plan, or the one with the key.
+/// Which one it is must be known before the engine starts that lets it go on.
+async fn known(args: &Args, common: &Common, out: Out, plan: &Checked) -> Result<Option<RunId>, Error> {
+    if !(args.resume || args.key.is_some()) || folder::must_exist(&common.data).is_err() {
         return Ok(None);
     }
     let engine = folder::look(&common.data, out).await?;
+    let keyed = match &args.key {
+        Some(key) if !args.resume => engine.run_by_key(key).await.ok().map(|run| run.id()),
+        _ => None,
+    };
     let rows = engine.runs().await?;
-    folder::put_down(engine, &common.data).await;
-    Ok(rows.iter().find(|row| !row.has_ended() && row.plan == plan.digest()).map(|row| row.run))
+    engine.stop().await;
+    let wanted = |row: &&headframe::run::Row| {
+        !row.has_ended() && row.plan == plan.digest() && (args.resume || Some(row.run) == keyed)
+    };
+    Ok(rows.iter().find(wanted).map(|row| row.run))
 }
 
 fn tell_start(out: Out, run: RunId, resumed: Option<RunId>, others: u64, flags: &str) {

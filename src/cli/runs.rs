@@ -207,7 +207,8 @@ fn show_json(row: &Row, status: &'static str, progress: &Progress) -> Value {
     let waits: Vec<_> = waits(progress, &[], super::now_ms()).iter().map(super::view::Wait::words).collect();
     let mut shown = as_json(row, status);
     let report = serde_json::to_value(Report::new(row, status, &[])).unwrap_or_default();
-    for (key, value) in [("phases", json!(phases)), ("waits_for", json!(waits)), ("attempts", json!(progress.attempts))] {
+    for (key, value) in [("phases", json!(phases)), ("waits_for", json!(waits)), ("attempts", json!(progress.attempts))]
+    {
         shown[key] = value;
     }
     for key in ["output", "failure", "duration_ms"] {
@@ -249,7 +250,7 @@ async fn resume(common: &Common, out: Out, wanted: Option<&str>) -> Result<Exit,
 async fn choose(common: &Common, out: Out, wanted: &str) -> Result<Option<RunId>, Error> {
     let engine = folder::look(&common.data, out).await?;
     let row = folder::find(&engine.runs().await?, wanted)?;
-    folder::put_down(engine, &common.data).await;
+    engine.stop().await;
     if let Some(outcome) = &row.outcome {
         out.note(format_args!("{} has ended: {}", row.run, words::outcome(outcome)));
         return Ok(None);
@@ -280,7 +281,8 @@ async fn finish(
     engine.stop().await;
     let mut exit = Exit::Ok;
     for (row, run) in rows.iter().zip(runs) {
-        let of_run: Vec<_> = doubts.iter().filter(|(_, call)| call.request.path.starts_with(&row.run.to_string())).cloned().collect();
+        let of_run: Vec<_> =
+            doubts.iter().filter(|(_, call)| call.request.path.starts_with(&row.run.to_string())).cloned().collect();
         let report = Report::new(row, "held", &of_run);
         summary::tell(out, engine, row, &run.progress, &report);
         report.print(out)?;

@@ -68,7 +68,10 @@ mod tests {
 
     #[test]
     fn lengths_and_sizes_are_short() {
-        assert_eq!([length(7), length(1_250), length(61_000), length(3_700_000)], ["7 ms", "1.2 s", "1m 01s", "1h 01m"]);
+        assert_eq!(
+            [length(7), length(1_250), length(61_000), length(3_700_000)],
+            ["7 ms", "1.2 s", "1m 01s", "1h 01m"]
+        );
         assert_eq!([size(7), size(2_048), size(3 << 20)], ["7 B", "2.0 KiB", "3.0 MiB"]);
         assert_eq!([count(1, "task"), count(2, "task")], ["1 task", "2 tasks"]);
         assert_eq!([cut("ab\ncd", 3), cut("ab", 3)], ["ab\\…", "ab"]);

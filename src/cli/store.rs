@@ -59,7 +59,9 @@ fn verify(common: &Common, out: Out) -> Result<Exit, Error> {
             ))?;
             problems.iter().try_for_each(|problem| out.line(format_args!("problem: {problem}")))?;
             if problems.is_empty() {
-                out.line(Style::Good.paint(out.color, "clean: every record reads well and every chain arrives at its head"))?;
+                out.line(
+                    Style::Good.paint(out.color, "clean: every record reads well and every chain arrives at its head"),
+                )?;
             }
         }
         Format::Json | Format::Jsonl => out.json(&json!({

@@ -144,10 +144,18 @@ fn retries(number: u64) -> String {
 /// How to decide what a run is held for.
 pub(crate) fn tell_doubts(out: Out, doubts: &[(CallId, Row)], flags: &str) {
     for (call, row) in doubts {
-        out.note(format_args!("  {} {} ({call}, tool {})", out.accent(Style::Warn, "in doubt"), row.request.path, row.request.tool));
+        out.note(format_args!(
+            "  {} {} ({call}, tool {})",
+            out.accent(Style::Warn, "in doubt"),
+            row.request.path,
+            row.request.tool
+        ));
     }
     let call = doubts.first().map_or_else(|| "CALL".to_owned(), |(call, _)| call.to_string());
-    out.note(format_args!("nobody knows whether {} happened; look, then decide:", if doubts.len() == 1 { "it" } else { "they" }));
+    out.note(format_args!(
+        "nobody knows whether {} happened; look, then decide:",
+        if doubts.len() == 1 { "it" } else { "they" }
+    ));
     out.note(format_args!("  headframe doubt list{flags}"));
     out.note(format_args!("  headframe doubt resolve {call} --happened @out.json | --repeat | --failed REASON{flags}"));
     out.note(format_args!("  headframe runs resume{flags}"));

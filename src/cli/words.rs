@@ -19,7 +19,9 @@ const CUT: usize = 120;
 /// One item in words. `progress` is the fold of what came before it.
 pub(crate) fn item(progress: &Progress, item: &Item) -> String {
     match &item.what {
-        What::Event(event) => event_of(progress, item, event.clone()).unwrap_or_else(|_| shown::cut(&event.to_string(), CUT)),
+        What::Event(event) => {
+            event_of(progress, item, event.clone()).unwrap_or_else(|_| shown::cut(&event.to_string(), CUT))
+        }
         What::Runtime(event) => match serde_json::from_value(event.clone()) {
             Ok(said) => note(&said),
             Err(_) => shown::cut(&event.to_string(), CUT),
@@ -93,8 +95,25 @@ fn phase(progress: &Progress, actor: ActorId, event: phase::Event) -> String {
         P::FannedOut { task, items } => format!("{} is {}", at(task, None), shown::count(items.into(), "unit")),
         P::Started(units) => {
             let named: Vec<_> = units.iter().take(3).map(|(unit, _)| at(unit.task, unit.item)).collect();
-            let more = if units.len() > named.len() { format!(" and {} more", units.len() - named.len()) } else { String::new() };
+            let more = if units.len() > named.len() {
+                format!(" and {} more", units.len() - named.len())
+            } else {
+                String::new()
+            };
             format!("starts {}{more}", named.join(", "))
+        }
+        P::Sent { call, errand: phase::Errand::Fetch { task, from } } => {
+            format!("fetches the items of {} from {from} on, as {call}", at(task, None))
+        }
+        P::Sent { call, errand: phase::Errand::PutAside { task } } => {
+            format!("puts aside what {} gave so far, as {call}", at(task, None))
+        }
+        P::Fetched { window, .. } => {
+            format!("has {} of {}", window.items.len(), shown::count(window.total.into(), "item"))
+        }
+        P::PutAside { reference, .. } => format!("put outputs aside as {}", value(&reference)),
+        P::ErrandFailed { unit, failure, .. } => {
+            format!("cannot have the data of {}: {}", at(unit.task, unit.item), why(&failure))
         }
         P::Skipped(units) => format!("skips {}: the condition is false", shown::count(units.len() as u64, "task")),
         P::Unstartable { unit, failure, .. } => format!("cannot start {}: {}", at(unit.task, unit.item), why(&failure)),

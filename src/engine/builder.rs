@@ -100,6 +100,9 @@ impl EngineBuilder {
         std::fs::create_dir_all(&folder).map_err(|source| Error::Folder { folder: folder.clone(), source })?;
         let options = LocalOptions { durability: self.durability, ..LocalOptions::default() };
         let store = Arc::new(Local::open(&folder, options)?);
+        // The folder is ours, so whatever still runs under it belongs to an engine that died.
+        tools::end_leftovers(&folder.join("processes"))
+            .map_err(|source| Error::Folder { folder: folder.clone(), source })?;
         self.start_on(store, &folder).await
     }
 

@@ -73,10 +73,7 @@ impl SpecError {
     pub(super) fn new(file: &str, mut problems: Vec<SpecProblem>) -> Self {
         problems.sort_by(|a, b| (a.line, a.column, a.code).cmp(&(b.line, b.column, b.code)));
         problems.dedup();
-        Self {
-            file: file.to_owned(),
-            problems,
-        }
+        Self { file: file.to_owned(), problems }
     }
 
     /// The file, as it was named.
@@ -146,16 +143,7 @@ impl SpecProblem {
 
     fn of_file(code: &'static str, message: String) -> Self {
         let (place, excerpt) = (String::new(), String::new());
-        Self {
-            code,
-            message,
-            help: None,
-            line: 0,
-            column: 0,
-            place,
-            excerpt,
-            span: (0, 0),
-        }
+        Self { code, message, help: None, line: 0, column: 0, place, excerpt, span: (0, 0) }
     }
 }
 
@@ -170,14 +158,8 @@ pub(super) fn unreadable(file: &str, error: &io::Error) -> SpecError {
 }
 
 pub(super) fn too_large(file: &str, size: u64) -> SpecError {
-    let problem = SpecProblem::of_file(
-        LIMIT,
-        format!("the spec has {size} bytes, and at most {SPEC_MAX} are allowed"),
-    );
-    SpecError::new(
-        file,
-        vec![problem.help("keep data out of the spec: give it as input, or let a task read it")],
-    )
+    let problem = SpecProblem::of_file(LIMIT, format!("the spec has {size} bytes, and at most {SPEC_MAX} are allowed"));
+    SpecError::new(file, vec![problem.help("keep data out of the spec: give it as input, or let a task read it")])
 }
 
 /// A problem of the plan, at its place in the file.

@@ -35,10 +35,7 @@ impl Expressions {
     /// An evaluator with empty caches.
     #[must_use]
     pub fn new() -> Self {
-        Self {
-            templates: Cache::new(COMPILED_MAX),
-            conditions: Cache::new(COMPILED_MAX),
-        }
+        Self { templates: Cache::new(COMPILED_MAX), conditions: Cache::new(COMPILED_MAX) }
     }
 
     fn template(&self, template: &Template) -> Result<Arc<Tree>, EvaluateError> {
@@ -82,9 +79,7 @@ impl Evaluate for Expressions {
 }
 
 fn wrong(message: impl Into<String>) -> EvaluateError {
-    EvaluateError {
-        message: message.into(),
-    }
+    EvaluateError { message: message.into() }
 }
 
 #[cfg(test)]

@@ -33,12 +33,7 @@ impl Findings<'_> {
                 Some(near) => format!("did you mean `{near}`?"),
                 None => format!("keys of {what} are: {}", keys.join(", ")),
             };
-            self.add(
-                error::KEY,
-                key.mark,
-                format!("`{}` is not a key of {what}", key.name),
-                Some(help),
-            );
+            self.add(error::KEY, key.mark, format!("`{}` is not a key of {what}", key.name), Some(help));
         }
         true
     }
@@ -51,12 +46,7 @@ impl Findings<'_> {
                 Tree::Map(entries) => entries.first().map_or(node.mark, |(key, _)| key.mark),
                 _ => node.mark,
             };
-            self.add(
-                error::MISSING,
-                mark,
-                format!("{what} has no `{key}`"),
-                Some(help.to_owned()),
-            );
+            self.add(error::MISSING, mark, format!("{what} has no `{key}`"), Some(help.to_owned()));
         }
         value
     }
@@ -98,10 +88,7 @@ impl Findings<'_> {
             self.mismatch(node, what, "a list", Some(format!("write `[{text}]`")));
             return Vec::new();
         }
-        self.list(node, what)
-            .iter()
-            .filter_map(|node| self.text(node, &format!("an entry of {what}")))
-            .collect()
+        self.list(node, what).iter().filter_map(|node| self.text(node, &format!("an entry of {what}"))).collect()
     }
 
     /// A whole number; one that is negative or too large is out of any range we have.
@@ -173,12 +160,7 @@ impl Findings<'_> {
             let names = || words.iter().map(|(word, _)| *word);
             let list = names().collect::<Vec<_>>().join(", ");
             let help = nearest(&text, names()).map(|near| format!("did you mean `{near}`?"));
-            self.add(
-                error::VALUE,
-                node.mark,
-                format!("{what} must be one of {list}, and is `{text}`"),
-                help,
-            );
+            self.add(error::VALUE, node.mark, format!("{what} must be one of {list}, and is `{text}`"), help);
         }
         found
     }
@@ -188,11 +170,7 @@ impl Findings<'_> {
         match &node.tree {
             Tree::Number(number) if number.is_f64() => {
                 let written = self.source.piece(node.mark);
-                if written
-                    .trim_start_matches(['-', '+'])
-                    .chars()
-                    .all(|c| c.is_ascii_digit() || c == '_')
-                {
+                if written.trim_start_matches(['-', '+']).chars().all(|c| c.is_ascii_digit() || c == '_') {
                     let message = format!("`{written}` cannot be kept as the number that is written");
                     self.add(
                         error::VALUE,

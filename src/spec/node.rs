@@ -136,11 +136,9 @@ impl Node {
             Tree::Number(number) => Value::Number(number.clone()),
             Tree::Text(text) => Value::String(text.clone()),
             Tree::List(list) => list.iter().map(Node::value).collect(),
-            Tree::Map(entries) => entries
-                .iter()
-                .map(|(key, node)| (key.name.clone(), node.value()))
-                .collect::<Map<_, _>>()
-                .into(),
+            Tree::Map(entries) => {
+                entries.iter().map(|(key, node)| (key.name.clone(), node.value())).collect::<Map<_, _>>().into()
+            }
         }
     }
 }
@@ -174,9 +172,7 @@ fn steps(place: &str) -> Vec<Step> {
 
 impl<'a> Source<'a> {
     pub(super) fn new(text: &'a str) -> Self {
-        let lines = std::iter::once(0)
-            .chain(text.match_indices('\n').map(|(at, _)| at + 1))
-            .collect();
+        let lines = std::iter::once(0).chain(text.match_indices('\n').map(|(at, _)| at + 1)).collect();
         Self { text, lines }
     }
 
@@ -189,11 +185,7 @@ impl<'a> Source<'a> {
 
     /// The text that a mark covers.
     pub(super) fn piece(&self, mark: Mark) -> &'a str {
-        let start = self
-            .lines
-            .get((mark.line as usize).saturating_sub(1))
-            .copied()
-            .unwrap_or(self.text.len());
+        let start = self.lines.get((mark.line as usize).saturating_sub(1)).copied().unwrap_or(self.text.len());
         let from = skip(&self.text[start..], mark.column.saturating_sub(1));
         &from[..from.len() - skip(from, mark.length).len()]
     }
@@ -211,11 +203,7 @@ impl<'a> Source<'a> {
             Some(end) => 1 + count(before[end + 1..].chars().count()),
             None => node.mark.column + count(before.chars().count()),
         };
-        Some(Mark {
-            line,
-            column,
-            length: count(words.chars().count()),
-        })
+        Some(Mark { line, column, length: count(words.chars().count()) })
     }
 
     /// A line cut to a readable width, and where the mark is in it.
@@ -224,25 +212,16 @@ impl<'a> Source<'a> {
         let line: Vec<char> = self.line(mark.line).chars().map(shown).collect();
         let column = (mark.column.saturating_sub(1) as usize).min(line.len());
         let length = (mark.length as usize).min(line.len() - column);
-        let from = if line.len() <= EXCERPT_MAX {
-            0
-        } else {
-            column.saturating_sub(EXCERPT_MAX / 2)
-        };
+        let from = if line.len() <= EXCERPT_MAX { 0 } else { column.saturating_sub(EXCERPT_MAX / 2) };
         let to = line.len().min(from + EXCERPT_MAX);
-        let (before, after) = (
-            if from > 0 { "..." } else { "" },
-            if to < line.len() { "..." } else { "" },
-        );
+        let (before, after) = (if from > 0 { "..." } else { "" }, if to < line.len() { "..." } else { "" });
         let text = format!("{before}{}{after}", line[from..to].iter().collect::<String>());
         (text, (column - from + before.len(), length.min(to - column)))
     }
 }
 
 fn skip(text: &str, characters: u32) -> &str {
-    text.char_indices()
-        .nth(characters as usize)
-        .map_or("", |(at, _)| &text[at..])
+    text.char_indices().nth(characters as usize).map_or("", |(at, _)| &text[at..])
 }
 
 fn count(number: usize) -> u32 {
@@ -253,21 +232,14 @@ impl From<Location> for Mark {
     fn from(location: Location) -> Self {
         let narrow = |number: u64| u32::try_from(number).unwrap_or(u32::MAX);
         let length = narrow(location.span().len());
-        Self {
-            line: narrow(location.line()).max(1),
-            column: narrow(location.column()).max(1),
-            length,
-        }
+        Self { line: narrow(location.line()).max(1), column: narrow(location.column()).max(1), length }
     }
 }
 
 impl<'de> Deserialize<'de> for Node {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let spanned = Spanned::<Tree>::deserialize(deserializer)?;
-        Ok(Self {
-            mark: spanned.referenced.into(),
-            tree: spanned.value,
-        })
+        Ok(Self { mark: spanned.referenced.into(), tree: spanned.value })
     }
 }
 
@@ -307,9 +279,7 @@ impl<'de> Visitor<'de> for TreeVisitor {
     }
 
     fn visit_f64<E: serde::de::Error>(self, value: f64) -> Result<Tree, E> {
-        Number::from_f64(value)
-            .map(Tree::Number)
-            .ok_or_else(|| E::custom("the number is not finite"))
+        Number::from_f64(value).map(Tree::Number).ok_or_else(|| E::custom("the number is not finite"))
     }
 
     fn visit_str<E>(self, value: &str) -> Result<Tree, E> {
@@ -327,10 +297,7 @@ impl<'de> Visitor<'de> for TreeVisitor {
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Tree, A::Error> {
         let mut entries = Vec::new();
         while let Some(key) = map.next_key::<Spanned<String>>()? {
-            let key = Key {
-                mark: key.referenced.into(),
-                name: key.value,
-            };
+            let key = Key { mark: key.referenced.into(), name: key.value };
             if key.name.len() > 1_000 {
                 return Err(A::Error::custom("the key is longer than 1000 bytes"));
             }
@@ -341,14 +308,7 @@ impl<'de> Visitor<'de> for TreeVisitor {
 }
 
 fn explain(source: &Source<'_>, error: &Error) -> SpecProblem {
-    let mark = error.location().map_or(
-        Mark {
-            line: 1,
-            column: 1,
-            length: 0,
-        },
-        Mark::from,
-    );
+    let mark = error.location().map_or(Mark { line: 1, column: 1, length: 0 }, Mark::from);
     let problem = |code, message: String| SpecProblem::new(code, source, mark, message);
     let mut cause = error.without_snippet();
     while let Error::AliasError { error, .. } = cause {
@@ -356,9 +316,7 @@ fn explain(source: &Source<'_>, error: &Error) -> SpecProblem {
     }
     match cause {
         Error::DuplicateMappingKey { key, .. } => {
-            let key = key
-                .as_deref()
-                .map_or_else(|| "a key".to_owned(), |key| format!("the key `{key}`"));
+            let key = key.as_deref().map_or_else(|| "a key".to_owned(), |key| format!("the key `{key}`"));
             problem(error::DUPLICATE, format!("{key} is written twice in one map")).help("take one of the two out")
         }
         Error::MergeKeyNotAllowed { .. } => {
@@ -366,17 +324,15 @@ fn explain(source: &Source<'_>, error: &Error) -> SpecProblem {
         }
         Error::MultipleDocuments { .. } => problem(error::SYNTAX, "the file holds more than one document".to_owned())
             .help("a spec is one workflow: take out the `---`"),
-        Error::Budget { .. } => limit(
-            problem,
-            &format!("the document is too large or nested more than {DEPTH_MAX} deep"),
-        ),
+        Error::Budget { .. } => {
+            limit(problem, &format!("the document is too large or nested more than {DEPTH_MAX} deep"))
+        }
         Error::AliasReplayLimitExceeded { .. }
         | Error::AliasExpansionLimitExceeded { .. }
         | Error::AliasReplayStackDepthExceeded { .. }
-        | Error::AliasReplayCounterOverflow { .. } => limit(
-            problem,
-            &format!("aliases (`*name`) add more than {ALIASED_MAX} values"),
-        ),
+        | Error::AliasReplayCounterOverflow { .. } => {
+            limit(problem, &format!("aliases (`*name`) add more than {ALIASED_MAX} values"))
+        }
         other => syntax(source, mark, &other.render_with_formatter(&UserMessageFormatter)),
     }
 }

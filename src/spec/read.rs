@@ -36,13 +36,7 @@ pub(super) struct Reader<'a> {
 
 impl<'a> Reader<'a> {
     pub(super) fn new(source: &'a Source<'a>, tools: Option<&'a dyn ToolCatalog>) -> Self {
-        Self {
-            found: Findings {
-                source,
-                problems: Vec::new(),
-            },
-            tools,
-        }
+        Self { found: Findings { source, problems: Vec::new() }, tools }
     }
 
     pub(super) fn into_problems(self) -> Vec<SpecProblem> {
@@ -53,26 +47,17 @@ impl<'a> Reader<'a> {
     pub(super) fn workflow(&mut self, root: &Node) -> Option<PlanBuilder> {
         if matches!(root.tree, Tree::Null) {
             let help = "start with `headframe: 1`, `name` and `phases`".to_owned();
-            self.found
-                .add(error::VALUE, root.mark, "the document is empty", Some(help));
+            self.found.add(error::VALUE, root.mark, "the document is empty", Some(help));
             return None;
         }
         if !self.found.map(root, "a workflow", &WORKFLOW) {
             return None;
         }
         self.format(root);
-        let name = self.found.required(
-            root,
-            "the workflow",
-            "name",
-            "give it a name, for example `name: repo-audit`",
-        );
+        let name = self.found.required(root, "the workflow", "name", "give it a name, for example `name: repo-audit`");
         let name = name.and_then(|node| self.found.text(node, "`name`"));
         let mut builder = Plan::builder(name.unwrap_or_else(|| "unnamed".to_owned()));
-        if let Some(text) = root
-            .get("description")
-            .and_then(|node| self.found.text(node, "`description`"))
-        {
+        if let Some(text) = root.get("description").and_then(|node| self.found.text(node, "`description`")) {
             builder = builder.description(text);
         }
         builder = self.inputs(root, builder);
@@ -93,26 +78,16 @@ impl<'a> Reader<'a> {
             Tree::Number(number) if number.as_u64() == Some(FORMAT) => {}
             Tree::Number(number) => {
                 let message = format!("this build reads format {FORMAT}, and the spec is in format {number}");
-                self.found.add(
-                    error::VALUE,
-                    node.mark,
-                    message,
-                    Some("update headframe, or the spec".to_owned()),
-                );
+                self.found.add(error::VALUE, node.mark, message, Some("update headframe, or the spec".to_owned()));
             }
-            _ => self
-                .found
-                .mismatch(node, "`headframe`", "the format version", Some(help.to_owned())),
+            _ => self.found.mismatch(node, "`headframe`", "the format version", Some(help.to_owned())),
         }
     }
 
     fn inputs(&mut self, root: &Node, mut builder: PlanBuilder) -> PlanBuilder {
         match root.get("input") {
             None => {}
-            Some(Node {
-                tree: Tree::Map(entries),
-                ..
-            }) => {
+            Some(Node { tree: Tree::Map(entries), .. }) => {
                 for (key, node) in entries {
                     builder = builder.add_input(self.input(key, node));
                 }
@@ -124,24 +99,16 @@ impl<'a> Reader<'a> {
 
     /// `path: "."` is short for `path: { default: "." }`, unless the value is a map.
     fn input(&mut self, key: &Key, node: &Node) -> Input {
-        let mut input = Input {
-            name: key.name.clone(),
-            description: String::new(),
-            kind: InputKind::Any,
-            default: None,
-        };
+        let mut input =
+            Input { name: key.name.clone(), description: String::new(), kind: InputKind::Any, default: None };
         self.found.faithful(node);
         match &node.tree {
             Tree::Null => {}
             Tree::Map(_) => {
                 self.found.map(node, "an input", &INPUT);
-                input.kind = node
-                    .get("type")
-                    .and_then(|node| self.found.word(node, "`type`", &KINDS))
-                    .unwrap_or(input.kind);
-                let description = node
-                    .get("description")
-                    .and_then(|node| self.found.text(node, "`description`"));
+                input.kind =
+                    node.get("type").and_then(|node| self.found.word(node, "`type`", &KINDS)).unwrap_or(input.kind);
+                let description = node.get("description").and_then(|node| self.found.text(node, "`description`"));
                 input.description = description.unwrap_or_default();
                 input.default = node.get("default").map(default);
             }
@@ -167,9 +134,7 @@ impl<'a> Reader<'a> {
         if !self.found.map(node, "a phase", &PHASE) {
             return unnamed.add_task(super::task::unnamed(0));
         }
-        let name = self
-            .found
-            .required(node, "the phase", "name", "give it a name, for example `name: list`");
+        let name = self.found.required(node, "the phase", "name", "give it a name, for example `name: list`");
         let name = name.and_then(|node| self.found.text(node, "`name`"));
         let mut phase = name.map_or(unnamed, PhaseBuilder::new);
         if let Some(node) = node.get("description") {
@@ -182,16 +147,10 @@ impl<'a> Reader<'a> {
             phase = phase.when(condition);
         }
         let modes = [("parallel", Mode::Parallel), ("sequential", Mode::Sequential)];
-        if let Some(mode) = node
-            .get("mode")
-            .and_then(|node| self.found.word(node, "`mode`", &modes))
-        {
+        if let Some(mode) = node.get("mode").and_then(|node| self.found.word(node, "`mode`", &modes)) {
             phase = phase.mode(mode);
         }
-        if let Some(max) = node
-            .get("max_parallel")
-            .and_then(|node| self.found.whole(node, "`max_parallel`"))
-        {
+        if let Some(max) = node.get("max_parallel").and_then(|node| self.found.whole(node, "`max_parallel`")) {
             phase = phase.max_parallel(max);
         }
         self.tasks(node, phase)
@@ -214,8 +173,7 @@ impl<'a> Reader<'a> {
             Tree::Bool(value) => Some(value.to_string()),
             Tree::Text(text) if text.contains("{{") => {
                 let help = "a condition is CEL: write the names without `{{` and `}}`".to_owned();
-                self.found
-                    .add(error::EXPRESSION, node.mark, "`when` is not a template", Some(help));
+                self.found.add(error::EXPRESSION, node.mark, "`when` is not a template", Some(help));
                 None
             }
             _ => self.found.text(node, "`when`"),

@@ -13,34 +13,11 @@ use super::{
     read::Reader,
 };
 
-const TASK: [&str; 11] = [
-    "name",
-    "tool",
-    "effect",
-    "in_doubt",
-    "with",
-    "for_each",
-    "when",
-    "retry",
-    "timeout",
-    "optional",
-    "description",
-];
+const TASK: [&str; 11] =
+    ["name", "tool", "effect", "in_doubt", "with", "for_each", "when", "retry", "timeout", "optional", "description"];
 const FOR_EACH: [&str; 3] = ["over", "items", "max_items"];
-const RETRY: [&str; 7] = [
-    "max_attempts",
-    "backoff",
-    "factor",
-    "max_backoff",
-    "jitter",
-    "on",
-    "never",
-];
-const IN_DOUBT: [(&str, InDoubt); 3] = [
-    ("hold", InDoubt::Hold),
-    ("fail", InDoubt::Fail),
-    ("repeat", InDoubt::Repeat),
-];
+const RETRY: [&str; 7] = ["max_attempts", "backoff", "factor", "max_backoff", "jitter", "on", "never"];
+const IN_DOUBT: [(&str, InDoubt); 3] = [("hold", InDoubt::Hold), ("fail", InDoubt::Fail), ("repeat", InDoubt::Repeat)];
 const ITEMS: [(&str, Items); 3] = [("json", Items::Json), ("lines", Items::Lines), ("nul", Items::Nul)];
 const EFFECTS: [(&str, Effect); 2] = [("idempotent", Effect::IDEMPOTENT), ("at_most_once", Effect::AtMostOnce)];
 
@@ -54,9 +31,7 @@ impl Reader<'_> {
         if !self.found.map(node, "a task", &TASK) {
             return unnamed(at);
         }
-        let name = self
-            .found
-            .required(node, "the task", "name", "give it a name, for example `name: files`");
+        let name = self.found.required(node, "the task", "name", "give it a name, for example `name: files`");
         let name = name.and_then(|node| self.found.text(node, "`name`"));
         let tool = self.tool(node);
         let mut task = TaskBuilder::new(name.unwrap_or_else(|| format!("unnamed_{at}")), tool);
@@ -91,8 +66,7 @@ impl Reader<'_> {
                 Some(near) => format!("did you mean `{near}`?"),
                 None => format!("registered tools are: {}", names.join(", ")),
             };
-            self.found
-                .add(error::TOOL, tool.mark, format!("there is no tool `{name}`"), Some(help));
+            self.found.add(error::TOOL, tool.mark, format!("there is no tool `{name}`"), Some(help));
             return placeholder();
         }
         let with = node.get("with");
@@ -107,22 +81,13 @@ impl Reader<'_> {
         if let Some(effect) = node.get("effect").and_then(|node| self.effect(node)) {
             task = task.effect(effect);
         }
-        if let Some(rule) = node
-            .get("in_doubt")
-            .and_then(|node| self.found.word(node, "`in_doubt`", &IN_DOUBT))
-        {
+        if let Some(rule) = node.get("in_doubt").and_then(|node| self.found.word(node, "`in_doubt`", &IN_DOUBT)) {
             task = task.in_doubt(rule);
         }
-        if let Some(timeout) = node
-            .get("timeout")
-            .and_then(|node| self.found.duration(node, "`timeout`"))
-        {
+        if let Some(timeout) = node.get("timeout").and_then(|node| self.found.duration(node, "`timeout`")) {
             task = task.timeout(timeout);
         }
-        match node
-            .get("optional")
-            .and_then(|node| self.found.boolean(node, "`optional`"))
-        {
+        match node.get("optional").and_then(|node| self.found.boolean(node, "`optional`")) {
             Some(optional) => task.set_optional(optional),
             None => task,
         }
@@ -133,20 +98,14 @@ impl Reader<'_> {
             return self.found.word(node, "`effect`", &EFFECTS);
         };
         self.found.map(node, "`effect`", &["idempotent"]);
-        let inner = self.found.required(
-            node,
-            "`effect`",
-            "idempotent",
-            "write `{ idempotent: { remembers: 24h } }`",
-        )?;
+        let inner =
+            self.found.required(node, "`effect`", "idempotent", "write `{ idempotent: { remembers: 24h } }`")?;
         self.found.map(inner, "`idempotent`", &["remembers"]);
         let Some(remembers) = inner.get("remembers") else {
             return Some(Effect::IDEMPOTENT);
         };
         let remembers = self.found.duration(remembers, "`remembers`")?;
-        Some(Effect::Idempotent {
-            remembers_ms: milliseconds(remembers),
-        })
+        Some(Effect::Idempotent { remembers_ms: milliseconds(remembers) })
     }
 
     /// Text or a list is short for `{ over: ... }`.
@@ -154,27 +113,15 @@ impl Reader<'_> {
         let Some(each) = node.get("for_each") else { return task };
         if !matches!(each.tree, Tree::Map(_)) {
             if !matches!(each.tree, Tree::Text(_) | Tree::List(_)) {
-                self.found
-                    .mismatch(each, "`for_each`", "a template, a list, or a map with `over`", None);
+                self.found.mismatch(each, "`for_each`", "a template, a list, or a map with `over`", None);
             }
             return task.for_each(each.value());
         }
         self.found.map(each, "`for_each`", &FOR_EACH);
-        let over = self.found.required(
-            each,
-            "`for_each`",
-            "over",
-            "say what it runs over: `over: \"{{ ... }}\"`",
-        );
-        let items = each
-            .get("items")
-            .and_then(|node| self.found.word(node, "`items`", &ITEMS))
-            .unwrap_or_default();
+        let over = self.found.required(each, "`for_each`", "over", "say what it runs over: `over: \"{{ ... }}\"`");
+        let items = each.get("items").and_then(|node| self.found.word(node, "`items`", &ITEMS)).unwrap_or_default();
         let task = task.for_each_in(over.map(Node::value).unwrap_or_default(), items);
-        match each
-            .get("max_items")
-            .and_then(|node| self.found.whole(node, "`max_items`"))
-        {
+        match each.get("max_items").and_then(|node| self.found.whole(node, "`max_items`")) {
             Some(max) => task.max_items(max),
             None => task,
         }
@@ -205,16 +152,10 @@ impl Reader<'_> {
     }
 
     fn waits(&mut self, retry: &Node, mut task: TaskBuilder) -> TaskBuilder {
-        if let Some(wait) = retry
-            .get("backoff")
-            .and_then(|node| self.found.duration(node, "`backoff`"))
-        {
+        if let Some(wait) = retry.get("backoff").and_then(|node| self.found.duration(node, "`backoff`")) {
             task = task.backoff(wait);
         }
-        if let Some(wait) = retry
-            .get("max_backoff")
-            .and_then(|node| self.found.duration(node, "`max_backoff`"))
-        {
+        if let Some(wait) = retry.get("max_backoff").and_then(|node| self.found.duration(node, "`max_backoff`")) {
             task = task.backoff_max(wait);
         }
         if let Some(factor) = retry.get("factor").and_then(|node| self.found.number(node, "`factor`")) {

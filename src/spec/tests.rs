@@ -1,3 +1,5 @@
+//! What a workflow in YAML becomes, and that the builder says the same.
+
 use std::{fmt::Write as _, time::Duration};
 
 use headframe_actors::{
@@ -109,53 +111,36 @@ fn audit() -> PlanBuilder {
 }
 
 fn hash(task: TaskBuilder) -> TaskBuilder {
-    task.effect(Effect::Idempotent {
-        remembers_ms: 90 * 60 * 1_000,
-    })
-    .in_doubt(InDoubt::Repeat)
-    .for_each_in("{{ outputs.list.files }}", Items::Nul)
-    .max_items(500)
-    .when("item != '' && index < 400")
-    .with(json!({"argv": ["sha256sum", "{{ item }}"]}))
-    .retry(3)
-    .backoff(Duration::from_millis(250))
-    .backoff_factor(1.5)
-    .backoff_max(Duration::from_secs(30))
-    .jitter(0.1)
-    .retry_on(["timeout"])
-    .retry_never(["exit"])
-    .timeout(Duration::from_secs(30))
-    .optional()
+    task.effect(Effect::Idempotent { remembers_ms: 90 * 60 * 1_000 })
+        .in_doubt(InDoubt::Repeat)
+        .for_each_in("{{ outputs.list.files }}", Items::Nul)
+        .max_items(500)
+        .when("item != '' && index < 400")
+        .with(json!({"argv": ["sha256sum", "{{ item }}"]}))
+        .retry(3)
+        .backoff(Duration::from_millis(250))
+        .backoff_factor(1.5)
+        .backoff_max(Duration::from_secs(30))
+        .jitter(0.1)
+        .retry_on(["timeout"])
+        .retry_never(["exit"])
+        .timeout(Duration::from_secs(30))
+        .optional()
 }
 
 #[test]
 fn yaml_and_the_builder_give_the_same_plan() {
     let yaml = parse_with("audit.yaml", AUDIT, &Tools).unwrap_or_else(|error| panic!("{error}"));
-    let built = audit()
-        .check(&Expressions::new())
-        .unwrap_or_else(|problems| panic!("{problems:#?}"));
+    let built = audit().check(&Expressions::new()).unwrap_or_else(|problems| panic!("{problems:#?}"));
     assert_eq!(yaml.plan(), built.plan());
     assert_eq!(yaml.digest(), built.digest());
-    assert_ne!(
-        yaml.digest(),
-        audit()
-            .description("another")
-            .check(&Expressions::new())
-            .unwrap()
-            .digest()
-    );
+    assert_ne!(yaml.digest(), audit().description("another").check(&Expressions::new()).unwrap().digest());
 }
 
 #[test]
 fn a_plan_knows_what_it_reads_and_exports_only_that() {
     let plan = parse("audit.yaml", AUDIT).unwrap();
-    let exported = |phase: usize| {
-        plan.phases[phase]
-            .tasks
-            .iter()
-            .map(|task: &Task| task.exported)
-            .collect::<Vec<_>>()
-    };
+    let exported = |phase: usize| plan.phases[phase].tasks.iter().map(|task: &Task| task.exported).collect::<Vec<_>>();
     assert_eq!(
         [exported(0), exported(1), exported(2), exported(3)],
         [vec![true], vec![true, false], vec![false], vec![true, true]]
@@ -184,20 +169,13 @@ fn short_forms_mean_the_same_as_long_ones() {
     };
     let same = [
         ("retry: 3", "retry: { max_attempts: 3 }"),
-        (
-            "for_each: [1]",
-            "for_each: { over: [1], items: json, max_items: 10000 }",
-        ),
+        ("for_each: [1]", "for_each: { over: [1], items: json, max_items: 10000 }"),
         ("effect: idempotent", "effect: { idempotent: { remembers: 24h } }"),
         ("when: true", "when: 'true'"),
         ("timeout: 5m", "optional: false"),
     ];
     for (short, long) in same {
-        let digest = |text: &str| {
-            parse("demo", &spec(text))
-                .unwrap_or_else(|error| panic!("{error}"))
-                .digest()
-        };
+        let digest = |text: &str| parse("demo", &spec(text)).unwrap_or_else(|error| panic!("{error}")).digest();
         assert_eq!(digest(short), digest(long), "{short}");
     }
 }
@@ -206,10 +184,7 @@ fn short_forms_mean_the_same_as_long_ones() {
 fn input_is_filled_and_refused_by_name() {
     let plan = parse("audit.yaml", AUDIT).unwrap();
     let take = |given: Value| plan.take_input(&Json::from(given)).map(|json| json.value());
-    assert_eq!(
-        take(json!({"label": "x"})).unwrap(),
-        json!({"path": ".", "deep": false, "label": "x"})
-    );
+    assert_eq!(take(json!({"label": "x"})).unwrap(), json!({"path": ".", "deep": false, "label": "x"}));
     let wrong = take(json!({"path": 3, "lable": "x"})).unwrap_err();
     let wanted = [
         "input `path` does not fit: it must be text, and is a whole number",
@@ -217,10 +192,7 @@ fn input_is_filled_and_refused_by_name() {
         "input `lable` is unknown to workflow `repo-audit`; did you mean `label`?",
     ];
     assert_eq!(wrong, wanted);
-    assert_eq!(
-        take(json!([])).unwrap_err(),
-        ["the input must be a map of names to values, and is a list"]
-    );
+    assert_eq!(take(json!([])).unwrap_err(), ["the input must be a map of names to values, and is a list"]);
 }
 
 #[test]
@@ -257,10 +229,7 @@ fn a_long_chain_of_phases_is_no_problem_and_too_long_a_one_is_refused() {
     };
     assert_eq!(parse("long", &spec(10_000)).unwrap().order().len(), 10_000);
     let error = parse("long", &spec(10_001)).unwrap_err();
-    assert_eq!(
-        error.problems()[0].message,
-        "the workflow has 10001 phases, and at most 10000 are allowed"
-    );
+    assert_eq!(error.problems()[0].message, "the workflow has 10001 phases, and at most 10000 are allowed");
 }
 
 /// A hostile spec once had every misspelt name compared with every name there is.

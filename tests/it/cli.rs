@@ -26,7 +26,13 @@ fn the_audit_counts_every_file_whatever_its_name() {
     let told = place.run(&["run", AUDIT, "-i", "path=tree"]);
     assert_eq!(code(&told), 0, "{}", stderr(&told));
     let report = stdout(&told);
-    for wanted in ["8 files, 7 lines, 314 bytes", "in 1 files:\n  300  tree/wide", "tree/new\\nline", "tree/caf\\xE9", "in 1 files (2 bytes)"] {
+    for wanted in [
+        "8 files, 7 lines, 314 bytes",
+        "in 1 files:\n  300  tree/wide",
+        "tree/new\\nline",
+        "tree/caf\\xE9",
+        "in 1 files (2 bytes)",
+    ] {
         assert!(report.contains(wanted), "`{wanted}` is missing in:\n{report}");
     }
     assert!(stderr(&told).contains("succeeded"), "{}", stderr(&told));
@@ -73,7 +79,8 @@ fn a_run_that_is_killed_again_and_again_is_finished_by_resume_and_nothing_is_rec
 
 /// Every task was started once, and gave one result.
 fn once_each(ledger: &[Value]) {
-    let events = |name: &'static str| ledger.iter().filter_map(move |item| Some((item, item["what"]["event"].get(name)?)));
+    let events =
+        |name: &'static str| ledger.iter().filter_map(move |item| Some((item, item["what"]["event"].get(name)?)));
     let mut results = HashMap::new();
     for (_, done) in events("Done") {
         *results.entry(done["actor"].to_string()).or_insert(0) += 1;
@@ -124,12 +131,21 @@ fn a_charge_that_was_cut_off_waits_for_a_person_and_is_made_once() {
 #[test]
 fn what_is_wrong_is_told_by_its_exit_code_and_leaves_nothing_behind() {
     let place = Place::new();
-    fs::write(place.path("wrong.yaml"), "headframe: 1\nname: x\nphases: [{ name: a, tasks: [{ name: t, tool: nope }] }]\n").unwrap();
+    fs::write(
+        place.path("wrong.yaml"),
+        "headframe: 1\nname: x\nphases: [{ name: a, tasks: [{ name: t, tool: nope }] }]\n",
+    )
+    .unwrap();
     let wrong = place.run(&["run", "wrong.yaml"]);
     assert_eq!(code(&wrong), 2);
     assert!(stderr(&wrong).contains("wrong.yaml:3:") && stderr(&wrong).contains("HF0106"), "{}", stderr(&wrong));
-    let usage: [&[&str]; 5] =
-        [&["validate", "wrong.yaml"], &["run", "missing.yaml"], &["run", AUDIT, "-i", "pth=x"], &["fly"], &["run", AUDIT, "-i", "path"]];
+    let usage: [&[&str]; 5] = [
+        &["validate", "wrong.yaml"],
+        &["run", "missing.yaml"],
+        &["run", AUDIT, "-i", "pth=x"],
+        &["fly"],
+        &["run", AUDIT, "-i", "path"],
+    ];
     for args in usage {
         assert_eq!(code(&place.run(args)), 2, "{args:?}");
     }
@@ -154,9 +170,13 @@ fn how_a_run_ends_is_the_exit_code() {
     let told = place.run(&["run", "shapes.yaml"]);
     assert_eq!((code(&told), json(&told)), (0, serde_json::json!({"a": [1]})));
     assert_eq!(code(&place.run(&["run", "sleeps.yaml", "--timeout", "100ms", "--key", "k"])), 5);
-    let conflict = place.run(&["run", "shapes.yaml", "--key", "k"]);
-    assert_eq!(code(&conflict), 6);
-    assert!(stderr(&conflict).contains("1 other unfinished run is held"), "{}", stderr(&conflict));
+    assert_eq!(code(&place.run(&["run", "shapes.yaml", "--key", "k"])), 6);
+    let other = place.run(&["run", "shapes.yaml"]);
+    assert!(stderr(&other).contains("1 other unfinished run is held"), "{}", stderr(&other));
+    // The run with the key goes on; it is not held as another's.
+    let again = place.run(&["run", "sleeps.yaml", "--timeout", "100ms", "--key", "k", "-o", "json"]);
+    assert_eq!((code(&again), json(&again)["status"].as_str()), (5, Some("running")), "{}", stderr(&again));
+    assert!(!stderr(&again).contains("held"), "{}", stderr(&again));
     let listed = stdout(&place.run(&["runs", "list"]));
     assert!(listed.contains("team=a b") && listed.contains("running") && listed.contains("failed"), "{listed}");
     assert_eq!(code(&place.run(&["runs", "show", "run_ffff"])), 3);
@@ -170,7 +190,11 @@ fn an_interrupted_run_says_how_to_go_on_and_does() {
     assert!(place.wait_while(&mut child, || !place.read("stderr").contains("a: started")));
     place.interrupt(&child);
     assert_eq!(child.wait().unwrap().code(), Some(130));
-    assert!(place.read("stderr").contains("finish it with: headframe run sleeps.yaml --resume"), "{}", place.read("stderr"));
+    assert!(
+        place.read("stderr").contains("finish it with: headframe run sleeps.yaml --resume"),
+        "{}",
+        place.read("stderr")
+    );
     let told = place.run(&["run", "sleeps.yaml", "--resume"]);
     assert_eq!(code(&told), 0, "{}", stderr(&told));
     assert_eq!(lines(&place.run(&["runs", "list", "-o", "jsonl"])).len(), 1, "another run was started");
@@ -198,7 +222,10 @@ fn damage_is_found_and_told() {
     place.spec("shapes.yaml", "echo", "{ a: 1 }", "");
     assert_eq!(code(&place.run(&["run", "shapes.yaml"])), 0);
     let journal = place.path(".headframe/journal");
-    let segment = fs::read_dir(&journal).unwrap().map(|entry| entry.unwrap().path()).find(|path| path.extension().is_some_and(|is| is == "seg"));
+    let segment = fs::read_dir(&journal)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .find(|path| path.extension().is_some_and(|is| is == "seg"));
     let segment = segment.unwrap();
     let mut bytes = fs::read(&segment).unwrap();
     let at = 4096 + 40;

@@ -1,3 +1,6 @@
 //! Promises through the public API and the program.
 
+#![allow(clippy::unwrap_used, reason = "a test says what must hold by failing")]
+
 mod cli;
+mod structure;

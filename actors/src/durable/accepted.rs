@@ -342,7 +342,14 @@ impl Accepted {
         }
     }
 
-    fn intend(&mut self, caller: ActorId, at: u32, call: CallId, request: super::call::Request, doubt: Option<Failure>) {
+    fn intend(
+        &mut self,
+        caller: ActorId,
+        at: u32,
+        call: CallId,
+        request: super::call::Request,
+        doubt: Option<Failure>,
+    ) {
         let intended_at = self.open.base_ms() + u64::from(at);
         let state = doubt.map_or(RowState::Intended, RowState::InDoubt);
         let wanted = state == RowState::Intended;
@@ -494,7 +501,15 @@ impl Accepted {
         receipt
     }
 
-    fn tell_owner(&mut self, actor: ActorId, parent: ActorId, at: u32, fate: Fate, reason: &str, receipt: &mut Receipt) {
+    fn tell_owner(
+        &mut self,
+        actor: ActorId,
+        parent: ActorId,
+        at: u32,
+        fate: Fate,
+        reason: &str,
+        receipt: &mut Receipt,
+    ) {
         if parent == ActorId::ENGINE {
             self.push(Op::Suspend { actor, reason: reason.to_owned() });
         } else {

@@ -176,7 +176,11 @@ pub fn is(type_id: u32, sealed: &[u8]) -> bool {
 fn decode<T: DeserializeOwned>(payload: &[u8]) -> Result<T, Error> {
     let (value, used) =
         bincode::serde::decode_from_slice(payload, CONFIG).map_err(|error| Error::Payload(error.to_string()))?;
-    if used == payload.len() { Ok(value) } else { Err(Error::Payload(format!("{} bytes are left over", payload.len() - used))) }
+    if used == payload.len() {
+        Ok(value)
+    } else {
+        Err(Error::Payload(format!("{} bytes are left over", payload.len() - used)))
+    }
 }
 
 struct Writer<'a>(&'a mut BytesMut);
@@ -249,7 +253,10 @@ mod tests {
     #[test]
     fn the_envelope_keeps_its_bytes() {
         let sealed = seal(Format::new("golden", 1), &("héad", 7_u32));
-        assert_eq!(hex(&sealed), "f40044ad0517010705 68c3a96164 07".replace(' ', "") + &hex(&sealed[sealed.len() - 4..]));
+        assert_eq!(
+            hex(&sealed),
+            "f40044ad0517010705 68c3a96164 07".replace(' ', "") + &hex(&sealed[sealed.len() - 4..])
+        );
     }
 
     #[test]

@@ -53,7 +53,8 @@ fn next(inner: &Arc<Inner>) -> Option<Sealed> {
             }
             first_seen = None;
             core.committer_waits = true;
-            let timed_out = inner.work.wait_for(&mut core, if idle_said { Duration::from_secs(3600) } else { IDLE }).timed_out();
+            let timed_out =
+                inner.work.wait_for(&mut core, if idle_said { Duration::from_secs(3600) } else { IDLE }).timed_out();
             if timed_out && !idle_said && core.accepted.open().is_empty() {
                 idle_said = true;
                 parking_lot::MutexGuard::unlocked(&mut core, || say_idle(inner));

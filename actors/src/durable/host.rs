@@ -39,7 +39,11 @@ impl Actor for Host {
     type State = HostState;
     type Arguments = (Arc<Inner>, ActorId);
 
-    async fn pre_start(&self, _: ActorRef<Ring>, (inner, actor): Self::Arguments) -> Result<HostState, ActorProcessingErr> {
+    async fn pre_start(
+        &self,
+        _: ActorRef<Ring>,
+        (inner, actor): Self::Arguments,
+    ) -> Result<HostState, ActorProcessingErr> {
         Ok(HostState { inner, actor, active: None })
     }
 

@@ -105,7 +105,9 @@ impl Ledger {
             found.events += reader.count(record);
             for (stream, head) in &record.heads {
                 if reader.heads.get(stream) != Some(head) {
-                    found.problems.push(format!("record {sequence}: the chain of {stream} does not arrive at its head"));
+                    found
+                        .problems
+                        .push(format!("record {sequence}: the chain of {stream} does not arrive at its head"));
                 }
             }
             true

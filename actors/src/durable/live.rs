@@ -146,21 +146,24 @@ impl Live {
         if let Some(parent) = self.actors.get_mut(&parent) {
             parent.children += 1;
         }
-        self.actors.insert(actor, Actor {
-            kind,
-            parent,
-            stream,
-            version: 0,
-            children: 0,
-            calls: 0,
-            suspended: None,
-            mailbox: VecDeque::new(),
-            next_entry: 1,
-            snapshot: None,
-            events: Vec::new(),
-            event_bytes: 0,
-            timers: Vec::new(),
-        });
+        self.actors.insert(
+            actor,
+            Actor {
+                kind,
+                parent,
+                stream,
+                version: 0,
+                children: 0,
+                calls: 0,
+                suspended: None,
+                mailbox: VecDeque::new(),
+                next_entry: 1,
+                snapshot: None,
+                events: Vec::new(),
+                event_bytes: 0,
+                timers: Vec::new(),
+            },
+        );
     }
 
     /// Apply a turn whose events are hashed already.

@@ -5,48 +5,44 @@
 //! **Invariants:** after a failed store nothing more is accepted, and callers hear `outcome unknown`, never `failed`.
 //! Lock order: the core before the directory or the in-flight table, never the other way round.
 
-use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
-    time::Duration,
-};
+mod builder;
+mod inner;
+mod resume;
+
+use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use parking_lot::{Condvar, Mutex};
 use ractor::ActorRef;
-use rustc_hash::FxHashMap;
-use tokio::sync::{Notify, broadcast, oneshot, watch};
+use tokio::sync::oneshot;
 
+pub use self::builder::SystemBuilder;
+#[cfg(feature = "testing")]
+pub(crate) use self::builder::recover;
+pub(crate) use self::inner::{Core, Inner, Observed, Unaccepted};
 use super::{
-    accepted::{Accepted, Commit, Entrance, Existing, Receipt, Refused},
+    accepted::{Entrance, Existing},
     behavior::{Behavior, message_format, reply_format},
-    call::{Failure, Outcome, Row, RowState, Verdict},
+    call::{Outcome, Row, RowState, Verdict},
     codec,
-    committer,
-    directory::{Directory, Keeper, KeeperMessage},
-    entry::{Body, Entry},
+    directory::KeeperMessage,
+    entry::Body,
     id::{ActorId, CallId, Partition, Sequence, StreamId},
-    hosted::Hosted,
-    kind::{Extensions, Ids, Registry},
     ledger::{Ledger, Tail},
     live::{Actor, DeadLetter, Live},
     outbox::Address,
-    record::{FORMAT, Note, Record},
-    store::{self, Fence, Store},
+    record::Note,
+    store,
 };
-use crate::{
-    clock::{Clock, SystemClock},
-    tool::{AnyTool, InFlight, Progress, ToolSlot},
-};
+use crate::tool::{Progress, ToolSlot};
 
 /// Why the system did not do as asked.
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
     /// The store closed itself, or the system stopped: whether it happened is not known. Repeat with the same key after a restart.
-    #[error("HF0010: the outcome is unknown, because the store closed: {cause}; start again and repeat with the same key")]
+    #[error(
+        "HF0010: the outcome is unknown, because the store closed: {cause}; start again and repeat with the same key"
+    )]
     OutcomeUnknown {
         /// What closed it.
         cause: Arc<str>,
@@ -66,14 +62,6 @@ pub enum Error {
     /// What was stored or answered does not decode.
     #[error("{0}")]
     Codec(#[from] codec::Error),
-}
-
-/// Why a host's commit was not accepted.
-#[derive(Debug)]
-pub(crate) enum Unaccepted {
-    Closed,
-    Fenced,
-    Broken(String),
 }
 
 /// What a person decides about a call in doubt.
@@ -102,159 +90,6 @@ pub struct Figures {
     pub late_answers: u64,
 }
 
-/// A durable record as observers see it.
-#[derive(Clone, Debug)]
-pub(crate) struct Observed {
-    pub(crate) sequence: Sequence,
-    pub(crate) record: Record,
-}
-
-/// What changes under the lock.
-pub(crate) struct Core {
-    pub(crate) accepted: Accepted,
-    pub(crate) waiters: Vec<(Sequence, oneshot::Sender<()>)>,
-    pub(crate) asks: FxHashMap<u64, oneshot::Sender<Result<Bytes, String>>>,
-    pub(crate) watches: FxHashMap<u64, oneshot::Sender<()>>,
-    pub(crate) closed: Option<Arc<str>>,
-    pub(crate) stopping: bool,
-    pub(crate) committer_waits: bool,
-}
-
-/// What the hosts, the committer and the tools share.
-pub(crate) struct Inner {
-    pub(crate) core: Mutex<Core>,
-    pub(crate) work: Condvar,
-    pub(crate) ids: Ids,
-    pub(crate) registry: Registry,
-    pub(crate) extensions: Extensions,
-    pub(crate) clock: Arc<dyn Clock>,
-    pub(crate) store: Arc<dyn Store>,
-    pub(crate) fence: Fence,
-    pub(crate) directory: Directory,
-    pub(crate) tools: FxHashMap<u32, ToolSlot>,
-    pub(crate) in_flight: InFlight,
-    pub(crate) runtime: tokio::runtime::Handle,
-    pub(crate) durable: AtomicU64,
-    timer_set: Notify,
-    armed_ms: AtomicU64,
-    failure: watch::Sender<Option<Arc<str>>>,
-    observers: broadcast::Sender<Arc<Observed>>,
-}
-
-/// How to start a system.
-pub struct SystemBuilder {
-    registry: Registry,
-    extensions: Extensions,
-    clock: Arc<dyn Clock>,
-    tools: Vec<(String, Arc<dyn AnyTool>)>,
-    recovered: Option<Box<dyn FnOnce(&Live) -> Vec<StreamId> + Send>>,
-}
-
-impl Default for SystemBuilder {
-    fn default() -> Self {
-        Self {
-            registry: Registry::new(),
-            extensions: Extensions::default(),
-            clock: Arc::new(SystemClock),
-            tools: Vec::new(),
-            recovered: None,
-        }
-    }
-}
-
-impl SystemBuilder {
-    /// Let actors of this behaviour live here.
-    #[must_use]
-    pub fn behavior<B: Behavior>(mut self) -> Self {
-        self.registry = self.registry.with::<B>();
-        self
-    }
-
-    /// Give decisions something to use: a pure function or content-addressed data.
-    #[must_use]
-    pub fn extension<T: Send + Sync + 'static>(mut self, extension: Arc<T>) -> Self {
-        self.extensions = self.extensions.with(extension);
-        self
-    }
-
-    /// Use another clock.
-    #[must_use]
-    pub fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
-        self.clock = clock;
-        self
-    }
-
-    /// Register a tool under a name.
-    #[must_use]
-    pub fn tool(mut self, name: impl Into<String>, tool: Arc<dyn AnyTool>) -> Self {
-        self.tools.push((name.into(), tool));
-        self
-    }
-
-    /// Look at what was recovered before anything runs; streams that this returns are held: their actors do not run in
-    /// this life, and what comes for them waits.
-    #[must_use]
-    pub fn recovered(mut self, look: impl FnOnce(&Live) -> Vec<StreamId> + Send + 'static) -> Self {
-        self.recovered = Some(Box::new(look));
-        self
-    }
-
-    /// Recover from the store and start the hosts. Must be called inside a tokio runtime.
-    ///
-    /// # Errors
-    /// If the store does not recover.
-    pub async fn start(self, store: Arc<dyn Store>) -> Result<System, store::Error> {
-        let (live, recovered) = recover(&*store)?;
-        for repair in &recovered.repairs {
-            tracing::warn!("{repair}");
-        }
-        let ids = Ids::after(live.highest_id);
-        let held = self.recovered.map(|look| look(&live)).unwrap_or_default();
-        let mut accepted = Accepted::new(live, recovered.durable.next());
-        accepted.hold(held);
-        let tools = self.tools.into_iter().map(|(name, tool)| (codec::fnv1a(&name), ToolSlot::new(name, tool))).collect();
-        let inner = Arc::new(Inner {
-            core: Mutex::new(Core {
-                accepted,
-                waiters: Vec::new(),
-                asks: FxHashMap::default(),
-                watches: FxHashMap::default(),
-                closed: None,
-                stopping: false,
-                committer_waits: false,
-            }),
-            work: Condvar::new(),
-            ids,
-            registry: self.registry,
-            extensions: self.extensions,
-            clock: self.clock,
-            store,
-            fence: recovered.fence,
-            directory: Directory::default(),
-            tools,
-            in_flight: InFlight::default(),
-            runtime: tokio::runtime::Handle::current(),
-            durable: AtomicU64::new(recovered.durable.0),
-            timer_set: Notify::new(),
-            armed_ms: AtomicU64::new(u64::MAX),
-            failure: watch::channel(None).0,
-            observers: broadcast::channel(4_096).0,
-        });
-        System::launch(inner, recovered.repairs).await
-    }
-}
-
-/// Fold every durable record.
-pub(crate) fn recover(store: &dyn Store) -> Result<(Live, store::Recovered), store::Error> {
-    let mut live = Live::default();
-    let recovered = store.recover(&mut |sequence, payload| {
-        let undecodable = |cause: String| store::Error::Undecodable { sequence, cause };
-        let record: Record = codec::open(FORMAT, payload).map_err(|error| undecodable(error.to_string()))?;
-        live.apply_record(&record).map_err(undecodable)
-    })?;
-    Ok((live, recovered))
-}
-
 /// A running actor system. Cloning gives another handle to the same one.
 #[derive(Clone)]
 pub struct System {
@@ -268,22 +103,6 @@ impl System {
     #[must_use]
     pub fn builder() -> SystemBuilder {
         SystemBuilder::default()
-    }
-
-    async fn launch(inner: Arc<Inner>, repairs: Vec<String>) -> Result<Self, store::Error> {
-        let internal = |cause: String| store::Error::Closed { cause };
-        let (keeper, _) =
-            ractor::Actor::spawn(None, Keeper, inner.clone()).await.map_err(|error| internal(error.to_string()))?;
-        inner.directory.set_keeper(keeper.get_cell());
-        for slot in inner.tools.values() {
-            slot.start(&inner).await.map_err(|error| internal(error.to_string()))?;
-        }
-        spawn_committer(&inner).map_err(|error| internal(error.to_string()))?;
-        inner.resume_work();
-        let timers = Arc::clone(&inner);
-        #[expect(clippy::disallowed_methods, reason = "the system owns its timer task")]
-        tokio::spawn(async move { timers.run_timers().await });
-        Ok(Self { inner, keeper, repairs: repairs.into() })
     }
 
     /// What the start mended, in sentences for people.
@@ -576,241 +395,5 @@ struct Watching<'a> {
 impl Drop for Watching<'_> {
     fn drop(&mut self) {
         self.inner.core.lock().watches.remove(&self.watch);
-    }
-}
-
-fn spawn_committer(inner: &Arc<Inner>) -> std::io::Result<()> {
-    let committer = Arc::clone(inner);
-    #[expect(clippy::disallowed_methods, reason = "the committer is the thread that syncs")]
-    std::thread::Builder::new().name("headframe-commit".to_owned()).spawn(move || {
-        let run = std::panic::AssertUnwindSafe(|| committer::run(&committer));
-        if std::panic::catch_unwind(run).is_err() {
-            committer.close("the committer panicked");
-        }
-    })?;
-    Ok(())
-}
-
-impl Inner {
-    /// Work on the accepted view; a panic inside closes the store, because memory may be half changed.
-    pub(crate) fn with_accepted<T>(&self, work: impl FnOnce(&mut Accepted, u64) -> T) -> Result<T, Error> {
-        let now_ms = self.clock.now_ms();
-        let mut core = self.core.lock();
-        if let Some(cause) = &core.closed {
-            return Err(Error::OutcomeUnknown { cause: cause.clone() });
-        }
-        let accepted = &mut core.accepted;
-        let done = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| work(accepted, now_ms)));
-        match done {
-            Ok(value) => {
-                self.wake(&mut core);
-                Ok(value)
-            }
-            Err(_) => {
-                drop(core);
-                self.close("acceptance panicked");
-                Err(self.unknown())
-            }
-        }
-    }
-
-    fn wake(&self, core: &mut Core) {
-        if core.committer_waits && !core.accepted.open().is_empty() {
-            core.committer_waits = false;
-            self.work.notify_one();
-        }
-        let next_due = core.accepted.next_due_ms().unwrap_or(u64::MAX);
-        if next_due < self.armed_ms.load(Ordering::Relaxed) {
-            self.timer_set.notify_one();
-        }
-    }
-
-    pub(crate) fn accept(self: &Arc<Self>, commit: Commit) -> Result<Receipt, Unaccepted> {
-        let actor = commit.actor;
-        let receipt = match self.with_accepted(|accepted, now_ms| accepted.accept(now_ms, commit)) {
-            Ok(Ok(receipt)) => receipt,
-            Ok(Err(Refused::Fenced(_))) => return Err(Unaccepted::Fenced),
-            Ok(Err(broken @ Refused::Broken { .. })) => return Err(Unaccepted::Broken(broken.to_string())),
-            Err(_) => return Err(Unaccepted::Closed),
-        };
-        self.ring_all(&receipt, Some(actor));
-        Ok(receipt)
-    }
-
-    /// Ring whom a receipt names, but for the one who is awake already, and pass cancels on.
-    pub(crate) fn ring_all(self: &Arc<Self>, receipt: &Receipt, awake: Option<ActorId>) {
-        for actor in receipt.ring.iter().filter(|actor| Some(**actor) != awake) {
-            self.directory.ring(self, *actor);
-        }
-        for call in &receipt.cancelled {
-            self.cancel(*call);
-        }
-    }
-
-    pub(crate) fn head(&self, actor: ActorId) -> Option<Entry> {
-        let core = self.core.lock();
-        if core.closed.is_some() { None } else { core.accepted.head(actor) }
-    }
-
-    /// Load an actor under a new activation. One that cannot be loaded is suspended, and its owner told.
-    pub(crate) fn load(self: &Arc<Self>, actor: ActorId) -> Option<Hosted> {
-        let activation = self.with_accepted(|accepted, _| accepted.activate(actor)).ok()??;
-        match Hosted::load(&self.registry, activation) {
-            Ok(hosted) => Some(hosted),
-            Err(reason) => {
-                tracing::error!(%actor, reason, "an actor cannot be loaded and is suspended");
-                let receipt = self.with_accepted(|accepted, now_ms| accepted.suspend(now_ms, actor, &reason)).ok()?;
-                self.ring_all(&receipt, None);
-                None
-            }
-        }
-    }
-
-    pub(crate) fn bury(self: &Arc<Self>, actor: ActorId, entry: u64, reason: &str) {
-        tracing::error!(%actor, entry, reason, "a message is given up and goes to the dead letters");
-        if let Ok(receipt) = self.with_accepted(|accepted, now_ms| accepted.bury(now_ms, actor, entry, reason)) {
-            self.ring_all(&receipt, None);
-        }
-    }
-
-    pub(crate) fn note(&self, actor: ActorId, note: Note) {
-        // A closed store takes no notes, and whoever is told of the closing needs none.
-        let _ = self.with_accepted(|accepted, now_ms| accepted.note(now_ms, actor, note));
-    }
-
-    /// Let outcomes in.
-    pub(crate) fn answer(self: &Arc<Self>, outcomes: Vec<(CallId, Outcome, Option<Bytes>)>) {
-        if let Ok(receipt) = self.with_accepted(|accepted, now_ms| accepted.answer(now_ms, outcomes)) {
-            self.ring_all(&receipt, None);
-        }
-    }
-
-    fn cancel(self: &Arc<Self>, call: CallId) {
-        if self.in_flight.cancel(call) {
-            return;
-        }
-        // Not begun: its row goes, and with it any chance to begin.
-        let failure = Failure::new("cancelled", "cancelled before it began");
-        let idle = |accepted: &mut Accepted, now_ms| match accepted.live().calls.get(&call).map(|row| &row.state) {
-            Some(RowState::Intended) => Some(accepted.answer(now_ms, vec![(call, Outcome::Failed(failure), None)])),
-            Some(RowState::Started) => {
-                self.in_flight.doom(call);
-                None
-            }
-            Some(RowState::InDoubt(_)) | None => None,
-        };
-        if let Ok(Some(receipt)) = self.with_accepted(idle) {
-            self.ring_all(&receipt, None);
-        }
-    }
-
-    /// The record that holds the latest of what is accepted.
-    pub(crate) fn latest(&self) -> Sequence {
-        let mut core = self.core.lock();
-        let open = core.accepted.open();
-        let next = open.sequence();
-        if open.is_empty() { Sequence(next.0 - 1) } else { next }
-    }
-
-    pub(crate) async fn until_durable(&self, sequence: Sequence) -> Result<(), Error> {
-        if self.durable.load(Ordering::Acquire) >= sequence.0 {
-            return Ok(());
-        }
-        let receiver = {
-            let mut core = self.core.lock();
-            if let Some(cause) = &core.closed {
-                return Err(Error::OutcomeUnknown { cause: cause.clone() });
-            }
-            if self.durable.load(Ordering::Acquire) >= sequence.0 {
-                return Ok(());
-            }
-            let (sender, receiver) = oneshot::channel();
-            core.waiters.push((sequence, sender));
-            core.committer_waits = false;
-            self.work.notify_one();
-            receiver
-        };
-        receiver.await.map_err(|_| self.unknown())
-    }
-
-    pub(crate) fn unknown(&self) -> Error {
-        let cause = self.core.lock().closed.clone().unwrap_or_else(|| "the system stopped".into());
-        Error::OutcomeUnknown { cause }
-    }
-
-    /// The store is of no more use: nothing is accepted from here on, and everyone who waits hears of it.
-    pub(crate) fn close(&self, cause: &str) {
-        let mut core = self.core.lock();
-        if core.closed.is_some() {
-            return;
-        }
-        let cause: Arc<str> = cause.into();
-        core.closed = Some(cause.clone());
-        core.waiters.clear();
-        core.asks.clear();
-        core.watches.clear();
-        self.work.notify_all();
-        self.timer_set.notify_one();
-        drop(core);
-        self.failure.send_replace(Some(cause));
-    }
-
-    pub(crate) fn observe(&self, sequence: Sequence, record: Record) {
-        if self.observers.receiver_count() > 0 {
-            // Fails only when the last observer just left.
-            let _ = self.observers.send(Arc::new(Observed { sequence, record }));
-        }
-    }
-
-    /// After a start: doubt what was under way, hand every other call to its tool, ring everyone who has mail.
-    fn resume_work(self: &Arc<Self>) {
-        let started = self.with_accepted(|accepted, now_ms| {
-            let receipt = accepted.doubt_started_calls(now_ms);
-            let live = accepted.live();
-            let calls: Vec<_> = live
-                .calls
-                .iter()
-                .filter(|(_, row)| row.state == RowState::Intended && !accepted.is_held(row.caller))
-                .map(|(call, row)| (codec::fnv1a(&row.request.tool), *call))
-                .collect();
-            let mail: Vec<_> =
-                live.actors.iter().filter(|(_, row)| !row.mailbox.is_empty()).map(|(actor, _)| *actor).collect();
-            (receipt, calls, mail)
-        });
-        let Ok((receipt, calls, mail)) = started else { return };
-        self.ring_all(&receipt, None);
-        for actor in mail {
-            self.directory.ring(self, actor);
-        }
-        let (known, unknown): (Vec<_>, Vec<_>) = calls.into_iter().partition(|(tool, _)| self.tools.contains_key(tool));
-        if !unknown.is_empty() {
-            tracing::warn!(calls = unknown.len(), "calls wait for tools that are not registered in this process");
-        }
-        self.dispatch(&known, &[]);
-    }
-
-    async fn run_timers(self: Arc<Self>) {
-        const MOST: usize = 256;
-        // Wall time may jump; look again at least this often.
-        const LOOK_AGAIN: Duration = Duration::from_secs(1);
-        loop {
-            let fired = self.with_accepted(|accepted, now_ms| {
-                let receipt = accepted.fire(now_ms, MOST);
-                let due = accepted.next_due_ms();
-                (receipt, due, now_ms)
-            });
-            let Ok((receipt, due, now_ms)) = fired else { return };
-            self.ring_all(&receipt, None);
-            self.armed_ms.store(due.unwrap_or(u64::MAX), Ordering::Relaxed);
-            let set = self.timer_set.notified();
-            match due {
-                None => set.await,
-                Some(due) => {
-                    let wait = Duration::from_millis(due.saturating_sub(now_ms)).min(LOOK_AGAIN);
-                    // Either way the loop looks again.
-                    let _ = tokio::time::timeout(wait, set).await;
-                }
-            }
-        }
     }
 }

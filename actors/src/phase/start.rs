@@ -5,6 +5,7 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use super::{
+    fetch,
     outputs::INLINE_MAX,
     state::{Begin, End, Event, Phase, Status, Unit},
 };
@@ -15,6 +16,8 @@ use crate::{
     task::{self, Job, Task},
 };
 
+/// The most that a phase hands on inside one message.
+const OUTPUTS_MAX: usize = 2 * INLINE_MAX;
 /// Tasks started by one turn at most.
 const STARTS_MAX: usize = 256;
 
@@ -59,7 +62,10 @@ pub(super) fn more(turn: &mut Turn<'_, Phase>) -> Result<Left, Rejection> {
         if turn.state().failure.is_some() {
             break Left::Nothing;
         }
-        if running >= ordered.max_parallel as usize || (ordered.mode == Mode::Sequential && waits(turn, task, &batch)) {
+        if running >= ordered.max_parallel as usize
+            || is_fetching(turn, task)
+            || (ordered.mode == Mode::Sequential && waits(turn, task, &batch))
+        {
             break Left::Waiting;
         }
         if batch.started.len() + batch.skipped.len() >= STARTS_MAX {
@@ -104,10 +110,18 @@ fn next_task(turn: &Turn<'_, Phase>, tasks: usize, batch: &Batch) -> Option<u32>
     (turn.state().first_open..u32::try_from(tasks).unwrap_or(u32::MAX)).find(is_open)
 }
 
-/// Whether an earlier task of a sequential phase still runs.
+/// Whether items of a task are on their way.
+fn is_fetching(turn: &Turn<'_, Phase>, task: u32) -> bool {
+    let mut errands = turn.state().errands.values();
+    errands.any(|(errand, _)| matches!(errand, fetch::Errand::Fetch { task: of, .. } if *of == task))
+}
+
+/// Whether an earlier task of a sequential phase still runs, or what it gave is on its way aside.
 fn waits(turn: &Turn<'_, Phase>, task: u32, batch: &Batch) -> bool {
     let earlier = |unit: &Unit| unit.task < task;
-    turn.state().running.values().any(earlier) || batch.started.iter().any(|(unit, _)| earlier(unit))
+    turn.state().running.values().any(earlier)
+        || batch.started.iter().any(|(unit, _)| earlier(unit))
+        || turn.state().is_putting_aside()
 }
 
 /// The names that a task's templates and conditions may read.
@@ -118,10 +132,8 @@ fn scope_of(turn: &Turn<'_, Phase>, plan: &Checked, at: TaskAt) -> Result<Scope,
     if is_fixed && !task.with.dynamic && task.when.is_none() {
         return Ok(Scope::empty());
     }
-    let own = |task: u32| -> Option<Json> {
-        let items = turn.state().tallies.get(&task).and_then(|tally| tally.items).unwrap_or(1);
-        turn.state().outputs.get(&task).map(|output| output.document(items))
-    };
+    let tasks = &plan.phases[at.0 as usize].tasks;
+    let own = |task: u32| turn.state().document(task, tasks[task as usize].for_each.is_some());
     let given = |read: &TaskAt| {
         if read.0 == at.0 {
             own(read.1)
@@ -146,21 +158,25 @@ fn start_one(
 ) -> Result<(), (Unit, Failure)> {
     let task = &plan.phases[at.0 as usize].tasks[at.1 as usize];
     let whole = Unit { task: at.1, item: None };
+    let index = begun(turn, at.1, batch);
     let items = match &task.for_each {
         None => None,
-        Some(for_each) => Some(items(turn, at.1, for_each, scope).map_err(|failure| (whole, failure))?),
+        Some(for_each) => match items(turn, at.1, for_each, scope, index).map_err(|failure| (whole, failure))? {
+            Some(items) => Some(items),
+            // They come from an artifact, window by window.
+            None => return Ok(()),
+        },
     };
     if turn.state().tallies.get(&at.1).is_none_or(|tally| tally.items.is_none()) {
-        let count = items.as_ref().map_or(1, |items| u32::try_from(items.len()).unwrap_or(u32::MAX));
+        let count = items.as_ref().map_or(1, Found::total);
         turn.emit(&Event::FannedOut { task: at.1, items: count });
         if count == 0 {
             return Ok(());
         }
     }
-    let index = begun(turn, at.1, batch);
-    let item = items.as_ref().and_then(|items| items.get(index as usize));
-    let unit = Unit { task: at.1, item: item.map(|_| index) };
-    scope.set_item(item, index);
+    let item = items.as_ref().and_then(|items| items.get(index));
+    let unit = Unit { task: at.1, item: item.as_ref().map(|_| index) };
+    scope.set_item(item.as_ref(), index);
     start_unit(turn, plan, at, unit, scope, batch).map_err(|failure| (unit, failure))
 }
 
@@ -187,7 +203,8 @@ fn start_unit(
         task.with.tree.clone()
     };
     if input.len() > INLINE_MAX {
-        let message = format!("its arguments are {} bytes, and {INLINE_MAX} are allowed: pass an artifact", input.len());
+        let message =
+            format!("its arguments are {} bytes, and {INLINE_MAX} are allowed: pass an artifact", input.len());
         return Err(failure("input", message));
     }
     let begin = turn.state().begin.as_ref().ok_or_else(|| failure("internal", "the phase has not begun"))?;
@@ -201,9 +218,43 @@ fn evaluator<'a>(turn: &'a Turn<'_, Phase>) -> Result<&'a Evaluator, Failure> {
     turn.extension::<Evaluator>().ok_or_else(|| failure("internal", "no evaluator is installed"))
 }
 
-fn items(turn: &Turn<'_, Phase>, task: u32, for_each: &ForEach, scope: &Scope) -> Result<Arc<Vec<Value>>, Failure> {
+/// Items of a fan-out: all of them, or the window at hand.
+enum Found {
+    All(Arc<Vec<Value>>),
+    Window { total: u32, item: Option<Json> },
+}
+
+impl Found {
+    fn total(&self) -> u32 {
+        match self {
+            Self::All(items) => u32::try_from(items.len()).unwrap_or(u32::MAX),
+            Self::Window { total, .. } => *total,
+        }
+    }
+
+    fn get(&self, index: u32) -> Option<Value> {
+        match self {
+            Self::All(items) => items.get(index as usize).cloned(),
+            Self::Window { item, .. } => item.as_ref().map(Json::value),
+        }
+    }
+}
+
+/// The items at hand; `None` while the one wanted is being fetched.
+fn items(
+    turn: &mut Turn<'_, Phase>,
+    task: u32,
+    for_each: &ForEach,
+    scope: &Scope,
+    index: u32,
+) -> Result<Option<Found>, Failure> {
     if let Some(items) = turn.state().items.get(task) {
-        return Ok(items);
+        return Ok(Some(Found::All(items)));
+    }
+    if let Some(window) = turn.state().windows.get(&task)
+        && (window.get(index).is_some() || index >= window.total)
+    {
+        return Ok(Some(Found::Window { total: window.total, item: window.get(index).cloned() }));
     }
     let data = if for_each.over.dynamic {
         let Evaluator(evaluate) = evaluator(turn)?;
@@ -211,10 +262,15 @@ fn items(turn: &Turn<'_, Phase>, task: u32, for_each: &ForEach, scope: &Scope) -
     } else {
         for_each.over.tree.clone()
     };
-    let items = split(for_each.items, &data.value(), for_each.max_items).map_err(|error| failure("for_each", error))?;
+    let data = data.value();
+    if let Some(reference) = fetch::reference(&data) {
+        fetch::fetch(turn, task, for_each, reference, index)?;
+        return Ok(None);
+    }
+    let items = split(for_each.items, &data, for_each.max_items).map_err(|error| failure("for_each", error))?;
     let items = Arc::new(items);
     turn.state().items.set(task, items.clone());
-    Ok(items)
+    Ok(Some(Found::All(items)))
 }
 
 /// How the phase ended, with the outputs that somebody reads.
@@ -227,15 +283,22 @@ pub(super) fn end(turn: &Turn<'_, Phase>) -> Result<End, Rejection> {
         return Ok(End::Stopped);
     }
     let phase = begin(turn)?.phase;
-    let too_large = state.outputs.iter().find(|(_, output)| output.bytes() > INLINE_MAX);
-    if let Some((task, output)) = too_large {
-        let message = format!("its outputs are {} bytes together, and {INLINE_MAX} can be passed on", output.bytes());
-        let unit = Unit { task: *task, item: None };
-        return Ok(End::Failed { task: name(turn, unit)?, failure: failure("output", message) });
+    let plan = plan(turn)?;
+    let tasks = plan.phases[phase as usize].tasks.iter().zip(0_u32..);
+    let given = tasks
+        .filter(|(task, _)| task.exported)
+        .filter_map(|(task, at)| state.document(at, task.for_each.is_some()).map(|document| ((phase, at), document)));
+    let outputs: Vec<_> = given.collect();
+    let bytes: usize = outputs.iter().map(|(_, document)| document.len()).sum();
+    if bytes > OUTPUTS_MAX {
+        let largest = outputs.iter().max_by_key(|(_, document)| document.len()).map_or(0, |((_, task), _)| *task);
+        let message = format!("the outputs of the phase are {bytes} bytes, and {OUTPUTS_MAX} can be passed on");
+        return Ok(End::Failed {
+            task: name(turn, Unit { task: largest, item: None })?,
+            failure: failure("output", message),
+        });
     }
-    let items = |task: &u32| state.tallies.get(task).and_then(|tally| tally.items).unwrap_or(1);
-    let outputs = state.outputs.iter().map(|(task, output)| ((phase, *task), output.document(items(task))));
-    Ok(End::Done { outputs: outputs.collect() })
+    Ok(End::Done { outputs })
 }
 
 fn name(turn: &Turn<'_, Phase>, unit: Unit) -> Result<String, Rejection> {

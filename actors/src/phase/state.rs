@@ -5,9 +5,14 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use self::Status::{Ended, New, Running, Stopping};
-use super::{items::Cache, outputs::Output, start};
+use super::{
+    fetch::{self, Errand, Window},
+    items::Cache,
+    outputs::{Many, Output},
+    start,
+};
 use crate::{
-    durable::{ActorId, Address, Behavior, Failure, Fate, Rejection, Turn},
+    durable::{ActorId, Address, Answer, Behavior, CallId, Failure, Fate, Rejection, Turn},
     json::Json,
     plan::{Digest, TaskAt},
     run::{self, Run, RunId},
@@ -53,6 +58,8 @@ pub enum Message {
     },
     /// Something befell a task's actor.
     Fate(Fate),
+    /// One of its own calls came back.
+    Answered(Answer),
 }
 
 /// A task with its item.
@@ -106,6 +113,38 @@ pub enum Event {
         optional: bool,
         /// Why; nothing if it was stopped.
         failure: Option<Failure>,
+    },
+    /// It made a call of its own.
+    Sent {
+        /// Which.
+        call: CallId,
+        /// What for.
+        errand: Errand,
+    },
+    /// Items came.
+    Fetched {
+        /// By which call.
+        call: CallId,
+        /// Which.
+        window: Window,
+    },
+    /// Outputs were put aside.
+    PutAside {
+        /// By which call.
+        call: CallId,
+        /// Where to.
+        reference: Json,
+    },
+    /// One of its own calls failed, and with it the task it was for.
+    ErrandFailed {
+        /// Which.
+        call: CallId,
+        /// Whose.
+        unit: Unit,
+        /// Whether the phase goes on without it.
+        optional: bool,
+        /// Why.
+        failure: Failure,
     },
     /// It no longer starts anything.
     Stopping {
@@ -175,6 +214,12 @@ pub struct State {
     pub running: BTreeMap<ActorId, Unit>,
     /// What was given so far.
     pub outputs: BTreeMap<u32, Output>,
+    /// The items at hand of a fan-out over an artifact.
+    pub windows: BTreeMap<u32, Window>,
+    /// Its own calls, with the outputs that are on their way aside.
+    pub errands: BTreeMap<CallId, (Errand, Many)>,
+    /// How many of those it made so far.
+    pub errands_sent: u32,
     /// The first failure that counts.
     pub failure: Option<(Unit, Failure)>,
     /// Items of fan-outs, derived.
@@ -204,6 +249,10 @@ impl Behavior for Phase {
                 go_on(turn)
             }
             (Running | Stopping, Message::Fate(fate)) => befell(turn, fate),
+            (Running | Stopping, Message::Answered(answer)) => {
+                fetch::returned(turn, answer)?;
+                go_on(turn)
+            }
             // An echo of what is settled already.
             (_, Message::More | Message::Stop { .. }) | (Ended, _) => Ok(()),
             (status, message) => Err(Rejection::new(format!("a phase that is {status:?} takes no {message:?}"))),
@@ -247,6 +296,40 @@ impl Behavior for Phase {
                     state.fail(unit, *optional, failure.as_ref());
                 }
             }
+            Event::Sent { call, errand } => {
+                state.errands_sent += 1;
+                let aside = match (errand, state.outputs.get_mut(&errand.task())) {
+                    (Errand::PutAside { .. }, Some(Output::Many(many))) => Many {
+                        chunks: Vec::new(),
+                        given: std::mem::take(&mut many.given),
+                        bytes: std::mem::take(&mut many.bytes),
+                    },
+                    _ => Many::default(),
+                };
+                state.errands.insert(*call, (*errand, aside));
+            }
+            Event::Fetched { call, window } => {
+                if let Some((Errand::Fetch { task, .. }, _)) = state.errands.remove(call) {
+                    state.tally(task).items = Some(window.total);
+                    state.windows.insert(task, window.clone());
+                    state.close_begun();
+                }
+            }
+            Event::PutAside { call, reference } => {
+                if let Some((Errand::PutAside { task }, _)) = state.errands.remove(call)
+                    && let Some(Output::Many(many)) = state.outputs.get_mut(&task)
+                {
+                    many.chunks.push(reference.clone());
+                }
+            }
+            Event::ErrandFailed { call, unit, optional, failure } => {
+                state.errands.remove(call);
+                let tally = state.tally(unit.task);
+                // Nothing more of this task is begun.
+                tally.items = Some(tally.begun);
+                state.close_begun();
+                state.fail(*unit, *optional, Some(failure));
+            }
             Event::Stopping { .. } => state.status = Stopping,
             Event::Ended => state.status = Ended,
         }
@@ -255,9 +338,36 @@ impl Behavior for Phase {
     fn on_fate(fate: Fate) -> Option<Message> {
         Some(Message::Fate(fate))
     }
+
+    fn on_answer(answer: Answer) -> Option<Message> {
+        Some(Message::Answered(answer))
+    }
+}
+
+impl Errand {
+    fn task(&self) -> u32 {
+        match self {
+            Self::Fetch { task, .. } | Self::PutAside { task } => *task,
+        }
+    }
 }
 
 impl State {
+    /// What a task gave, if it gave anything; a fan-out over nothing gave an empty list.
+    pub(super) fn document(&self, task: u32, is_fan_out: bool) -> Option<Json> {
+        let items = self.tallies.get(&task).and_then(|tally| tally.items);
+        match self.outputs.get(&task) {
+            Some(output) => Some(output.document(items.unwrap_or(1))),
+            None if is_fan_out => items.map(|items| Output::Many(Many::default()).document(items)),
+            None => None,
+        }
+    }
+
+    /// Whether an output of this task is on its way aside.
+    pub(super) fn is_putting_aside(&self) -> bool {
+        self.errands.values().any(|(errand, _)| matches!(errand, Errand::PutAside { .. }))
+    }
+
     fn tally(&mut self, task: u32) -> &mut Tally {
         self.tallies.entry(task).or_default()
     }
@@ -287,9 +397,9 @@ impl State {
         match unit.item {
             None => _ = self.outputs.insert(unit.task, Output::One(output.clone())),
             Some(item) => {
-                let many = self.outputs.entry(unit.task).or_insert_with(|| Output::Many(Vec::new()));
-                if let Output::Many(given) = many {
-                    given.push((item, output.clone()));
+                let many = self.outputs.entry(unit.task).or_insert_with(|| Output::Many(Many::default()));
+                if let Output::Many(many) = many {
+                    many.keep(item, output);
                 }
             }
         }
@@ -304,11 +414,14 @@ impl State {
 
 /// Start what can be started; end if nothing runs and nothing is left.
 fn go_on(turn: &mut Turn<'_, Phase>) -> Result<(), Rejection> {
+    if let Err(failure) = fetch::put_aside(turn) {
+        return Err(Rejection::new(failure.message));
+    }
     let left = if turn.state().status == Running { start::more(turn)? } else { start::Left::Nothing };
     if turn.state().failure.is_some() && turn.state().status == Running {
         stop(turn, "another task of the phase failed".to_owned());
     }
-    let idle = turn.state().running.is_empty();
+    let idle = turn.state().running.is_empty() && turn.state().errands.is_empty();
     match (turn.state().status, left) {
         (Running, start::Left::More) => {
             let me = Address::<Phase>::new(turn.me());

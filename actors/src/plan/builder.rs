@@ -56,10 +56,7 @@ impl PlanBuilder {
             phases: Vec::new(),
             output: Template::default(),
         };
-        Self {
-            plan,
-            needs: Vec::new(),
-        }
+        Self { plan, needs: Vec::new() }
     }
 
     /// One line for people.
@@ -72,24 +69,14 @@ impl PlanBuilder {
     /// An input that every run must give.
     #[must_use]
     pub fn input(self, name: impl Into<String>, kind: InputKind) -> Self {
-        self.add_input(Input {
-            name: name.into(),
-            description: String::new(),
-            kind,
-            default: None,
-        })
+        self.add_input(Input { name: name.into(), description: String::new(), kind, default: None })
     }
 
     /// An input with a default.
     #[must_use]
     pub fn input_or(self, name: impl Into<String>, kind: InputKind, default: impl Into<Value>) -> Self {
         let default = Some(super::check::canonical(default.into()).into());
-        self.add_input(Input {
-            name: name.into(),
-            description: String::new(),
-            kind,
-            default,
-        })
+        self.add_input(Input { name: name.into(), description: String::new(), kind, default })
     }
 
     /// An input with all its parts.
@@ -148,14 +135,8 @@ impl PlanBuilder {
                 phase.needs = at.checked_sub(1).map(position).into_iter().collect();
                 continue;
             };
-            phase.needs = names
-                .iter()
-                .map(|name| positions.get(name).copied().unwrap_or(NOWHERE))
-                .collect();
-            let lost = names
-                .into_iter()
-                .enumerate()
-                .filter(|(_, name)| !positions.contains_key(name));
+            phase.needs = names.iter().map(|name| positions.get(name).copied().unwrap_or(NOWHERE)).collect();
+            let lost = names.into_iter().enumerate().filter(|(_, name)| !positions.contains_key(name));
             dangling.extend(lost.map(|(need, name)| ((at, need), name)));
         }
         (plan, dangling)
@@ -261,10 +242,7 @@ impl TaskBuilder {
             optional: false,
             exported: false,
         };
-        Self {
-            task,
-            backoff_max_ms: None,
-        }
+        Self { task, backoff_max_ms: None }
     }
 
     /// The tool's arguments; strings in them may hold templates.
@@ -297,16 +275,8 @@ impl TaskBuilder {
     /// One task per item of data that is cut as `items` says.
     #[must_use]
     pub fn for_each_in(mut self, over: impl Into<Value>, items: Items) -> Self {
-        let max_items = self
-            .task
-            .for_each
-            .as_ref()
-            .map_or(ITEMS_MAX_DEFAULT, |each| each.max_items);
-        self.task.for_each = Some(ForEach {
-            over: template(over.into()),
-            items,
-            max_items,
-        });
+        let max_items = self.task.for_each.as_ref().map_or(ITEMS_MAX_DEFAULT, |each| each.max_items);
+        self.task.for_each = Some(ForEach { over: template(over.into()), items, max_items });
         self
     }
 
@@ -396,10 +366,7 @@ impl TaskBuilder {
     }
 
     fn finish(self) -> Task {
-        let Self {
-            mut task,
-            backoff_max_ms,
-        } = self;
+        let Self { mut task, backoff_max_ms } = self;
         let default = Retry::default().backoff_max_ms.max(task.retry.backoff_ms);
         task.retry.backoff_max_ms = backoff_max_ms.unwrap_or(default);
         task

@@ -66,13 +66,7 @@ pub enum ProblemKind {
 
 impl Problem {
     fn new(kind: ProblemKind, place: impl Into<String>, message: impl Into<String>) -> Self {
-        Self {
-            place: place.into(),
-            kind,
-            subject: None,
-            message: message.into(),
-            help: None,
-        }
+        Self { place: place.into(), kind, subject: None, message: message.into(), help: None }
     }
 
     fn about(mut self, subject: impl Into<String>) -> Self {
@@ -87,9 +81,7 @@ impl Problem {
 
     /// Help that names the nearest of the names that exist, if one is near.
     fn nearest<'a>(mut self, name: &str, candidates: impl IntoIterator<Item = &'a str>) -> Self {
-        self.help = nearest(name, candidates)
-            .map(|near| format!("did you mean `{near}`?"))
-            .or(self.help);
+        self.help = nearest(name, candidates).map(|near| format!("did you mean `{near}`?")).or(self.help);
         self
     }
 }
@@ -117,12 +109,7 @@ impl Checked {
     pub fn stored(plan: Plan, evaluate: &dyn Evaluate) -> Arc<Self> {
         let graph = Graph::of(&plan);
         let reads = references::check(&plan, &graph, evaluate, &mut Vec::new());
-        Arc::new(Self {
-            digest: plan.digest(),
-            plan,
-            graph,
-            reads,
-        })
+        Arc::new(Self { digest: plan.digest(), plan, graph, reads })
     }
 
     /// The plan itself.
@@ -158,11 +145,7 @@ impl Checked {
     /// The outputs that a task reads, those of earlier tasks of its own phase included, in order.
     #[must_use]
     pub fn task_reads(&self, (phase, task): TaskAt) -> &[TaskAt] {
-        self.reads
-            .tasks
-            .get(phase as usize)
-            .and_then(|tasks| tasks.get(task as usize))
-            .map_or(&[], Vec::as_slice)
+        self.reads.tasks.get(phase as usize).and_then(|tasks| tasks.get(task as usize)).map_or(&[], Vec::as_slice)
     }
 
     /// The outputs that the plan's own output reads, in order.
@@ -210,12 +193,7 @@ pub(super) fn check_named(
         return Err(found);
     }
     reads.mark_exported(&mut plan);
-    Ok(Arc::new(Checked {
-        digest: plan.digest(),
-        plan,
-        graph,
-        reads,
-    }))
+    Ok(Arc::new(Checked { digest: plan.digest(), plan, graph, reads }))
 }
 
 /// Each problem costs a search for the nearest name, so a hostile plan must not have any number of them.

@@ -20,15 +20,11 @@ pub fn split(items: Items, data: &Value, max: u32) -> Result<Vec<Value>, String>
         (Items::Json, Value::String(text)) => parsed(text, max),
         (Items::Lines, Value::String(text)) => collect(lines(text), max),
         (Items::Nul, Value::String(text)) => collect(records(text), max),
-        (Items::Json, other) => Err(format!(
-            "`for_each` wants a list, or text that holds one, and got {}",
-            kind(other)
-        )),
+        (Items::Json, other) => {
+            Err(format!("`for_each` wants a list, or text that holds one, and got {}", kind(other)))
+        }
         (_, Value::Array(_)) => Err("`for_each` got a list, which `items: json` takes as it is".to_owned()),
-        (_, other) => Err(format!(
-            "`for_each` wants text to cut into items, and got {}",
-            kind(other)
-        )),
+        (_, other) => Err(format!("`for_each` wants text to cut into items, and got {}", kind(other))),
     }
 }
 
@@ -48,20 +44,13 @@ pub(super) fn kind(value: &Value) -> &'static str {
 fn parsed(text: &str, max: u32) -> Result<Vec<Value>, String> {
     match serde_json::from_str(text) {
         Ok(Value::Array(list)) => bounded(list.len(), max).map(|()| list),
-        Ok(other) => Err(format!(
-            "`for_each` wants text that holds a JSON list, and it holds {}",
-            kind(&other)
-        )),
-        Err(error) => Err(format!(
-            "`for_each` wants text that holds a JSON list (or set `items: lines`): {error}"
-        )),
+        Ok(other) => Err(format!("`for_each` wants text that holds a JSON list, and it holds {}", kind(&other))),
+        Err(error) => Err(format!("`for_each` wants text that holds a JSON list (or set `items: lines`): {error}")),
     }
 }
 
 fn lines(text: &str) -> impl Iterator<Item = &str> + Clone {
-    text.split('\n')
-        .map(|line| line.strip_suffix('\r').unwrap_or(line))
-        .filter(|line| !line.is_empty())
+    text.split('\n').map(|line| line.strip_suffix('\r').unwrap_or(line)).filter(|line| !line.is_empty())
 }
 
 /// Each record ends with a NUL; the last one may lack it.
@@ -80,9 +69,7 @@ fn bounded(count: usize, max: u32) -> Result<(), String> {
     if count as u64 <= u64::from(max) {
         return Ok(());
     }
-    Err(format!(
-        "`for_each` got {count} items and takes at most {max}; raise `max_items` or narrow the data"
-    ))
+    Err(format!("`for_each` got {count} items and takes at most {max}; raise `max_items` or narrow the data"))
 }
 
 #[cfg(test)]
@@ -95,10 +82,7 @@ mod tests {
 
     #[test]
     fn lines_lose_their_ends_and_empty_ones_are_dropped() {
-        assert_eq!(
-            split(Items::Lines, &json!("a\r\n\n b\nc"), 9).unwrap(),
-            [json!("a"), json!(" b"), json!("c")]
-        );
+        assert_eq!(split(Items::Lines, &json!("a\r\n\n b\nc"), 9).unwrap(), [json!("a"), json!(" b"), json!("c")]);
         assert_eq!(split(Items::Lines, &json!(""), 9).unwrap(), [] as [Value; 0]);
     }
 
@@ -106,19 +90,13 @@ mod tests {
     fn the_output_of_a_process_stands_for_its_text() {
         let output = json!({"status": 0, "stdout": "a b\0c\nd\0"});
         assert_eq!(split(Items::Nul, &output, 9).unwrap(), [json!("a b"), json!("c\nd")]);
-        assert_eq!(
-            split(Items::Json, &json!({"stdout": "[1, {}]"}), 9).unwrap(),
-            [json!(1), json!({})]
-        );
+        assert_eq!(split(Items::Json, &json!({"stdout": "[1, {}]"}), 9).unwrap(), [json!(1), json!({})]);
     }
 
     #[test]
     fn too_many_items_are_refused_with_their_count() {
         let error = split(Items::Json, &json!([1, 2, 3]), 2).unwrap_err();
-        assert_eq!(
-            error,
-            "`for_each` got 3 items and takes at most 2; raise `max_items` or narrow the data"
-        );
+        assert_eq!(error, "`for_each` got 3 items and takes at most 2; raise `max_items` or narrow the data");
         assert!(split(Items::Lines, &json!("a\nb\nc"), 2).is_err());
         assert!(split(Items::Lines, &json!("a\nb\n\n"), 2).is_ok());
     }
@@ -126,16 +104,8 @@ mod tests {
     #[test]
     fn another_shape_is_refused_by_name() {
         assert!(split(Items::Json, &Value::Null, 9).unwrap_err().ends_with("got null"));
-        assert!(
-            split(Items::Lines, &json!(["a"]), 9)
-                .unwrap_err()
-                .contains("items: json")
-        );
-        assert!(
-            split(Items::Json, &json!("a\nb"), 9)
-                .unwrap_err()
-                .contains("items: lines")
-        );
+        assert!(split(Items::Lines, &json!(["a"]), 9).unwrap_err().contains("items: json"));
+        assert!(split(Items::Json, &json!("a\nb"), 9).unwrap_err().contains("items: lines"));
     }
 
     proptest! {

@@ -348,8 +348,6 @@ fn outcome(turn: &Turn<'_, Run>, plan: &Checked) -> Result<Outcome, Rejection> {
     let scope = scope(turn, plan, plan.output_reads())?;
     Ok(match evaluator(turn)?.0.render(&plan.output, scope.value()) {
         Ok(output) => Outcome::Succeeded(output),
-        Err(error) => {
-            Outcome::Failed { task: "output".to_owned(), failure: Failure::new("template", error.message) }
-        }
+        Err(error) => Outcome::Failed { task: "output".to_owned(), failure: Failure::new("template", error.message) },
     })
 }

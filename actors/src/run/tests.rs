@@ -4,6 +4,7 @@ use serde_json::json;
 
 use crate::{
     durable::Effect,
+    json::Json,
     plan::Plan,
     run::Outcome,
     testing::{Fake, Story},
@@ -13,10 +14,11 @@ use crate::{
 fn story(effect: Effect) -> Story {
     let plan = Plan::builder("crash")
         .phase("first", |phase| {
-            phase
-                .max_parallel(2)
-                .task("fan", "books", |task| task.for_each(json!([1, 2, 3])))
-                .task("flaky", "flaky", |task| task.retry(3))
+            phase.max_parallel(2).task("fan", "books", |task| task.for_each(json!([1, 2, 3]))).task(
+                "flaky",
+                "flaky",
+                |task| task.retry(3),
+            )
         })
         .phase("second", |phase| {
             phase.sequential().task("charge", "bank", |task| task.effect(effect)).task("note", "books", |task| task)
@@ -85,4 +87,25 @@ fn a_failed_task_fails_its_run_and_an_optional_one_does_not() {
     let story = |optional| Story::of(plan(optional)).tool("flaky", Fake::fails_once(Effect::IDEMPOTENT));
     assert!(matches!(story(false).undisturbed().outcome, Outcome::Failed { task, .. } if task == "only/flaky"));
     assert!(succeeded(&story(true).undisturbed().outcome));
+}
+
+/// Two items at a time, of five.
+fn windows(input: &Json) -> Json {
+    let from = input.value()["from"].as_u64().unwrap();
+    let items: Vec<_> = (from..(from + 2).min(5)).collect();
+    Json::from(json!({ "items": items, "total": 5 }))
+}
+
+#[test]
+fn a_fan_out_over_an_artifact_takes_each_item_once_wherever_the_process_dies() {
+    let data = json!({ "$artifact": "sha256:00", "bytes": 1 });
+    let fan = |task: crate::plan::TaskBuilder| task.for_each(data);
+    let plan = Plan::builder("windows").phase("only", |phase| phase.max_parallel(2).task("fan", "bank", fan));
+    let story = Story::of(plan.build())
+        .tool("bank", Fake::works(Effect::IDEMPOTENT))
+        .tool("items", Fake::answers(Effect::IDEMPOTENT, windows));
+    for ending in story.dying_around_every_commit() {
+        assert!(succeeded(&ending.outcome), "{}: {:?}", ending.death, ending.outcome);
+        assert_eq!((ending.effects("bank"), ending.effects("items")), (5, 3), "{}", ending.death);
+    }
 }

@@ -8,9 +8,7 @@ use serde::{Deserialize, Serialize};
 use self::Status::{Backoff, Calling, Doubt, Ended, New};
 use super::key::key;
 use crate::{
-    durable::{
-        Address, Answer, Behavior, CallId, Effect, Failure, Fired, Outcome, Rejection, Request, Turn, Verdict,
-    },
+    durable::{Address, Answer, Behavior, CallId, Effect, Failure, Fired, Outcome, Rejection, Request, Turn, Verdict},
     json::Json,
     phase::{self, Phase},
     plan::{Checked, Digest, Effects, InDoubt, Plans},

@@ -15,25 +15,32 @@ pub struct Fake {
     pub(super) effect: Effect,
     fails: u32,
     unknowns: u32,
+    answer: Option<fn(&Json) -> Json>,
 }
 
 impl Fake {
     /// Has its effect and says so.
     #[must_use]
     pub fn works(effect: Effect) -> Self {
-        Self { effect, fails: 0, unknowns: 0 }
+        Self { effect, fails: 0, unknowns: 0, answer: None }
     }
 
     /// Fails its first call, certainly without an effect, then works.
     #[must_use]
     pub fn fails_once(effect: Effect) -> Self {
-        Self { effect, fails: 1, unknowns: 0 }
+        Self { fails: 1, ..Self::works(effect) }
+    }
+
+    /// Works, and answers what this makes of its arguments.
+    #[must_use]
+    pub fn answers(effect: Effect, answer: fn(&Json) -> Json) -> Self {
+        Self { answer: Some(answer), ..Self::works(effect) }
     }
 
     /// Has its effect but loses its first answer, then works.
     #[must_use]
     pub fn loses_an_answer(effect: Effect) -> Self {
-        Self { effect, fails: 0, unknowns: 1 }
+        Self { unknowns: 1, ..Self::works(effect) }
     }
 }
 
@@ -60,7 +67,8 @@ impl Acted {
             self.fake.fails -= 1;
             return Outcome::failed("refused", "not today");
         }
-        let output = Json::from(json!({ "receipt": request.key.to_string() }));
+        let receipt = |_: &Json| Json::from(json!({ "receipt": request.key.to_string() }));
+        let output = self.fake.answer.map_or_else(|| receipt(&request.input), |answer| answer(&request.input));
         let output = self.effects.entry(request.key).or_insert(output).clone();
         if self.fake.unknowns > 0 {
             self.fake.unknowns -= 1;

@@ -37,7 +37,8 @@ pub struct Death {
 impl fmt::Display for Death {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "died after commit {} with its tail {:?}", self.commit, self.tail)?;
-        self.again.map_or(Ok(()), |(commit, tail)| write!(f, ", and again after commit {commit} with its tail {tail:?}"))
+        self.again
+            .map_or(Ok(()), |(commit, tail)| write!(f, ", and again after commit {commit} with its tail {tail:?}"))
     }
 }
 

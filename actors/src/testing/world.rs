@@ -158,8 +158,7 @@ impl World {
 
     /// As clients do: submit under a key, and again after a crash.
     fn submit(&mut self) {
-        let begin =
-            run::Begin { run: RUN, plan: self.plan.digest(), input: Json::NULL, labels: Vec::new() };
+        let begin = run::Begin { run: RUN, plan: self.plan.digest(), input: Json::NULL, labels: Vec::new() };
         let first = codec::seal(sim::message_format::<Run>(), &run::Message::Start(begin));
         let actor = self.life.ids.actor(crate::durable::Partition(7));
         let key = Bytes::from_static(b"key/story");

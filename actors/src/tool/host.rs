@@ -12,10 +12,7 @@ use std::{
     future::Future,
     panic::AssertUnwindSafe,
     pin::Pin,
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering},
-    },
+    sync::Arc,
     task::{Context, Poll, Waker},
     time::Duration,
 };
@@ -23,6 +20,7 @@ use std::{
 use bytes::Bytes;
 use parking_lot::Mutex;
 use ractor::{Actor, ActorProcessingErr, ActorRef, SupervisionEvent};
+use rustc_hash::FxHashSet;
 use tokio_util::sync::CancellationToken;
 
 use super::{
@@ -57,12 +55,13 @@ pub(crate) struct ToolSlot {
     name: Arc<str>,
     tool: Arc<dyn AnyTool>,
     host: Mutex<Option<ActorRef<HostMessage>>>,
-    running: AtomicUsize,
+    /// Calls that hold a permit: running, or waiting for their start to become durable.
+    permits: Mutex<FxHashSet<CallId>>,
 }
 
 impl ToolSlot {
     pub(crate) fn new(name: String, tool: Arc<dyn AnyTool>) -> Self {
-        Self { name: name.into(), tool, host: Mutex::new(None), running: AtomicUsize::new(0) }
+        Self { name: name.into(), tool, host: Mutex::new(None), permits: Mutex::default() }
     }
 
     /// Start the supervisor of the tool's actor, which starts the actor.
@@ -75,6 +74,17 @@ impl ToolSlot {
     pub(crate) fn tell(&self, message: HostMessage) {
         if let Some(host) = &*self.host.lock() {
             let _ = host.send_message(message);
+        }
+    }
+
+    fn free_permits(&self) -> usize {
+        self.tool.max_concurrent().saturating_sub(self.permits.lock().len())
+    }
+
+    fn give_back(&self, calls: impl IntoIterator<Item = CallId>) {
+        let mut permits = self.permits.lock();
+        for call in calls {
+            permits.remove(&call);
         }
     }
 
@@ -209,8 +219,7 @@ impl Queue {
 
     /// Begin as many calls as there are permits for.
     fn pump(&mut self, myself: &ActorRef<HostMessage>) {
-        let free = self.slot().tool.max_concurrent().saturating_sub(self.slot().running.load(Ordering::Acquire));
-        let take = free.min(BATCH).min(self.waiting.len());
+        let take = self.slot().free_permits().min(BATCH).min(self.waiting.len());
         if take == 0 {
             return;
         }
@@ -234,7 +243,7 @@ impl Queue {
                     Some(Effect::AtMostOnce) if !inner.in_flight.contains(call) => {
                         if accepted.start_call(now_ms, call) {
                             // The permit is held while the start becomes durable.
-                            slot.running.fetch_add(1, Ordering::AcqRel);
+                            slot.permits.lock().insert(call);
                         }
                     }
                     Some(_) => free.push(call),
@@ -257,10 +266,10 @@ impl Queue {
             }
         }
         if !outcomes.is_empty() {
-            self.slot().running.fetch_sub(outcomes.len(), Ordering::AcqRel);
             let ended: Vec<_> = outcomes.iter().map(|(call, ..)| *call).collect();
             self.inner.answer(outcomes);
-            self.inner.in_flight.end(ended);
+            self.inner.in_flight.end(ended.iter().copied());
+            self.slot().give_back(ended);
         }
     }
 
@@ -279,16 +288,22 @@ impl Queue {
             calls.iter().filter_map(fresh).filter_map(begun).collect::<Vec<_>>()
         });
         let slot = self.slot();
-        let prepare = |(call, row, cx): (CallId, Row, CallContext)| {
-            // The permit of an at-most-once call is held since its start was written.
-            if row.state == RowState::Intended {
-                slot.running.fetch_add(1, Ordering::AcqRel);
+        let rows = rows.unwrap_or_default();
+        {
+            let mut permits = slot.permits.lock();
+            // A call that is gone by now gives back what it held; the permit of an at-most-once call is held since its
+            // start was written.
+            for call in calls.iter().filter(|call| !inner.in_flight.contains(**call)) {
+                permits.remove(call);
             }
+            permits.extend(rows.iter().map(|(call, ..)| *call));
+        }
+        let prepare = |(call, row, cx): (CallId, Row, CallContext)| {
             let timeout = Duration::from_millis(row.request.timeout_ms);
             let calling = start(slot.tool.clone(), cx.clone(), row.request.input);
             Prepared { call, calling, cx, timeout }
         };
-        rows.unwrap_or_default().into_iter().map(prepare).collect()
+        rows.into_iter().map(prepare).collect()
     }
 
     fn spawn(&self, prepared: Prepared) {
@@ -300,7 +315,7 @@ impl Queue {
             inner.answer(vec![finished(&cx, outcome)]);
             inner.in_flight.end([call]);
             if let Some(slot) = inner.tools.get(&id) {
-                slot.running.fetch_sub(1, Ordering::AcqRel);
+                slot.give_back([call]);
                 slot.tell(HostMessage::Freed);
             }
         });
@@ -340,7 +355,6 @@ fn finished(cx: &CallContext, outcome: Outcome) -> (CallId, Outcome, Option<Byte
     };
     (cx.call, outcome, checkpoint)
 }
-
 
 fn poll_caught(calling: Pin<&mut (dyn Future<Output = Outcome> + Send)>, cx: &mut Context<'_>) -> Poll<Outcome> {
     match std::panic::catch_unwind(AssertUnwindSafe(|| calling.poll(cx))) {
@@ -397,7 +411,9 @@ impl Inner {
             let of_tool = |row: &Row| crate::durable::codec::fnv1a(&row.request.tool) == tool;
             let in_state = |state: RowState| {
                 let rows = accepted.live().calls.iter();
-                rows.filter(|(_, row)| row.state == state && of_tool(row) && !accepted.is_held(row.caller)).map(|(call, _)| *call).collect()
+                rows.filter(|(_, row)| row.state == state && of_tool(row) && !accepted.is_held(row.caller))
+                    .map(|(call, _)| *call)
+                    .collect()
             };
             (in_state(RowState::Intended), in_state(RowState::Started))
         });

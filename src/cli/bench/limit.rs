@@ -11,8 +11,8 @@ use std::{
     time::Duration,
 };
 
-use headframe::clock::monotonic;
 use hdrhistogram::Histogram;
+use headframe::clock::monotonic;
 use parking_lot::{Condvar, Mutex};
 use tokio::sync::oneshot;
 
@@ -104,7 +104,7 @@ fn commit(mut file: File, shared: &Shared) -> std::io::Result<Histogram<u64>> {
         at += bytes.len() as u64;
         let began = monotonic();
         file.sync_data()?;
-        syncs.saturating_record(u64::try_from(began.elapsed().as_nanos()).unwrap_or(u64::MAX));
+        syncs.record(u64::try_from(began.elapsed().as_nanos()).unwrap_or(u64::MAX)).map_err(std::io::Error::other)?;
         for waiter in waiters {
             // An appender that has left is not waiting.
             let _ = waiter.send(());

@@ -49,7 +49,8 @@ impl Report {
     pub(super) fn new(args: &Args, work: &Work, before: Limit, after: Limit) -> Self {
         let tasks = work.tasks().max(1) as f64;
         let tasks_per_s = work.tasks() as f64 / work.elapsed.as_secs_f64();
-        let (low, high) = (before.appends_per_s.min(after.appends_per_s), before.appends_per_s.max(after.appends_per_s));
+        let (low, high) =
+            (before.appends_per_s.min(after.appends_per_s), before.appends_per_s.max(after.appends_per_s));
         Self {
             workload: "w1".to_owned(),
             concurrency: args.concurrency,

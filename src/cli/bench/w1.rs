@@ -9,13 +9,13 @@ use std::{
     time::{Duration, Instant},
 };
 
+use hdrhistogram::Histogram;
 use headframe::{
     Engine,
     clock::monotonic,
     durable::{Effect, Outcome, store::Stats},
     plan::{Checked, Plan},
 };
-use hdrhistogram::Histogram;
 use serde_json::json;
 
 use super::{Args, Failed};
@@ -109,7 +109,7 @@ async fn lane(
             failed.store(true, Ordering::Relaxed);
             return Err(error.into());
         }
-        times.saturating_record(u64::try_from(began.elapsed().as_micros())?);
+        times.record(u64::try_from(began.elapsed().as_micros())?)?;
     }
     Ok(times)
 }

@@ -79,8 +79,11 @@ fn ended(phase: &Phase) -> String {
         Standing::Stopped => "stopped",
         Standing::Waiting | Standing::Running => "going on",
     };
-    let mut line = format!("{word}, {} in {}", shown::count(phase.ended(), "task"), shown::length(phase.ran_ms(phase.started_at)));
-    for (number, what) in [(phase.retries, "retried"), (phase.failed, "failed"), (phase.skipped, "skipped"), (phase.stopped, "stopped")] {
+    let mut line =
+        format!("{word}, {} in {}", shown::count(phase.ended(), "task"), shown::length(phase.ran_ms(phase.started_at)));
+    for (number, what) in
+        [(phase.retries, "retried"), (phase.failed, "failed"), (phase.skipped, "skipped"), (phase.stopped, "stopped")]
+    {
         if number > 0 {
             line.push_str(&format!(", {number} {what}"));
         }

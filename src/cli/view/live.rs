@@ -27,7 +27,11 @@ impl Live {
     pub(super) fn new(out: Out) -> Self {
         let bars = MultiProgress::with_draw_target(ProgressDrawTarget::stderr_with_hz(10));
         let waiting = bars.add(ProgressBar::new_spinner());
-        waiting.set_style(style(if out.talk_color { "{spinner:.cyan} {wide_msg:.dim}" } else { "{spinner} {wide_msg}" }));
+        waiting.set_style(style(if out.talk_color {
+            "{spinner:.cyan} {wide_msg:.dim}"
+        } else {
+            "{spinner} {wide_msg}"
+        }));
         Self { out, bars, phases: HashMap::new(), waiting }
     }
 
@@ -35,7 +39,8 @@ impl Live {
         let (bars, waiting, color) = (&self.bars, &self.waiting, self.out.talk_color);
         let bar = self.phases.entry((label.to_owned(), at)).or_insert_with(|| {
             let bar = bars.insert_before(waiting, ProgressBar::new(phase.total()));
-            let shown = if color { "{prefix:20!} {bar:24.cyan/dim} {wide_msg}" } else { "{prefix:20!} {bar:24} {wide_msg}" };
+            let shown =
+                if color { "{prefix:20!} {bar:24.cyan/dim} {wide_msg}" } else { "{prefix:20!} {bar:24} {wide_msg}" };
             bar.set_style(style(shown));
             bar.set_prefix(if label.is_empty() { phase.name.clone() } else { format!("{label} {}", phase.name) });
             bar

@@ -19,14 +19,8 @@ struct Generations<K, V> {
 
 impl<K: Eq + Hash, V> Cache<K, V> {
     pub(super) fn new(max: usize) -> Self {
-        let generations = Generations {
-            young: HashMap::new(),
-            old: HashMap::new(),
-        };
-        Self {
-            generation_max: (max / 2).max(1),
-            generations: RwLock::new(generations),
-        }
+        let generations = Generations { young: HashMap::new(), old: HashMap::new() };
+        Self { generation_max: (max / 2).max(1), generations: RwLock::new(generations) }
     }
 
     /// The value for a key, made and kept if it is not there. Two threads may both make it; one result is kept.

@@ -30,20 +30,8 @@ const LOOPS_MAX: usize = 2;
 /// Most values in scope of a condition whose loops are nested.
 const NESTED_VALUES_MAX: usize = 2_000;
 /// What can be called; the library would only notice another name when it gets there.
-const FUNCTIONS: [&str; 12] = [
-    "size",
-    "contains",
-    "startsWith",
-    "endsWith",
-    "string",
-    "int",
-    "uint",
-    "double",
-    "bytes",
-    "bool",
-    "dyn",
-    "type",
-];
+const FUNCTIONS: [&str; 12] =
+    ["size", "contains", "startsWith", "endsWith", "string", "int", "uint", "double", "bytes", "bool", "dyn", "type"];
 
 pub(super) struct Condition {
     program: Program,
@@ -67,12 +55,7 @@ impl Condition {
             return Err(wrong(problem));
         }
         let (loops, references) = (walk.loops_max, walk.references.into_iter().collect::<Vec<Reference>>());
-        Ok(Self {
-            wanted: Wanted::of(&references),
-            program,
-            references,
-            loops,
-        })
+        Ok(Self { wanted: Wanted::of(&references), program, references, loops })
     }
 
     pub(super) fn into_references(self) -> Vec<Reference> {
@@ -91,10 +74,7 @@ impl Condition {
         }
         match self.program.execute(&context) {
             Ok(cel::Value::Bool(decision)) => Ok(decision),
-            Ok(other) => Err(wrong(format!(
-                "the condition must be true or false, and is of type {}",
-                other.type_of()
-            ))),
+            Ok(other) => Err(wrong(format!("the condition must be true or false, and is of type {}", other.type_of()))),
             Err(error) => Err(wrong(format!("the condition has no value: {error}"))),
         }
     }
@@ -114,13 +94,8 @@ fn explain(text: &str, errors: &cel::ParseErrors) -> EvaluateError {
         return wrong("the condition is nested too deeply");
     }
     let message = message.split(" expecting {").next().unwrap_or(message);
-    let message = message
-        .replace("mismatched input", "unexpected")
-        .replace("'<EOF>'", "end");
-    wrong(format!(
-        "the condition does not parse at its column {}: {message}",
-        error.pos.1.max(1)
-    ))
+    let message = message.replace("mismatched input", "unexpected").replace("'<EOF>'", "end");
+    wrong(format!("the condition does not parse at its column {}: {message}", error.pos.1.max(1)))
 }
 
 /// Without recursion, because that is what it protects.
@@ -139,13 +114,7 @@ fn children(expression: &IdedExpr) -> Vec<&IdedExpr> {
     match &expression.expr {
         Expr::Call(call) => call.target.as_deref().into_iter().chain(&call.args).collect(),
         Expr::Comprehension(each) => {
-            vec![
-                &each.iter_range,
-                &each.accu_init,
-                &each.loop_cond,
-                &each.loop_step,
-                &each.result,
-            ]
+            vec![&each.iter_range, &each.accu_init, &each.loop_cond, &each.loop_step, &each.result]
         }
         Expr::List(list) => list.elements.iter().collect(),
         Expr::Map(map) => map.entries.iter().flat_map(|entry| parts(&entry.expr)).collect(),
@@ -184,16 +153,12 @@ impl<'a> Walk<'a> {
             Expr::Comprehension(each) => self.comprehension(each),
             Expr::Call(call) => {
                 self.function(call);
-                children(expression)
-                    .into_iter()
-                    .for_each(|child| self.expression(child));
+                children(expression).into_iter().for_each(|child| self.expression(child));
             }
             Expr::Struct(made) => {
                 self.problem = Some(format!("`{}` is not a type that can be made here", made.type_name))
             }
-            _ => children(expression)
-                .into_iter()
-                .for_each(|child| self.expression(child)),
+            _ => children(expression).into_iter().for_each(|child| self.expression(child)),
         }
     }
 
@@ -208,9 +173,7 @@ impl<'a> Walk<'a> {
         if self.loops > LOOPS_MAX {
             self.problem = Some(format!("loops are nested more than {LOOPS_MAX} deep"));
         }
-        [&each.loop_cond, &each.loop_step, &each.result]
-            .into_iter()
-            .for_each(|part| self.expression(part));
+        [&each.loop_cond, &each.loop_step, &each.result].into_iter().for_each(|part| self.expression(part));
         self.loops -= 1;
         self.bound.truncate(bound);
     }
@@ -220,9 +183,7 @@ impl<'a> Walk<'a> {
         // Operators are functions with names that nobody can write.
         let is_word = name.starts_with(|c: char| c.is_ascii_alphabetic());
         if is_word && !FUNCTIONS.contains(&name) {
-            let hint = nearest(name, FUNCTIONS)
-                .map(|near| format!("; did you mean `{near}`?"))
-                .unwrap_or_default();
+            let hint = nearest(name, FUNCTIONS).map(|near| format!("; did you mean `{near}`?")).unwrap_or_default();
             self.problem = Some(format!("there is no function `{name}`{hint}"));
         }
     }
@@ -244,13 +205,7 @@ fn path(expression: &IdedExpr) -> Option<Vec<&str>> {
                 here = &select.operand.expr;
             }
             Expr::Call(CallExpr { func_name, args, .. }) if func_name == operators::INDEX => match args.as_slice() {
-                [
-                    of,
-                    IdedExpr {
-                        expr: Expr::Literal(LiteralValue::String(name)),
-                        ..
-                    },
-                ] => {
+                [of, IdedExpr { expr: Expr::Literal(LiteralValue::String(name)), .. }] => {
                     names.push(name.inner());
                     here = &of.expr;
                 }
@@ -281,12 +236,8 @@ impl Target for cel::Value {
     }
 
     fn of_parts(parts: Vec<(&str, Self)>) -> Self {
-        let entries = parts
-            .into_iter()
-            .map(|(key, value)| (Key::String(Arc::new(key.to_owned())), value));
-        cel::Value::Map(Map {
-            map: Arc::new(entries.collect::<HashMap<_, _>>()),
-        })
+        let entries = parts.into_iter().map(|(key, value)| (Key::String(Arc::new(key.to_owned())), value));
+        cel::Value::Map(Map { map: Arc::new(entries.collect::<HashMap<_, _>>()) })
     }
 }
 

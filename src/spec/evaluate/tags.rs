@@ -42,22 +42,10 @@ pub(super) fn tags(text: &str) -> Result<Vec<Tag<'_>>, EvaluateError> {
             continue;
         }
         let (inside, end) = closing(text, start + 2, if mark == "{{" { "}}" } else { "%}" });
-        let body = text[start + 2..inside]
-            .trim_start_matches(['-', '+'])
-            .trim_end_matches(['-', '+'])
-            .trim();
-        let tag = Tag {
-            is_statement: mark == "{%",
-            body,
-            start,
-            end,
-        };
+        let body = text[start + 2..inside].trim_start_matches(['-', '+']).trim_end_matches(['-', '+']).trim();
+        let tag = Tag { is_statement: mark == "{%", body, start, end };
         judge(tag)?;
-        at = if tag.is_statement && body == "raw" {
-            end_of_raw(text, end)
-        } else {
-            end
-        };
+        at = if tag.is_statement && body == "raw" { end_of_raw(text, end) } else { end };
         tags.push(tag);
     }
     Ok(tags)
@@ -65,9 +53,7 @@ pub(super) fn tags(text: &str) -> Result<Vec<Tag<'_>>, EvaluateError> {
 
 fn next_opening(text: &str, from: usize) -> Option<(usize, &str)> {
     let braces = text[from..].match_indices('{').map(|(at, _)| from + at);
-    braces
-        .filter_map(|at| Some((at, text.get(at..at + 2)?)))
-        .find(|(_, mark)| ["{{", "{%", "{#"].contains(mark))
+    braces.filter_map(|at| Some((at, text.get(at..at + 2)?))).find(|(_, mark)| ["{{", "{%", "{#"].contains(mark))
 }
 
 /// Where the closing mark starts and ends: strings and brackets are stepped over. The end of the text if there is none.
@@ -99,34 +85,21 @@ fn end_of_string(bytes: &[u8], from: usize, quote: u8) -> usize {
 
 fn end_of_raw(text: &str, from: usize) -> usize {
     let ends = text[from..].match_indices("{%").map(|(at, _)| from + at);
-    let is_end = |at: &usize| {
-        text[at + 2..]
-            .trim_start_matches(['-', '+'])
-            .trim_start()
-            .starts_with("endraw")
-    };
-    ends.into_iter()
-        .find(is_end)
-        .map_or(text.len(), |at| closing(text, at + 2, "%}").1)
+    let is_end = |at: &usize| text[at + 2..].trim_start_matches(['-', '+']).trim_start().starts_with("endraw");
+    ends.into_iter().find(is_end).map_or(text.len(), |at| closing(text, at + 2, "%}").1)
 }
 
 fn judge(tag: Tag<'_>) -> Result<(), EvaluateError> {
     if tag.end - tag.start > TAG_MAX {
         return Err(wrong(format!("an expression is longer than {TAG_MAX} bytes")));
     }
-    let word = tag
-        .body
-        .split(|c: char| !c.is_alphanumeric() && c != '_')
-        .next()
-        .unwrap_or_default();
+    let word = tag.body.split(|c: char| !c.is_alphanumeric() && c != '_').next().unwrap_or_default();
     match word {
-        "filter" | "autoescape" if tag.is_statement => Err(wrong(format!(
-            "`{{% {word} %}}` is not available: write `{{{{ value | filter }}}}`"
-        ))),
+        "filter" | "autoescape" if tag.is_statement => {
+            Err(wrong(format!("`{{% {word} %}}` is not available: write `{{{{ value | filter }}}}`")))
+        }
         "set" | "with" if tag.is_statement => match ROOTS.into_iter().find(|root| assigns(tag.body, root)) {
-            Some(root) => Err(wrong(format!(
-                "`{root}` belongs to the scope and cannot be set: choose another name"
-            ))),
+            Some(root) => Err(wrong(format!("`{root}` belongs to the scope and cannot be set: choose another name"))),
             None => Ok(()),
         },
         _ => Ok(()),
@@ -158,10 +131,7 @@ mod tests {
 
     #[test]
     fn strings_brackets_comments_and_raw_text_hide_no_tag() {
-        assert_eq!(
-            bodies(r#"{{ "}}" + 'a\'}}' }} {% if x %}"#),
-            [r#""}}" + 'a\'}}'"#, "if x"]
-        );
+        assert_eq!(bodies(r#"{{ "}}" + 'a\'}}' }} {% if x %}"#), [r#""}}" + 'a\'}}'"#, "if x"]);
         assert_eq!(bodies(r#"{{ {"a": {"b": 1}} }}{{- c -}}"#), [r#"{"a": {"b": 1}}"#, "c"]);
         assert_eq!(bodies(r#"{# {{ " #}{{ a }}"#), ["a"]);
         assert_eq!(bodies("{% raw %}{{ ' {% x %}{%- endraw %}{{ b }}"), ["raw", "b"]);
@@ -189,11 +159,9 @@ mod tests {
     #[test]
     fn a_tag_is_bounded_however_it_is_dressed() {
         let long = "+1".repeat(3_000);
-        for text in [
-            format!("{{{{ 1{long} }}}}"),
-            format!("{{{{ {{'a': {{'b': 1}}}}{long} }}}}"),
-            format!("{{% if 1{long}"),
-        ] {
+        for text in
+            [format!("{{{{ 1{long} }}}}"), format!("{{{{ {{'a': {{'b': 1}}}}{long} }}}}"), format!("{{% if 1{long}")]
+        {
             assert!(tags(&text).unwrap_err().message.contains("longer"), "{}", &text[..40]);
         }
     }

@@ -66,23 +66,12 @@ enum Branch {
 
 impl Tree {
     pub(super) fn compile(tree: &Json) -> Result<Self, EvaluateError> {
-        let tree: Value = tree
-            .parse()
-            .map_err(|error| wrong(format!("the value cannot be read: {error}")))?;
-        let mut compiler = Compiler {
-            texts: None,
-            count: 0,
-            names: BTreeSet::new(),
-        };
+        let tree: Value = tree.parse().map_err(|error| wrong(format!("the value cannot be read: {error}")))?;
+        let mut compiler = Compiler { texts: None, count: 0, names: BTreeSet::new() };
         let root = compiler.branch(tree)?;
         let texts = compiler.texts.unwrap_or_else(Environment::empty);
         let references = references(compiler.names);
-        Ok(Self {
-            root,
-            texts,
-            wanted: Wanted::of(&references),
-            references,
-        })
+        Ok(Self { root, texts, wanted: Wanted::of(&references), references })
     }
 
     pub(super) fn into_references(self) -> Vec<Reference> {
@@ -99,18 +88,12 @@ impl Tree {
             Branch::Fixed(value) => Ok(value.clone()),
             Branch::Expression(expression, text) => {
                 let value = expression.eval(scope.clone()).map_err(|error| explain(&error))?;
-                if value.is_undefined() {
-                    Err(wrong(format!("`{text}` is undefined")))
-                } else {
-                    plain(&value)
-                }
+                if value.is_undefined() { Err(wrong(format!("`{text}` is undefined"))) } else { plain(&value) }
             }
             Branch::Text(name) => self.text(name, scope).map(Value::from),
             Branch::List(list) => list.iter().map(|branch| self.branch(branch, scope)).collect(),
             Branch::Map(map) => {
-                let entries = map
-                    .iter()
-                    .map(|(key, branch)| Ok((key.clone(), self.branch(branch, scope)?)));
+                let entries = map.iter().map(|(key, branch)| Ok((key.clone(), self.branch(branch, scope)?)));
                 entries.collect::<Result<Map<_, _>, _>>().map(Value::Object)
             }
         }
@@ -119,9 +102,7 @@ impl Tree {
     fn text(&self, name: &str, scope: &minijinja::Value) -> Result<String, EvaluateError> {
         let template = self.texts.get_template(name).map_err(|error| explain(&error))?;
         let mut text = Bounded(Vec::new());
-        template
-            .render_captured_to(scope.clone(), &mut text)
-            .map_err(|error| explain(&error))?;
+        template.render_captured_to(scope.clone(), &mut text).map_err(|error| explain(&error))?;
         String::from_utf8(text.0).map_err(|_| wrong("the text is not UTF-8"))
     }
 }
@@ -138,11 +119,9 @@ impl Compiler {
     fn branch(&mut self, tree: Value) -> Result<Branch, EvaluateError> {
         match tree {
             Value::String(text) if text.contains("{{") || text.contains("{%") => self.string(text),
-            Value::Array(list) => list
-                .into_iter()
-                .map(|value| self.branch(value))
-                .collect::<Result<_, _>>()
-                .map(Branch::List),
+            Value::Array(list) => {
+                list.into_iter().map(|value| self.branch(value)).collect::<Result<_, _>>().map(Branch::List)
+            }
             Value::Object(map) => {
                 let entries = map.into_iter().map(|(key, value)| Ok((key, self.branch(value)?)));
                 entries.collect::<Result<_, _>>().map(Branch::Map)
@@ -155,18 +134,14 @@ impl Compiler {
         let tags = tags::tags(&text)?;
         if let Some(expression) = tags::single(&text, &tags) {
             let text = expression.to_owned();
-            let expression = LANGUAGE
-                .compile_expression_owned(text.clone())
-                .map_err(|error| explain(&error))?;
+            let expression = LANGUAGE.compile_expression_owned(text.clone()).map_err(|error| explain(&error))?;
             self.names.extend(expression.undeclared_variables(true));
             return Ok(Branch::Expression(expression, text));
         }
         let name = self.count.to_string();
         self.count += 1;
         let texts = self.texts.get_or_insert_with(|| LANGUAGE.clone());
-        texts
-            .add_template_owned(name.clone(), text)
-            .map_err(|error| explain(&error))?;
+        texts.add_template_owned(name.clone(), text).map_err(|error| explain(&error))?;
         let template = texts.get_template(&name).map_err(|error| explain(&error))?;
         self.names.extend(template.undeclared_variables(true));
         Ok(Branch::Text(name))
@@ -175,12 +150,8 @@ impl Compiler {
 
 /// Names that the language itself defines are no references.
 fn references(names: BTreeSet<String>) -> Vec<Reference> {
-    let paths = names
-        .iter()
-        .map(|name| name.split('.').map(str::to_owned).collect::<Reference>());
-    paths
-        .filter(|path| !LANGUAGE.globals().any(|(global, _)| global == path[0]))
-        .collect()
+    let paths = names.iter().map(|name| name.split('.').map(str::to_owned).collect::<Reference>());
+    paths.filter(|path| !LANGUAGE.globals().any(|(global, _)| global == path[0])).collect()
 }
 
 impl Target for minijinja::Value {
@@ -213,11 +184,7 @@ fn plain(value: &minijinja::Value) -> Result<Value, EvaluateError> {
     if json.is_null() && !value.is_none() {
         return Err(wrong(format!("the value is not JSON: {value}")));
     }
-    if json.as_str().is_some_and(|text| text.len() > TEXT_MAX) {
-        Err(too_long())
-    } else {
-        Ok(json)
-    }
+    if json.as_str().is_some_and(|text| text.len() > TEXT_MAX) { Err(too_long()) } else { Ok(json) }
 }
 
 /// The library's words, with the piece of the expression they are about.
@@ -228,15 +195,10 @@ fn explain(error: &Error) -> EvaluateError {
     if std::error::Error::source(error).is_some_and(|source| source.is::<io::Error>()) {
         return too_long();
     }
-    let piece = error
-        .range()
-        .and_then(|range| Some(error.template_source()?.get(range)?.trim().to_owned()));
+    let piece = error.range().and_then(|range| Some(error.template_source()?.get(range)?.trim().to_owned()));
     let detail = error.detail().map_or_else(|| error.kind().to_string(), str::to_owned);
-    let line = error
-        .line()
-        .filter(|line| *line > 1)
-        .map(|line| format!(" (line {line} of the text)"))
-        .unwrap_or_default();
+    let line =
+        error.line().filter(|line| *line > 1).map(|line| format!(" (line {line} of the text)")).unwrap_or_default();
     match (error.kind(), piece) {
         (ErrorKind::UndefinedError, Some(piece)) if !piece.is_empty() => wrong(format!("`{piece}` is undefined{line}")),
         (ErrorKind::SyntaxError, _) => wrong(format!("the template does not parse: {detail}{line}")),

@@ -1,3 +1,5 @@
+//! What templates and conditions give, and how they fail.
+
 use serde_json::json;
 
 use super::*;
@@ -12,19 +14,12 @@ fn test(condition: &str, scope: &Value) -> Result<bool, String> {
 }
 
 fn reads(text: &str) -> Vec<String> {
-    let references = Expressions::new()
-        .template_references(&Template::new(json!(text)))
-        .unwrap();
+    let references = Expressions::new().template_references(&Template::new(json!(text))).unwrap();
     references.iter().map(|path| path.join(".")).collect()
 }
 
 fn condition_reads(text: &str) -> Vec<String> {
-    Expressions::new()
-        .condition_references(text)
-        .unwrap()
-        .iter()
-        .map(|path| path.join("."))
-        .collect()
+    Expressions::new().condition_references(text).unwrap().iter().map(|path| path.join(".")).collect()
 }
 
 #[test]
@@ -43,52 +38,27 @@ fn bytes_that_are_not_utf8_pass_through() {
     let scope = json!({"item": name});
     assert_eq!(render(json!("{{ item }}"), &scope).unwrap(), json!(name));
     let base = render(json!("<{{ item | basename }}>"), &scope).unwrap();
-    assert_eq!(
-        headframe_actors::plan::text::to_bytes(base.as_str().unwrap()),
-        b"<b\xfe c>"
-    );
+    assert_eq!(headframe_actors::plan::text::to_bytes(base.as_str().unwrap()), b"<b\xfe c>");
     assert_eq!(test("item.endsWith(' c')", &scope), Ok(true));
 }
 
 #[test]
 fn undefined_is_an_error_with_the_name() {
     let scope = json!({"input": {"path": "x"}});
-    assert_eq!(
-        render(json!("{{ input.pth }}"), &scope).unwrap_err(),
-        "`input.pth` is undefined"
-    );
-    assert_eq!(
-        render(json!("a {{ input.pth }}"), &scope).unwrap_err(),
-        "`input.pth` is undefined"
-    );
-    assert_eq!(
-        test("input.pth == 'x'", &scope).unwrap_err(),
-        "the condition has no value: No such key: pth"
-    );
+    assert_eq!(render(json!("{{ input.pth }}"), &scope).unwrap_err(), "`input.pth` is undefined");
+    assert_eq!(render(json!("a {{ input.pth }}"), &scope).unwrap_err(), "`input.pth` is undefined");
+    assert_eq!(test("input.pth == 'x'", &scope).unwrap_err(), "the condition has no value: No such key: pth");
 }
 
 #[test]
 fn filters() {
     let scope = json!({"input": {"p": "/a/b/", "l": "x\ny", "j": "{\"k\": [1]}", "h": "<'&>"}});
     assert_eq!(render(json!("{{ input.p | basename }}"), &scope).unwrap(), json!("b"));
-    assert_eq!(
-        render(json!("{{ input.l | lines }}"), &scope).unwrap(),
-        json!(["x", "y"])
-    );
-    assert_eq!(
-        render(json!("{{ (input.j | fromjson).k[0] }}"), &scope).unwrap(),
-        json!(1)
-    );
-    assert_eq!(
-        render(json!("{{ input.h | tojson }}"), &scope).unwrap(),
-        json!("\"<'&>\"")
-    );
+    assert_eq!(render(json!("{{ input.l | lines }}"), &scope).unwrap(), json!(["x", "y"]));
+    assert_eq!(render(json!("{{ (input.j | fromjson).k[0] }}"), &scope).unwrap(), json!(1));
+    assert_eq!(render(json!("{{ input.h | tojson }}"), &scope).unwrap(), json!("\"<'&>\""));
     assert_eq!(render(json!("{{ input.h }}"), &scope).unwrap(), json!("<'&>"));
-    assert!(
-        render(json!("{{ input.l | fromjson }}"), &scope)
-            .unwrap_err()
-            .contains("not JSON")
-    );
+    assert!(render(json!("{{ input.l | fromjson }}"), &scope).unwrap_err().contains("not JSON"));
 }
 
 #[test]
@@ -101,11 +71,7 @@ fn work_is_bounded() {
     assert!(render(json!("{{ 1 / 0 }}"), &scope).is_err());
     let list: Vec<usize> = (0..3_000).collect();
     let nested = "input.l.all(a, input.l.exists(b, a == b))";
-    assert!(
-        test(nested, &json!({"input": {"l": list}}))
-            .unwrap_err()
-            .contains("too much work")
-    );
+    assert!(test(nested, &json!({"input": {"l": list}})).unwrap_err().contains("too much work"));
     assert_eq!(test(nested, &json!({"input": {"l": [1, 2]}})), Ok(true));
 }
 
@@ -135,14 +101,8 @@ fn no_expression_overflows_the_stack() {
 
 #[test]
 fn references_of_templates() {
-    assert_eq!(
-        reads("{{ input.a }} {{ outputs.p.t.stdout | upper }}"),
-        ["input.a", "outputs.p.t.stdout"]
-    );
-    assert_eq!(
-        reads("{% for f in outputs.p.t %}{{ f.x }}{{ loop.index }}{% endfor %}"),
-        ["outputs.p.t"]
-    );
+    assert_eq!(reads("{{ input.a }} {{ outputs.p.t.stdout | upper }}"), ["input.a", "outputs.p.t.stdout"]);
+    assert_eq!(reads("{% for f in outputs.p.t %}{{ f.x }}{{ loop.index }}{% endfor %}"), ["outputs.p.t"]);
     assert_eq!(reads("{{ outputs.p[item].x }}"), ["item", "outputs.p"]);
     assert_eq!(reads("{{ range(3) }}"), [] as [&str; 0]);
     assert_eq!(reads("{% for item in input.l %}{{ item.x }}{% endfor %}"), ["input.l"]);
@@ -150,34 +110,19 @@ fn references_of_templates() {
 
 #[test]
 fn references_of_conditions() {
-    assert_eq!(
-        condition_reads("input.a && outputs.p.t.code == 0"),
-        ["input.a", "outputs.p.t.code"]
-    );
-    assert_eq!(
-        condition_reads("outputs['p'].t.exists(x, x.a == item)"),
-        ["item", "outputs.p.t"]
-    );
+    assert_eq!(condition_reads("input.a && outputs.p.t.code == 0"), ["input.a", "outputs.p.t.code"]);
+    assert_eq!(condition_reads("outputs['p'].t.exists(x, x.a == item)"), ["item", "outputs.p.t"]);
     assert_eq!(condition_reads("outputs[item].t > 0"), ["item", "outputs"]);
-    assert_eq!(
-        condition_reads("has(input.a) && size(outputs.p.t) > 0"),
-        ["input.a", "outputs.p.t"]
-    );
+    assert_eq!(condition_reads("has(input.a) && size(outputs.p.t) > 0"), ["input.a", "outputs.p.t"]);
 }
 
 #[test]
 fn conditions_fail_closed() {
     let scope = json!({"input": {"n": 3, "u": u64::MAX, "s": "x"}});
     assert_eq!(test("input.n + 1 == 4 && input.n < 4.5", &scope), Ok(true));
-    assert_eq!(
-        test("input.n", &scope).unwrap_err(),
-        "the condition must be true or false, and is of type int"
-    );
+    assert_eq!(test("input.n", &scope).unwrap_err(), "the condition must be true or false, and is of type int");
     assert!(test("nope", &scope).is_err());
-    assert_eq!(
-        test("sizes(input.s) > 0", &scope).unwrap_err(),
-        "there is no function `sizes`; did you mean `size`?"
-    );
+    assert_eq!(test("sizes(input.s) > 0", &scope).unwrap_err(), "there is no function `sizes`; did you mean `size`?");
     assert_eq!(test(" ", &scope).unwrap_err(), "the condition is empty");
     assert_eq!(
         test("input.n ==", &scope).unwrap_err(),

@@ -24,9 +24,7 @@ impl Wanted {
     pub(super) fn of(references: &[Reference]) -> Self {
         let mut root = Self::default();
         for reference in references {
-            let leaf = reference
-                .iter()
-                .fold(&mut root, |wanted, name| wanted.parts.entry(name.clone()).or_default());
+            let leaf = reference.iter().fold(&mut root, |wanted, name| wanted.parts.entry(name.clone()).or_default());
             leaf.whole = true;
         }
         root
@@ -36,10 +34,8 @@ impl Wanted {
     pub(super) fn take<T: Target>(&self, scope: &Value) -> T {
         match scope {
             Value::Object(map) if !self.whole => {
-                let parts = self
-                    .parts
-                    .iter()
-                    .filter_map(|(name, part)| Some((name.as_str(), part.take(map.get(name)?))));
+                let parts =
+                    self.parts.iter().filter_map(|(name, part)| Some((name.as_str(), part.take(map.get(name)?))));
                 T::of_parts(parts.collect())
             }
             other => T::of(other),
@@ -48,8 +44,6 @@ impl Wanted {
 
     /// The roots, each converted.
     pub(super) fn roots<'a, T: Target>(&'a self, scope: &'a Value) -> impl Iterator<Item = (&'a str, T)> {
-        self.parts
-            .iter()
-            .filter_map(|(name, part)| Some((name.as_str(), part.take(scope.get(name)?))))
+        self.parts.iter().filter_map(|(name, part)| Some((name.as_str(), part.take(scope.get(name)?))))
     }
 }

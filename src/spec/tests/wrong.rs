@@ -4,9 +4,7 @@ use super::{Tools, parse_with};
 
 #[track_caller]
 fn wrong(text: &str, wanted: &str) {
-    let error = parse_with("demo.yaml", text, &Tools)
-        .expect_err("the spec is wrong")
-        .to_string();
+    let error = parse_with("demo.yaml", text, &Tools).expect_err("the spec is wrong").to_string();
     assert_eq!(error.trim(), wanted.trim(), "\n{error}\n");
 }
 

@@ -4,7 +4,7 @@ use std::{
     fs::{self, File},
     path::PathBuf,
     process::{Child, Command, Output, Stdio},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use serde_json::Value;
@@ -71,7 +71,7 @@ impl Place {
 
     /// Wait until something is no longer so; says whether the program still runs then.
     pub(super) fn wait_while(&self, child: &mut Child, so: impl Fn() -> bool) -> bool {
-        let start = Instant::now();
+        let start = headframe::clock::monotonic();
         while so() {
             if child.try_wait().unwrap().is_some() {
                 return false;

@@ -23,23 +23,14 @@ impl Graph {
         let mut dependents = vec![Vec::new(); count];
         let mut waits_for = vec![0_usize; count];
         for (at, phase) in plan.phases.iter().enumerate() {
-            for need in phase
-                .needs
-                .iter()
-                .map(|need| *need as usize)
-                .filter(|need| *need < count)
-            {
+            for need in phase.needs.iter().map(|need| *need as usize).filter(|need| *need < count) {
                 dependents[need].push(position(at));
                 waits_for[at] += 1;
             }
         }
         let order = order(&dependents, waits_for);
         let before = before(plan, &order);
-        Self {
-            order,
-            dependents,
-            before,
-        }
+        Self { order, dependents, before }
     }
 
     /// Whether every phase has its place in the order.
@@ -84,12 +75,7 @@ fn dangles(plan: &Plan, at: usize, place: String, name: Option<&String>) -> Prob
         );
     };
     let message = format!("phase `{phase}` needs `{name}`, and no phase has that name");
-    let others = || {
-        plan.phases
-            .iter()
-            .map(|phase| phase.name.as_str())
-            .filter(|other| other != phase)
-    };
+    let others = || plan.phases.iter().map(|phase| phase.name.as_str()).filter(|other| other != phase);
     let problem = Problem::new(ProblemKind::Reference, place, message).about(name);
     match nearest(name, others()) {
         Some(near) => problem.help(format!("did you mean `{near}`?")),
@@ -113,10 +99,7 @@ pub(super) fn list<'a>(names: impl Iterator<Item = &'a str>) -> String {
 
 /// Kahn 1962: take away what waits for nothing until nothing changes.
 fn order(dependents: &[Vec<u32>], mut waits_for: Vec<usize>) -> Vec<u32> {
-    let mut order: Vec<u32> = (0..dependents.len())
-        .filter(|at| waits_for[*at] == 0)
-        .map(position)
-        .collect();
+    let mut order: Vec<u32> = (0..dependents.len()).filter(|at| waits_for[*at] == 0).map(position).collect();
     let mut next = 0;
     while let Some(phase) = order.get(next).copied() {
         next += 1;
@@ -135,12 +118,7 @@ fn before(plan: &Plan, order: &[u32]) -> Vec<Set> {
     let mut before = vec![Set::default(); count];
     for at in order.iter().map(|at| *at as usize) {
         let mut all = Set::with_room_for(count);
-        for need in plan.phases[at]
-            .needs
-            .iter()
-            .map(|need| *need as usize)
-            .filter(|need| *need < count)
-        {
+        for need in plan.phases[at].needs.iter().map(|need| *need as usize).filter(|need| *need < count) {
             all.add_all(&before[need]);
             all.add(need);
         }
@@ -170,9 +148,7 @@ fn cycles(plan: &Plan, graph: &Graph) -> Vec<Problem> {
             path.push(at);
             here = blocked(at);
         }
-        let closing = here
-            .filter(|at| walks[*at] == start)
-            .and_then(|at| path.iter().position(|step| *step == at));
+        let closing = here.filter(|at| walks[*at] == start).and_then(|at| path.iter().position(|step| *step == at));
         problems.extend(closing.map(|from| cycle(plan, &path[from..])));
     }
     problems
@@ -180,17 +156,9 @@ fn cycles(plan: &Plan, graph: &Graph) -> Vec<Problem> {
 
 fn cycle(plan: &Plan, path: &[usize]) -> Problem {
     let first = path[0];
-    let names: Vec<&str> = path
-        .iter()
-        .chain([&first])
-        .map(|at| plan.phases[*at].name.as_str())
-        .collect();
+    let names: Vec<&str> = path.iter().chain([&first]).map(|at| plan.phases[*at].name.as_str()).collect();
     let next = *path.get(1).unwrap_or(&first);
-    let edge = plan.phases[first]
-        .needs
-        .iter()
-        .position(|need| *need as usize == next)
-        .unwrap_or_default();
+    let edge = plan.phases[first].needs.iter().position(|need| *need as usize == next).unwrap_or_default();
     let message = match path {
         [_] => format!("phase `{}` needs itself: {}", names[0], names.join(" -> ")),
         _ => format!("phases wait for each other: {}", names.join(" -> ")),
@@ -218,10 +186,7 @@ impl Set {
     }
 
     fn add_all(&mut self, other: &Set) {
-        self.0
-            .iter_mut()
-            .zip(&other.0)
-            .for_each(|(mine, theirs)| *mine |= theirs);
+        self.0.iter_mut().zip(&other.0).for_each(|(mine, theirs)| *mine |= theirs);
     }
 
     fn has(&self, at: usize) -> bool {

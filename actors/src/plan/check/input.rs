@@ -14,10 +14,7 @@ pub(in crate::plan) fn take_input(plan: &Plan, given: &Json) -> Result<Json, Vec
         Value::Object(given) => given,
         Value::Null => Map::new(),
         other => {
-            return Err(vec![format!(
-                "the input must be a map of names to values, and is {}",
-                kind(&other)
-            )]);
+            return Err(vec![format!("the input must be a map of names to values, and is {}", kind(&other))]);
         }
     };
     let mut taken = Map::new();
@@ -29,11 +26,7 @@ pub(in crate::plan) fn take_input(plan: &Plan, given: &Json) -> Result<Json, Vec
         }
     }
     wrong.extend(given.keys().map(|name| unknown(plan, name)));
-    if wrong.is_empty() {
-        Ok(Json::from(super::canonical(Value::Object(taken))))
-    } else {
-        Err(wrong)
-    }
+    if wrong.is_empty() { Ok(Json::from(super::canonical(Value::Object(taken)))) } else { Err(wrong) }
 }
 
 fn take(input: &Input, given: Option<Value>) -> Result<Value, String> {
@@ -74,7 +67,5 @@ pub(super) fn misfit(wanted: InputKind, value: &Value) -> Option<String> {
 fn is_whole(value: &Value) -> bool {
     value.is_i64()
         || value.is_u64()
-        || value
-            .as_f64()
-            .is_some_and(|number| number.fract() == 0.0 && number.abs() < 9e15)
+        || value.as_f64().is_some_and(|number| number.fract() == 0.0 && number.abs() < 9e15)
 }

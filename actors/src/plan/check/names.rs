@@ -56,33 +56,19 @@ pub(super) fn check(plan: &Plan, found: &mut Vec<Problem>) {
     judge.workflow_name(&plan.name);
     judge.names(
         "an input",
-        plan.inputs
-            .iter()
-            .map(|input| input.name.as_str())
-            .map(|name| (format!("input.{name}"), name)),
+        plan.inputs.iter().map(|input| input.name.as_str()).map(|name| (format!("input.{name}"), name)),
     );
     for input in &plan.inputs {
-        let misfit = input
-            .default
-            .as_ref()
-            .and_then(|default| input::misfit(input.kind, &default.value()));
+        let misfit = input.default.as_ref().and_then(|default| input::misfit(input.kind, &default.value()));
         if let Some(misfit) = misfit {
             let message = format!("the default of input `{}` does not fit: {misfit}", input.name);
-            judge.found.push(Problem::new(
-                ProblemKind::Value,
-                format!("input.{}.default", input.name),
-                message,
-            ));
+            judge.found.push(Problem::new(ProblemKind::Value, format!("input.{}.default", input.name), message));
         }
     }
     if plan.phases.is_empty() {
         judge.value("phases", "the workflow has no phases, so there is nothing to do");
     }
-    let names = plan
-        .phases
-        .iter()
-        .enumerate()
-        .map(|(at, phase)| (format!("phases[{at}].name"), phase.name.as_str()));
+    let names = plan.phases.iter().enumerate().map(|(at, phase)| (format!("phases[{at}].name"), phase.name.as_str()));
     judge.names("a phase", names);
     for (at, phase) in plan.phases.iter().enumerate() {
         judge.phase(&format!("phases[{at}]"), phase);
@@ -100,48 +86,30 @@ impl Judge<'_> {
 
     fn range(&mut self, place: String, what: &str, value: u32, from: u32, to: u32) {
         if value < from || value > to {
-            self.value(
-                place,
-                format!("`{what}` must be between {from} and {to}, and is {value}"),
-            );
+            self.value(place, format!("`{what}` must be between {from} and {to}, and is {value}"));
         }
     }
 
     fn thousandths(&mut self, place: String, what: &str, value: u32, from: u32, to: u32) {
         if value < from || value > to {
             let [value, from, to] = [value, from, to].map(|number| f64::from(number) / 1_000.0);
-            self.value(
-                place,
-                format!("`{what}` must be between {from} and {to}, and is {value}"),
-            );
+            self.value(place, format!("`{what}` must be between {from} and {to}, and is {value}"));
         }
     }
 
     fn wait(&mut self, place: String, what: &str, ms: u64, from: u64) {
         if ms < from || ms > WAIT_MAX_MS {
-            self.value(
-                place,
-                format!("`{what}` must be between {from} ms and a year, and is {ms} ms"),
-            );
+            self.value(place, format!("`{what}` must be between {from} ms and a year, and is {ms} ms"));
         }
     }
 
     fn phase(&mut self, place: &str, phase: &Phase) {
-        self.range(
-            format!("{place}.max_parallel"),
-            "max_parallel",
-            phase.max_parallel,
-            1,
-            PARALLEL_MAX,
-        );
+        self.range(format!("{place}.max_parallel"), "max_parallel", phase.max_parallel, 1, PARALLEL_MAX);
         if phase.tasks.is_empty() {
             self.value(format!("{place}.tasks"), format!("phase `{}` has no tasks", phase.name));
         }
         let tasks = phase.tasks.iter().enumerate();
-        self.names(
-            "a task",
-            tasks.map(|(at, task)| (format!("{place}.tasks[{at}].name"), task.name.as_str())),
-        );
+        self.names("a task", tasks.map(|(at, task)| (format!("{place}.tasks[{at}].name"), task.name.as_str())));
         for (at, task) in phase.tasks.iter().enumerate() {
             self.task(&format!("{place}.tasks[{at}]"), task);
         }
@@ -152,73 +120,36 @@ impl Judge<'_> {
         self.wait(format!("{place}.timeout"), "timeout", task.timeout_ms, 1);
         self.retry(&format!("{place}.retry"), &task.retry);
         if let Some(Effect::Idempotent { remembers_ms }) = task.effect {
-            self.wait(
-                format!("{place}.effect.idempotent.remembers"),
-                "remembers",
-                remembers_ms,
-                1,
-            );
+            self.wait(format!("{place}.effect.idempotent.remembers"), "remembers", remembers_ms, 1);
         }
         if let Some(ForEach { max_items, .. }) = task.for_each {
-            self.range(
-                format!("{place}.for_each.max_items"),
-                "max_items",
-                max_items,
-                1,
-                ITEMS_MAX,
-            );
+            self.range(format!("{place}.for_each.max_items"), "max_items", max_items, 1, ITEMS_MAX);
         }
     }
 
     fn retry(&mut self, place: &str, retry: &Retry) {
-        self.range(
-            format!("{place}.max_attempts"),
-            "max_attempts",
-            retry.max_attempts,
-            1,
-            ATTEMPTS_MAX,
-        );
+        self.range(format!("{place}.max_attempts"), "max_attempts", retry.max_attempts, 1, ATTEMPTS_MAX);
         self.wait(format!("{place}.backoff"), "backoff", retry.backoff_ms, 0);
-        self.thousandths(
-            format!("{place}.factor"),
-            "factor",
-            retry.factor_milli,
-            1_000,
-            FACTOR_MAX_MILLI,
-        );
+        self.thousandths(format!("{place}.factor"), "factor", retry.factor_milli, 1_000, FACTOR_MAX_MILLI);
         self.thousandths(format!("{place}.jitter"), "jitter", retry.jitter_milli, 0, 1_000);
         if retry.backoff_max_ms < retry.backoff_ms || retry.backoff_max_ms > WAIT_MAX_MS {
-            let message = format!(
-                "`max_backoff` must lie between `backoff` and a year, and is {} ms",
-                retry.backoff_max_ms
-            );
+            let message =
+                format!("`max_backoff` must lie between `backoff` and a year, and is {} ms", retry.backoff_max_ms);
             self.value(format!("{place}.max_backoff"), message);
         }
         for (list, classes) in [("on", &retry.on), ("never", &retry.never)] {
             if classes.len() > CLASSES_MAX {
-                let message = format!(
-                    "`{list}` names {} classes, and at most {CLASSES_MAX} are allowed",
-                    classes.len()
-                );
-                return self
-                    .found
-                    .push(Problem::new(ProblemKind::Limit, format!("{place}.{list}"), message));
+                let message =
+                    format!("`{list}` names {} classes, and at most {CLASSES_MAX} are allowed", classes.len());
+                return self.found.push(Problem::new(ProblemKind::Limit, format!("{place}.{list}"), message));
             }
             for (at, class) in classes.iter().enumerate().filter(|(_, class)| !is_word(class, "_-")) {
                 let message = format!("`{class}` is no class of failure: those are words such as `timeout` or `exit`");
                 self.value(format!("{place}.{list}[{at}]"), message);
             }
         }
-        for (at, class) in retry
-            .never
-            .iter()
-            .enumerate()
-            .filter(|(_, class)| retry.on.contains(class))
-        {
-            self.value(
-                format!("{place}.never[{at}]"),
-                format!("`{class}` cannot be both retried and never retried"),
-            );
+        for (at, class) in retry.never.iter().enumerate().filter(|(_, class)| retry.on.contains(class)) {
+            self.value(format!("{place}.never[{at}]"), format!("`{class}` cannot be both retried and never retried"));
         }
     }
 
@@ -226,19 +157,14 @@ impl Judge<'_> {
         if !is_word(name, "_-") {
             let message = malformed("a workflow", name);
             let help = format!("use lower case letters, digits, `_` and `-`, a letter first, at most {NAME_MAX}");
-            self.found
-                .push(Problem::new(ProblemKind::Name, "name", message).help(help));
+            self.found.push(Problem::new(ProblemKind::Name, "name", message).help(help));
         }
     }
 
     fn tool_name(&mut self, place: &str, tool: &str) {
         let fits = tool.len() <= TOOL_NAME_MAX && tool.starts_with(|c: char| c.is_ascii_alphabetic());
         if !fits || !tool.chars().all(|c| c.is_ascii_alphanumeric() || "_-./:".contains(c)) {
-            self.found.push(Problem::new(
-                ProblemKind::Name,
-                format!("{place}.tool"),
-                malformed("a tool", tool),
-            ));
+            self.found.push(Problem::new(ProblemKind::Name, format!("{place}.tool"), malformed("a tool", tool)));
         }
     }
 
@@ -248,19 +174,13 @@ impl Judge<'_> {
         for (place, name) in names {
             if !is_word(name, "_") {
                 let help = format!("use lower case letters, digits and `_`, a letter first, at most {NAME_MAX}");
-                self.found.push(
-                    Problem::new(ProblemKind::Name, place, malformed(what, name))
-                        .about(name)
-                        .help(help),
-                );
+                self.found.push(Problem::new(ProblemKind::Name, place, malformed(what, name)).about(name).help(help));
             } else if RESERVED.contains(&name) {
                 let message = format!("`{name}` is a word of the expression languages and cannot name {what}");
-                self.found
-                    .push(Problem::new(ProblemKind::Name, place, message).about(name));
+                self.found.push(Problem::new(ProblemKind::Name, place, message).about(name));
             } else if !seen.insert(name) {
                 let message = format!("the name `{name}` is taken: {what} before it has it");
-                self.found
-                    .push(Problem::new(ProblemKind::Name, place, message).help("rename one of the two"));
+                self.found.push(Problem::new(ProblemKind::Name, place, message).help("rename one of the two"));
             }
         }
     }
@@ -270,17 +190,11 @@ impl Judge<'_> {
 const RESERVED: [&str; 4] = ["true", "false", "null", "in"];
 
 fn malformed(what: &str, name: &str) -> String {
-    if name.is_empty() {
-        format!("{what} needs a name")
-    } else {
-        format!("`{name}` is not a name for {what}")
-    }
+    if name.is_empty() { format!("{what} needs a name") } else { format!("`{name}` is not a name for {what}") }
 }
 
 fn is_word(name: &str, marks: &str) -> bool {
     name.len() <= NAME_MAX
         && name.starts_with(|c: char| c.is_ascii_lowercase())
-        && name
-            .chars()
-            .all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || marks.contains(c))
+        && name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || marks.contains(c))
 }

@@ -28,15 +28,8 @@ pub(super) struct Reads {
 impl Reads {
     /// Mark the outputs that somebody reads, and only those.
     pub(super) fn mark_exported(&self, plan: &mut Plan) {
-        plan.phases
-            .iter_mut()
-            .flat_map(|phase| &mut phase.tasks)
-            .for_each(|task| task.exported = false);
-        let reads = self
-            .phases
-            .iter()
-            .chain(self.tasks.iter().flatten())
-            .chain([&self.output]);
+        plan.phases.iter_mut().flat_map(|phase| &mut phase.tasks).for_each(|task| task.exported = false);
+        let reads = self.phases.iter().chain(self.tasks.iter().flatten()).chain([&self.output]);
         for (phase, task) in reads.flatten() {
             plan.phases[*phase as usize].tasks[*task as usize].exported = true;
         }
@@ -53,16 +46,7 @@ pub(super) fn check(plan: &Plan, graph: &Graph, evaluate: &dyn Evaluate, found: 
             tasks.entry((at, task.name.as_str())).or_insert(position);
         }
     }
-    Reader {
-        plan,
-        graph,
-        evaluate,
-        phases,
-        tasks,
-        found,
-        total: 0,
-    }
-    .plan()
+    Reader { plan, graph, evaluate, phases, tasks, found, total: 0 }.plan()
 }
 
 /// Where an expression stands, which decides what it may read.
@@ -96,11 +80,7 @@ impl<'a> Reader<'a> {
             reads.phases.push(of_phase.into_iter().collect());
             reads.tasks.push(of_tasks);
         }
-        let site = Site {
-            phase: None,
-            task: None,
-            item: false,
-        };
+        let site = Site { phase: None, task: None, item: false };
         let mut output = ReadSet::new();
         self.template("output", &self.plan.output, site, &mut output);
         reads.output = output.into_iter().collect();
@@ -109,11 +89,7 @@ impl<'a> Reader<'a> {
 
     fn phase(&mut self, at: usize, phase: &'a Phase) -> (ReadSet, Vec<Vec<TaskAt>>) {
         let mut all = ReadSet::new();
-        let site = Site {
-            phase: Some(at),
-            task: None,
-            item: false,
-        };
+        let site = Site { phase: Some(at), task: None, item: false };
         self.condition(&format!("phases[{at}].when"), phase.when.as_deref(), site, &mut all);
         let mut tasks = Vec::with_capacity(phase.tasks.len());
         for task in 0..phase.tasks.len() {
@@ -128,11 +104,7 @@ impl<'a> Reader<'a> {
     fn task(&mut self, phase: usize, at: usize) -> ReadSet {
         let task = &self.plan.phases[phase].tasks[at];
         let place = format!("phases[{phase}].tasks[{at}]");
-        let site = Site {
-            phase: Some(phase),
-            task: Some(at),
-            item: task.for_each.is_some(),
-        };
+        let site = Site { phase: Some(phase), task: Some(at), item: task.for_each.is_some() };
         let mut reads = ReadSet::new();
         if let Some(each) = &task.for_each {
             let site = Site { item: false, ..site };
@@ -149,11 +121,7 @@ impl<'a> Reader<'a> {
         }
         match template.tree.parse::<Value>() {
             Ok(tree) => self.tree(place, &tree, site, reads),
-            Err(_) => self.found.push(Problem::new(
-                ProblemKind::Limit,
-                place,
-                "the value is nested too deeply",
-            )),
+            Err(_) => self.found.push(Problem::new(ProblemKind::Limit, place, "the value is nested too deeply")),
         }
     }
 
@@ -170,9 +138,7 @@ impl<'a> Reader<'a> {
                     .enumerate()
                     .for_each(|(at, value)| self.tree(&format!("{place}[{at}]"), value, site, reads));
             }
-            Value::Object(map) => map
-                .iter()
-                .for_each(|(key, value)| self.entry(place, key, value, site, reads)),
+            Value::Object(map) => map.iter().for_each(|(key, value)| self.entry(place, key, value, site, reads)),
             Value::Null | Value::Bool(_) | Value::Number(_) => {}
         }
     }
@@ -181,8 +147,7 @@ impl<'a> Reader<'a> {
         let place = place_key(place, key);
         if key.contains("{{") || key.contains("{%") {
             let message = "a key cannot hold a template: only values are rendered";
-            self.found
-                .push(Problem::new(ProblemKind::Expression, place.as_str(), message).about(key));
+            self.found.push(Problem::new(ProblemKind::Expression, place.as_str(), message).about(key));
         }
         self.tree(&place, value, site, reads);
     }
@@ -214,9 +179,7 @@ impl<'a> Reader<'a> {
                     self.found.extend(read.err());
                 }
             }
-            Err(error) => self
-                .found
-                .push(Problem::new(ProblemKind::Expression, place, error.message)),
+            Err(error) => self.found.push(Problem::new(ProblemKind::Expression, place, error.message)),
         }
     }
 
@@ -226,9 +189,7 @@ impl<'a> Reader<'a> {
             [] | ["run" | "input"] | ["run", ..] => Ok(()),
             ["input", name, ..] => self.input(name),
             ["outputs"] => self.any_output(site, reads),
-            ["outputs", phase] => self
-                .phase_outputs(phase, site)
-                .and_then(|visible| self.add(visible, reads)),
+            ["outputs", phase] => self.phase_outputs(phase, site).and_then(|visible| self.add(visible, reads)),
             ["outputs", phase, task, ..] => {
                 let read = self.output(phase, task, site)?;
                 self.add([read], reads)
@@ -245,9 +206,7 @@ impl<'a> Reader<'a> {
             return Ok(());
         }
         let problem = wrong(format!("the workflow has no input `{name}`"));
-        Err(problem
-            .help(format!("declare it under `input`; declared: {}", list(names())))
-            .nearest(name, names()))
+        Err(problem.help(format!("declare it under `input`; declared: {}", list(names()))).nearest(name, names()))
     }
 
     /// The output of one task, if it can be there.
@@ -256,9 +215,7 @@ impl<'a> Reader<'a> {
         let names = || self.plan.phases[at].tasks.iter().map(|task| task.name.as_str());
         let Some(position) = self.tasks.get(&(at, task)).copied() else {
             let problem = wrong(format!("phase `{phase}` has no task `{task}`"));
-            return Err(problem
-                .help(format!("its tasks are: {}", list(names())))
-                .nearest(task, names()));
+            return Err(problem.help(format!("its tasks are: {}", list(names()))).nearest(task, names()));
         };
         self.visible(at, site)?;
         match site.task.filter(|_| site.phase == Some(at)) {
@@ -301,20 +258,13 @@ impl<'a> Reader<'a> {
         }
         let problem = wrong(format!("there is no phase `{name}`"));
         // A task's name in the place of its phase's is the commonest slip.
-        let owner = self
-            .plan
-            .phases
-            .iter()
-            .find(|phase| phase.tasks.iter().any(|task| task.name == name));
+        let owner = self.plan.phases.iter().find(|phase| phase.tasks.iter().any(|task| task.name == name));
         Err(match (owner, nearest(name, self.phases.keys().copied())) {
             (Some(owner), _) => problem.help(format!("did you mean `outputs.{}.{name}`?", owner.name)),
             (None, Some(near)) => problem.help(format!("did you mean `{near}`?")),
             (None, None) => {
                 let names = self.plan.phases.iter().map(|phase| phase.name.as_str());
-                problem.help(format!(
-                    "outputs are read as `outputs.PHASE.TASK`; phases are: {}",
-                    list(names)
-                ))
+                problem.help(format!("outputs are read as `outputs.PHASE.TASK`; phases are: {}", list(names)))
             }
         })
     }
@@ -326,10 +276,9 @@ impl<'a> Reader<'a> {
         };
         let phase = &self.plan.phases[at];
         match site.task {
-            None if reader == at => Err(wrong(format!(
-                "the condition of phase `{}` is decided before it runs",
-                phase.name
-            ))),
+            None if reader == at => {
+                Err(wrong(format!("the condition of phase `{}` is decided before it runs", phase.name)))
+            }
             Some(_) if reader == at && phase.mode == Mode::Sequential => Ok(()),
             Some(_) if reader == at => Err(sibling(&phase.name)),
             _ if self.graph.is_before(at, reader) || self.is_dangling(reader) => Ok(()),
@@ -339,18 +288,12 @@ impl<'a> Reader<'a> {
 
     /// A phase with a misspelt need may well have meant this one; one error is enough.
     fn is_dangling(&self, phase: usize) -> bool {
-        self.plan.phases[phase]
-            .needs
-            .iter()
-            .any(|need| *need as usize >= self.plan.phases.len())
+        self.plan.phases[phase].needs.iter().any(|need| *need as usize >= self.plan.phases.len())
     }
 }
 
 fn read(phase: usize, task: usize) -> TaskAt {
-    (
-        u32::try_from(phase).expect("sizes were checked first"),
-        u32::try_from(task).expect("sizes were checked first"),
-    )
+    (u32::try_from(phase).expect("sizes were checked first"), u32::try_from(task).expect("sizes were checked first"))
 }
 
 fn wrong(message: String) -> Problem {
@@ -360,9 +303,7 @@ fn wrong(message: String) -> Problem {
 fn unknown_root(root: &str, site: Site) -> Problem {
     let known = || ROOTS.into_iter().chain(ITEM_ROOTS.into_iter().filter(|_| site.item));
     let problem = wrong(format!("the name `{root}` is unknown here"));
-    problem
-        .help(format!("expressions read {}", list(known())))
-        .nearest(root, known())
+    problem.help(format!("expressions read {}", list(known()))).nearest(root, known())
 }
 
 fn no_item(root: &str) -> Problem {

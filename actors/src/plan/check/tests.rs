@@ -1,3 +1,5 @@
+//! Plans that are wrong, and what is said of them.
+
 use serde_json::json;
 
 use super::*;
@@ -11,9 +13,7 @@ struct Dots;
 
 fn path(text: &str) -> Result<Reference, EvaluateError> {
     if text.contains('!') {
-        Err(EvaluateError {
-            message: "no".to_owned(),
-        })
+        Err(EvaluateError { message: "no".to_owned() })
     } else {
         Ok(text.trim().split('.').map(str::to_owned).collect())
     }
@@ -30,10 +30,7 @@ impl Evaluate for Dots {
 
     fn template_references(&self, template: &Template) -> Result<Vec<Reference>, EvaluateError> {
         let text: String = template.tree.parse().expect("only strings are asked for");
-        text.split("{{")
-            .skip(1)
-            .map(|rest| path(rest.split("}}").next().unwrap_or_default()))
-            .collect()
+        text.split("{{").skip(1).map(|rest| path(rest.split("}}").next().unwrap_or_default())).collect()
     }
 
     fn condition_references(&self, condition: &str) -> Result<Vec<Reference>, EvaluateError> {
@@ -48,33 +45,20 @@ fn same(task: TaskBuilder) -> TaskBuilder {
 /// Phases with one task `t` each, by name and needs.
 fn phases(graph: &[(&str, &[&str])]) -> PlanBuilder {
     graph.iter().fold(PlanBuilder::new("demo"), |plan, (name, needs)| {
-        plan.phase(*name, |phase| {
-            phase.needs(needs.iter().copied()).task("t", "echo", same)
-        })
+        plan.phase(*name, |phase| phase.needs(needs.iter().copied()).task("t", "echo", same))
     })
 }
 
 fn problems(plan: PlanBuilder) -> Vec<String> {
-    plan.check(&Dots)
-        .expect_err("the plan is wrong")
-        .iter()
-        .map(Problem::to_string)
-        .collect()
+    plan.check(&Dots).expect_err("the plan is wrong").iter().map(Problem::to_string).collect()
 }
 
 #[test]
 fn a_phase_needs_the_one_before_it_unless_it_says_otherwise() {
-    let plan = PlanBuilder::new("demo")
-        .phase("a", |p| p.task("t", "echo", same))
-        .phase("b", |p| p.task("t", "echo", same));
-    let plan = plan
-        .phase("c", |p| p.needs([""; 0]).task("t", "echo", same))
-        .check(&Dots)
-        .unwrap();
-    assert_eq!(
-        plan.phases.iter().map(|phase| phase.needs.clone()).collect::<Vec<_>>(),
-        [vec![], vec![0], vec![]]
-    );
+    let plan =
+        PlanBuilder::new("demo").phase("a", |p| p.task("t", "echo", same)).phase("b", |p| p.task("t", "echo", same));
+    let plan = plan.phase("c", |p| p.needs([""; 0]).task("t", "echo", same)).check(&Dots).unwrap();
+    assert_eq!(plan.phases.iter().map(|phase| phase.needs.clone()).collect::<Vec<_>>(), [vec![], vec![0], vec![]]);
 }
 
 #[test]
@@ -95,10 +79,7 @@ fn every_cycle_is_reported_once_with_its_path() {
     ];
     let found = problems(plan);
     assert_eq!(found.len(), 3);
-    assert!(
-        found.iter().zip(cycles).all(|(found, cycle)| found.starts_with(cycle)),
-        "{found:#?}"
-    );
+    assert!(found.iter().zip(cycles).all(|(found, cycle)| found.starts_with(cycle)), "{found:#?}");
 }
 
 #[test]
@@ -109,10 +90,7 @@ fn dangling_and_doubled_needs_are_reported() {
         "phases[1].needs[0]: phase `merge` needs `lst`, and no phase has that name (did you mean `list`?)"
     );
     assert_eq!(found[1], "phases[1].needs[2]: phase `merge` needs `list` twice");
-    let unnamed = phases(&[("list", &[]), ("merge", &["lst"])])
-        .build()
-        .check(&Dots)
-        .unwrap_err();
+    let unnamed = phases(&[("list", &[]), ("merge", &["lst"])]).build().check(&Dots).unwrap_err();
     assert_eq!(unnamed[0].message, "phase `merge` needs a phase that does not exist");
 }
 
@@ -120,18 +98,11 @@ fn dangling_and_doubled_needs_are_reported() {
 fn a_path_that_ends_early_exports_all_it_could_mean() {
     let reading = |with: &'static str| {
         let two = |phase: crate::plan::PhaseBuilder| phase.task("x", "echo", same).task("y", "echo", same);
-        let plan = PlanBuilder::new("demo")
-            .phase("a", two)
-            .phase("b", |phase| two(phase.needs([""; 0])));
-        let plan = plan.phase("c", |phase| {
-            phase.needs(["a"]).task("t", "echo", |task| task.with(with))
-        });
+        let plan = PlanBuilder::new("demo").phase("a", two).phase("b", |phase| two(phase.needs([""; 0])));
+        let plan = plan.phase("c", |phase| phase.needs(["a"]).task("t", "echo", |task| task.with(with)));
         let plan = plan.check(&Dots).unwrap();
-        let exported = plan
-            .phases
-            .iter()
-            .flat_map(|phase| phase.tasks.iter().map(|task| task.exported))
-            .collect::<Vec<_>>();
+        let exported =
+            plan.phases.iter().flat_map(|phase| phase.tasks.iter().map(|task| task.exported)).collect::<Vec<_>>();
         assert_eq!(plan.task_reads((2, 0)), plan.phase_reads(2));
         exported
     };
@@ -144,12 +115,8 @@ fn a_path_that_ends_early_exports_all_it_could_mean() {
 #[test]
 fn outputs_of_phases_needed_through_others_can_be_read() {
     let plan = phases(&[("a", &[]), ("b", &["a"])]);
-    let plan = plan
-        .phase("c", |phase| {
-            phase.needs(["b"]).when("outputs.a.t").task("t", "echo", same)
-        })
-        .check(&Dots)
-        .unwrap();
+    let plan =
+        plan.phase("c", |phase| phase.needs(["b"]).when("outputs.a.t").task("t", "echo", same)).check(&Dots).unwrap();
     assert_eq!(plan.phase_reads(2), [(0, 0)]);
     assert_eq!(plan.task_reads((2, 0)), []);
 }
@@ -157,10 +124,7 @@ fn outputs_of_phases_needed_through_others_can_be_read() {
 #[test]
 fn a_condition_cannot_read_its_own_phase() {
     let plan = PlanBuilder::new("demo").phase("a", |phase| phase.when("outputs.a.t").task("t", "echo", same));
-    assert_eq!(
-        problems(plan),
-        ["phases[0].when: the condition of phase `a` is decided before it runs"]
-    );
+    assert_eq!(problems(plan), ["phases[0].when: the condition of phase `a` is decided before it runs"]);
 }
 
 #[test]
@@ -176,9 +140,7 @@ fn one_expression_that_does_not_parse_hides_no_other_problem() {
 fn a_plan_that_reads_too_much_is_refused() {
     let all = |task: TaskBuilder| task.with("{{ outputs }}");
     let wide = |phase| {
-        (0..1_500).fold(phase, |phase: crate::plan::PhaseBuilder, at| {
-            phase.task(format!("t{at}"), "echo", all)
-        })
+        (0..1_500).fold(phase, |phase: crate::plan::PhaseBuilder, at| phase.task(format!("t{at}"), "echo", all))
     };
     let plan = PlanBuilder::new("demo").phase("a", wide).phase("b", wide);
     assert!(problems(plan)[0].contains("more than 1000000 outputs"));
@@ -198,37 +160,23 @@ fn durations_too_short_or_too_long_are_refused() {
 
 #[test]
 fn input_kinds() {
-    let plan = PlanBuilder::new("demo")
-        .input("n", InputKind::Integer)
-        .phase("a", |phase| phase.task("t", "echo", same));
+    let plan =
+        PlanBuilder::new("demo").input("n", InputKind::Integer).phase("a", |phase| phase.task("t", "echo", same));
     let plan = plan.check(&Dots).unwrap();
-    for (value, fits) in [
-        (json!(3), true),
-        (json!(3.0), true),
-        (json!(3.5), false),
-        (json!("3"), false),
-    ] {
+    for (value, fits) in [(json!(3), true), (json!(3.0), true), (json!(3.5), false), (json!("3"), false)] {
         assert_eq!(plan.take_input(&Json::from(json!({"n": value}))).is_ok(), fits);
     }
-    assert_eq!(
-        plan.take_input(&Json::NULL).unwrap_err(),
-        ["input `n` is missing: it has no default"]
-    );
+    assert_eq!(plan.take_input(&Json::NULL).unwrap_err(), ["input `n` is missing: it has no default"]);
 }
 
 #[test]
 fn a_first_wait_longer_than_the_default_limit_raises_it() {
     let retry = |build: fn(TaskBuilder) -> TaskBuilder| {
-        let plan = PlanBuilder::new("demo")
-            .phase("a", |phase| phase.task("t", "echo", build))
-            .build();
+        let plan = PlanBuilder::new("demo").phase("a", |phase| phase.task("t", "echo", build)).build();
         plan.phases[0].tasks[0].retry.clone()
     };
     assert_eq!(retry(same), Retry::default());
-    assert_eq!(
-        retry(|task| task.backoff(std::time::Duration::from_secs(120))).backoff_max_ms,
-        120_000
-    );
+    assert_eq!(retry(|task| task.backoff(std::time::Duration::from_secs(120))).backoff_max_ms, 120_000);
 }
 
 #[test]

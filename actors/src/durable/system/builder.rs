@@ -1,0 +1,170 @@
+//! How a system starts: recover, then hosts, tools, the committer, and whatever was unfinished.
+
+use std::sync::{Arc, atomic::AtomicU64};
+
+use parking_lot::{Condvar, Mutex};
+use rustc_hash::FxHashMap;
+use tokio::sync::{Notify, broadcast, watch};
+
+use super::{
+    System,
+    inner::{Core, Inner},
+};
+use crate::{
+    clock::{Clock, SystemClock},
+    durable::{
+        accepted::Accepted,
+        behavior::Behavior,
+        codec, committer,
+        directory::{Directory, Keeper},
+        id::StreamId,
+        kind::{Extensions, Ids, Registry},
+        live::Live,
+        record::{FORMAT, Record},
+        store::{self, Store},
+    },
+    tool::{AnyTool, InFlight, ToolSlot},
+};
+
+/// How to start a system.
+pub struct SystemBuilder {
+    registry: Registry,
+    extensions: Extensions,
+    clock: Arc<dyn Clock>,
+    tools: Vec<(String, Arc<dyn AnyTool>)>,
+    recovered: Option<Box<dyn FnOnce(&Live) -> Vec<StreamId> + Send>>,
+}
+
+impl Default for SystemBuilder {
+    fn default() -> Self {
+        Self {
+            registry: Registry::new(),
+            extensions: Extensions::default(),
+            clock: Arc::new(SystemClock),
+            tools: Vec::new(),
+            recovered: None,
+        }
+    }
+}
+
+impl SystemBuilder {
+    /// Let actors of this behaviour live here.
+    #[must_use]
+    pub fn behavior<B: Behavior>(mut self) -> Self {
+        self.registry = self.registry.with::<B>();
+        self
+    }
+
+    /// Give decisions something to use: a pure function or content-addressed data.
+    #[must_use]
+    pub fn extension<T: Send + Sync + 'static>(mut self, extension: Arc<T>) -> Self {
+        self.extensions = self.extensions.with(extension);
+        self
+    }
+
+    /// Use another clock.
+    #[must_use]
+    pub fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
+        self.clock = clock;
+        self
+    }
+
+    /// Register a tool under a name.
+    #[must_use]
+    pub fn tool(mut self, name: impl Into<String>, tool: Arc<dyn AnyTool>) -> Self {
+        self.tools.push((name.into(), tool));
+        self
+    }
+
+    /// Look at what was recovered before anything runs; streams that this returns are held: their actors do not run in
+    /// this life, and what comes for them waits.
+    #[must_use]
+    pub fn recovered(mut self, look: impl FnOnce(&Live) -> Vec<StreamId> + Send + 'static) -> Self {
+        self.recovered = Some(Box::new(look));
+        self
+    }
+
+    /// Recover from the store and start the hosts. Must be called inside a tokio runtime.
+    ///
+    /// # Errors
+    /// If the store does not recover.
+    pub async fn start(self, store: Arc<dyn Store>) -> Result<System, store::Error> {
+        let (live, recovered) = recover(&*store)?;
+        for repair in &recovered.repairs {
+            tracing::warn!("{repair}");
+        }
+        let ids = Ids::after(live.highest_id);
+        let held = self.recovered.map(|look| look(&live)).unwrap_or_default();
+        let mut accepted = Accepted::new(live, recovered.durable.next());
+        accepted.hold(held);
+        let tools =
+            self.tools.into_iter().map(|(name, tool)| (codec::fnv1a(&name), ToolSlot::new(name, tool))).collect();
+        let inner = Arc::new(Inner {
+            core: Mutex::new(Core {
+                accepted,
+                waiters: Vec::new(),
+                asks: FxHashMap::default(),
+                watches: FxHashMap::default(),
+                closed: None,
+                stopping: false,
+                committer_waits: false,
+            }),
+            work: Condvar::new(),
+            ids,
+            registry: self.registry,
+            extensions: self.extensions,
+            clock: self.clock,
+            store,
+            fence: recovered.fence,
+            directory: Directory::default(),
+            tools,
+            in_flight: InFlight::default(),
+            runtime: tokio::runtime::Handle::current(),
+            durable: AtomicU64::new(recovered.durable.0),
+            timer_set: Notify::new(),
+            armed_ms: AtomicU64::new(u64::MAX),
+            failure: watch::channel(None).0,
+            observers: broadcast::channel(4_096).0,
+        });
+        launch(inner, recovered.repairs).await
+    }
+}
+
+/// Fold every durable record.
+pub(crate) fn recover(store: &dyn Store) -> Result<(Live, store::Recovered), store::Error> {
+    let mut live = Live::default();
+    let recovered = store.recover(&mut |sequence, payload| {
+        let undecodable = |cause: String| store::Error::Undecodable { sequence, cause };
+        let record: Record = codec::open(FORMAT, payload).map_err(|error| undecodable(error.to_string()))?;
+        live.apply_record(&record).map_err(undecodable)
+    })?;
+    Ok((live, recovered))
+}
+
+async fn launch(inner: Arc<Inner>, repairs: Vec<String>) -> Result<System, store::Error> {
+    let internal = |cause: String| store::Error::Closed { cause };
+    let (keeper, _) =
+        ractor::Actor::spawn(None, Keeper, inner.clone()).await.map_err(|error| internal(error.to_string()))?;
+    inner.directory.set_keeper(keeper.get_cell());
+    for slot in inner.tools.values() {
+        slot.start(&inner).await.map_err(|error| internal(error.to_string()))?;
+    }
+    spawn_committer(&inner).map_err(|error| internal(error.to_string()))?;
+    inner.resume_work();
+    let timers = Arc::clone(&inner);
+    #[expect(clippy::disallowed_methods, reason = "the system owns its timer task")]
+    tokio::spawn(async move { timers.run_timers().await });
+    Ok(System { inner, keeper, repairs: repairs.into() })
+}
+
+fn spawn_committer(inner: &Arc<Inner>) -> std::io::Result<()> {
+    let committer = Arc::clone(inner);
+    #[expect(clippy::disallowed_methods, reason = "the committer is the thread that syncs")]
+    std::thread::Builder::new().name("headframe-commit".to_owned()).spawn(move || {
+        let run = std::panic::AssertUnwindSafe(|| committer::run(&committer));
+        if std::panic::catch_unwind(run).is_err() {
+            committer.close("the committer panicked");
+        }
+    })?;
+    Ok(())
+}

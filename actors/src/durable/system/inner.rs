@@ -1,0 +1,248 @@
+//! What the hosts, the committer and the tools share: the lock, and everything that is done under it.
+//!
+//! **Invariant:** a panic under the lock closes the store, because memory may be half changed.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering},
+};
+
+use bytes::Bytes;
+use parking_lot::{Condvar, Mutex};
+use rustc_hash::FxHashMap;
+use tokio::sync::{Notify, broadcast, oneshot, watch};
+
+use super::Error;
+use crate::{
+    clock::Clock,
+    durable::{
+        accepted::{Accepted, Commit, Receipt, Refused},
+        call::{Failure, Outcome, RowState},
+        directory::Directory,
+        entry::Entry,
+        hosted::Hosted,
+        id::{ActorId, CallId, Sequence},
+        kind::{Extensions, Ids, Registry},
+        record::{Note, Record},
+        store::{Fence, Store},
+    },
+    tool::{InFlight, ToolSlot},
+};
+
+/// Why a host's commit was not accepted.
+#[derive(Debug)]
+pub(crate) enum Unaccepted {
+    Closed,
+    Fenced,
+    Broken(String),
+}
+
+/// A durable record as observers see it.
+#[derive(Clone, Debug)]
+pub(crate) struct Observed {
+    pub(crate) sequence: Sequence,
+    pub(crate) record: Record,
+}
+
+/// What changes under the lock.
+pub(crate) struct Core {
+    pub(crate) accepted: Accepted,
+    pub(crate) waiters: Vec<(Sequence, oneshot::Sender<()>)>,
+    pub(crate) asks: FxHashMap<u64, oneshot::Sender<Result<Bytes, String>>>,
+    pub(crate) watches: FxHashMap<u64, oneshot::Sender<()>>,
+    pub(crate) closed: Option<Arc<str>>,
+    pub(crate) stopping: bool,
+    pub(crate) committer_waits: bool,
+}
+
+/// What the hosts, the committer and the tools share.
+pub(crate) struct Inner {
+    pub(crate) core: Mutex<Core>,
+    pub(crate) work: Condvar,
+    pub(crate) ids: Ids,
+    pub(crate) registry: Registry,
+    pub(crate) extensions: Extensions,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) fence: Fence,
+    pub(crate) directory: Directory,
+    pub(crate) tools: FxHashMap<u32, ToolSlot>,
+    pub(crate) in_flight: InFlight,
+    pub(crate) runtime: tokio::runtime::Handle,
+    pub(crate) durable: AtomicU64,
+    pub(super) timer_set: Notify,
+    pub(super) armed_ms: AtomicU64,
+    pub(super) failure: watch::Sender<Option<Arc<str>>>,
+    pub(super) observers: broadcast::Sender<Arc<Observed>>,
+}
+
+impl Inner {
+    /// Work on the accepted view; a panic inside closes the store, because memory may be half changed.
+    pub(crate) fn with_accepted<T>(&self, work: impl FnOnce(&mut Accepted, u64) -> T) -> Result<T, Error> {
+        let now_ms = self.clock.now_ms();
+        let mut core = self.core.lock();
+        if let Some(cause) = &core.closed {
+            return Err(Error::OutcomeUnknown { cause: cause.clone() });
+        }
+        let accepted = &mut core.accepted;
+        let done = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| work(accepted, now_ms)));
+        match done {
+            Ok(value) => {
+                self.wake(&mut core);
+                Ok(value)
+            }
+            Err(_) => {
+                drop(core);
+                self.close("acceptance panicked");
+                Err(self.unknown())
+            }
+        }
+    }
+
+    fn wake(&self, core: &mut Core) {
+        if core.committer_waits && !core.accepted.open().is_empty() {
+            core.committer_waits = false;
+            self.work.notify_one();
+        }
+        let next_due = core.accepted.next_due_ms().unwrap_or(u64::MAX);
+        if next_due < self.armed_ms.load(Ordering::Relaxed) {
+            self.timer_set.notify_one();
+        }
+    }
+
+    pub(crate) fn accept(self: &Arc<Self>, commit: Commit) -> Result<Receipt, Unaccepted> {
+        let actor = commit.actor;
+        let receipt = match self.with_accepted(|accepted, now_ms| accepted.accept(now_ms, commit)) {
+            Ok(Ok(receipt)) => receipt,
+            Ok(Err(Refused::Fenced(_))) => return Err(Unaccepted::Fenced),
+            Ok(Err(broken @ Refused::Broken { .. })) => return Err(Unaccepted::Broken(broken.to_string())),
+            Err(_) => return Err(Unaccepted::Closed),
+        };
+        self.ring_all(&receipt, Some(actor));
+        Ok(receipt)
+    }
+
+    /// Ring whom a receipt names, but for the one who is awake already, and pass cancels on.
+    pub(crate) fn ring_all(self: &Arc<Self>, receipt: &Receipt, awake: Option<ActorId>) {
+        for actor in receipt.ring.iter().filter(|actor| Some(**actor) != awake) {
+            self.directory.ring(self, *actor);
+        }
+        for call in &receipt.cancelled {
+            self.cancel(*call);
+        }
+    }
+
+    pub(crate) fn head(&self, actor: ActorId) -> Option<Entry> {
+        let core = self.core.lock();
+        if core.closed.is_some() { None } else { core.accepted.head(actor) }
+    }
+
+    /// Load an actor under a new activation. One that cannot be loaded is suspended, and its owner told.
+    pub(crate) fn load(self: &Arc<Self>, actor: ActorId) -> Option<Hosted> {
+        let activation = self.with_accepted(|accepted, _| accepted.activate(actor)).ok()??;
+        match Hosted::load(&self.registry, activation) {
+            Ok(hosted) => Some(hosted),
+            Err(reason) => {
+                tracing::error!(%actor, reason, "an actor cannot be loaded and is suspended");
+                let receipt = self.with_accepted(|accepted, now_ms| accepted.suspend(now_ms, actor, &reason)).ok()?;
+                self.ring_all(&receipt, None);
+                None
+            }
+        }
+    }
+
+    pub(crate) fn bury(self: &Arc<Self>, actor: ActorId, entry: u64, reason: &str) {
+        tracing::error!(%actor, entry, reason, "a message is given up and goes to the dead letters");
+        if let Ok(receipt) = self.with_accepted(|accepted, now_ms| accepted.bury(now_ms, actor, entry, reason)) {
+            self.ring_all(&receipt, None);
+        }
+    }
+
+    pub(crate) fn note(&self, actor: ActorId, note: Note) {
+        // A closed store takes no notes, and whoever is told of the closing needs none.
+        let _ = self.with_accepted(|accepted, now_ms| accepted.note(now_ms, actor, note));
+    }
+
+    /// Let outcomes in.
+    pub(crate) fn answer(self: &Arc<Self>, outcomes: Vec<(CallId, Outcome, Option<Bytes>)>) {
+        if let Ok(receipt) = self.with_accepted(|accepted, now_ms| accepted.answer(now_ms, outcomes)) {
+            self.ring_all(&receipt, None);
+        }
+    }
+
+    fn cancel(self: &Arc<Self>, call: CallId) {
+        let failure = Failure::new("cancelled", "cancelled before it began");
+        // Under the lock under which calls begin: one that runs is asked to stop. Of one that does not, the row goes,
+        // and with it any chance to begin.
+        let idle = |accepted: &mut Accepted, now_ms| match accepted.live().calls.get(&call).map(|row| &row.state) {
+            _ if self.in_flight.cancel(call) => None,
+            Some(RowState::Intended) => Some(accepted.answer(now_ms, vec![(call, Outcome::Failed(failure), None)])),
+            Some(RowState::Started) => {
+                self.in_flight.doom(call);
+                None
+            }
+            Some(RowState::InDoubt(_)) | None => None,
+        };
+        if let Ok(Some(receipt)) = self.with_accepted(idle) {
+            self.ring_all(&receipt, None);
+        }
+    }
+
+    /// The record that holds the latest of what is accepted.
+    pub(crate) fn latest(&self) -> Sequence {
+        let mut core = self.core.lock();
+        let open = core.accepted.open();
+        let next = open.sequence();
+        if open.is_empty() { Sequence(next.0 - 1) } else { next }
+    }
+
+    pub(crate) async fn until_durable(&self, sequence: Sequence) -> Result<(), Error> {
+        if self.durable.load(Ordering::Acquire) >= sequence.0 {
+            return Ok(());
+        }
+        let receiver = {
+            let mut core = self.core.lock();
+            if let Some(cause) = &core.closed {
+                return Err(Error::OutcomeUnknown { cause: cause.clone() });
+            }
+            if self.durable.load(Ordering::Acquire) >= sequence.0 {
+                return Ok(());
+            }
+            let (sender, receiver) = oneshot::channel();
+            core.waiters.push((sequence, sender));
+            core.committer_waits = false;
+            self.work.notify_one();
+            receiver
+        };
+        receiver.await.map_err(|_| self.unknown())
+    }
+
+    pub(crate) fn unknown(&self) -> Error {
+        let cause = self.core.lock().closed.clone().unwrap_or_else(|| "the system stopped".into());
+        Error::OutcomeUnknown { cause }
+    }
+
+    /// The store is of no more use: nothing is accepted from here on, and everyone who waits hears of it.
+    pub(crate) fn close(&self, cause: &str) {
+        let mut core = self.core.lock();
+        if core.closed.is_some() {
+            return;
+        }
+        let cause: Arc<str> = cause.into();
+        core.closed = Some(cause.clone());
+        core.waiters.clear();
+        core.asks.clear();
+        core.watches.clear();
+        self.work.notify_all();
+        self.timer_set.notify_one();
+        drop(core);
+        self.failure.send_replace(Some(cause));
+    }
+
+    pub(crate) fn observe(&self, sequence: Sequence, record: Record) {
+        if self.observers.receiver_count() > 0 {
+            // Fails only when the last observer just left.
+            let _ = self.observers.send(Arc::new(Observed { sequence, record }));
+        }
+    }
+}

@@ -1,0 +1,126 @@
+//! One life after the other: feed the victim, listen, kill it when its time has come.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, bail};
+use hdrhistogram::Histogram;
+use headframe::clock::monotonic;
+use tokio::io::AsyncWriteExt as _;
+
+use super::{
+    client::Client,
+    stage::{Stage, Victim},
+};
+use crate::{schedule::Death, victim::Said};
+
+/// A start that takes longer has failed.
+const START_MAX: Duration = Duration::from_secs(60);
+
+/// What was counted on the way.
+#[derive(Clone, Debug)]
+pub(crate) struct Tally {
+    /// Lives that died before they gave any answer.
+    pub(crate) unanswered: u64,
+    pub(crate) decided: u64,
+    pub(crate) hosts_killed: u64,
+    pub(crate) tools_killed: u64,
+    /// From spawn to first answer, in microseconds.
+    pub(crate) recovery: Histogram<u64>,
+}
+
+/// The client and what was counted.
+pub(super) struct Killing {
+    client: Client,
+    tally: Tally,
+}
+
+/// One life, seen from outside.
+struct Life {
+    born: Instant,
+    dies: Option<Instant>,
+    answered: bool,
+}
+
+impl Killing {
+    pub(super) fn new(client: Client) -> Self {
+        let recovery = Histogram::new(3).expect("three digits are a precision");
+        Self { client, tally: Tally { unanswered: 0, decided: 0, hosts_killed: 0, tools_killed: 0, recovery } }
+    }
+
+    pub(super) fn done(self) -> (Client, Tally) {
+        (self.client, self.tally)
+    }
+
+    /// Let the victim live until its time has come.
+    pub(super) async fn life(&mut self, stage: &mut Stage, death: Death) -> anyhow::Result<()> {
+        let mut victim = stage.victim.take().context("there is no victim")?;
+        let born = monotonic();
+        let dies = match death {
+            Death::StartingUp(after) => Some(born + after),
+            Death::AtWork(_) => None,
+        };
+        let mut life = Life { born, dies, answered: false };
+        while let Some(line) = next_line(&mut victim, &life).await? {
+            let Some(line) = line else {
+                let status = victim.process.wait().await?;
+                bail!("the victim ended by itself, {status}: {}", stage.last_words());
+            };
+            let send = self.hear(&line, &mut life, death)?;
+            send_to(&mut victim, &send).await;
+        }
+        self.kill(victim, &mut life, death).await
+    }
+
+    /// Kill it, and hear what it had said before.
+    async fn kill(&mut self, mut victim: Victim, life: &mut Life, death: Death) -> anyhow::Result<()> {
+        victim.process.kill().await.context("cannot kill the victim")?;
+        while let Ok(Some(line)) = victim.lines.next_line().await {
+            self.hear(&line, life, death)?;
+        }
+        self.tally.unanswered += u64::from(!life.answered);
+        Ok(())
+    }
+
+    fn hear(&mut self, line: &str, life: &mut Life, death: Death) -> anyhow::Result<Vec<u64>> {
+        let said: Said = serde_json::from_str(line).with_context(|| format!("the victim said `{line}`"))?;
+        match &said {
+            Said::Up => {
+                if let Death::AtWork(after) = death {
+                    life.dies = Some(monotonic() + after);
+                }
+                return Ok(self.client.begin());
+            }
+            Said::Decided { calls } => self.tally.decided += calls,
+            Said::Killed { hosts, tools } => {
+                self.tally.hosts_killed += hosts;
+                self.tally.tools_killed += tools;
+            }
+            Said::Acknowledged { .. } | Said::Ended { .. } if !life.answered => {
+                life.answered = true;
+                let micros = u64::try_from(life.born.elapsed().as_micros()).unwrap_or(u64::MAX);
+                self.tally.recovery.saturating_record(micros);
+            }
+            _ => {}
+        }
+        Ok(self.client.hear(&said).into_iter().collect())
+    }
+}
+
+/// The next line, `Some(None)` when the victim closed its end, or nothing when its time has come.
+async fn next_line(victim: &mut Victim, life: &Life) -> anyhow::Result<Option<Option<String>>> {
+    let dies = life.dies.unwrap_or(life.born + START_MAX);
+    tokio::select! {
+        biased;
+        () = tokio::time::sleep_until(dies.into()) => match life.dies {
+            Some(_) => Ok(None),
+            None => bail!("the victim did not start within {START_MAX:?}"),
+        },
+        line = victim.lines.next_line() => Ok(Some(line?)),
+    }
+}
+
+async fn send_to(victim: &mut Victim, numbers: &[u64]) {
+    let orders: String = numbers.iter().map(|number| format!("{number}\n")).collect();
+    // A victim that does not read any more has closed its other end as well, which the next read tells.
+    let _ = victim.stdin.write_all(orders.as_bytes()).await;
+}

@@ -1,0 +1,135 @@
+//! What happened, in order; and how each tool behaves.
+//!
+//! **Invariant:** what a tool answers to a call depends on its key and on what the books say of that key, never on chance.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::Receipt;
+use crate::random;
+
+/// A call of a tool, as the victim sends it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Call {
+    pub(crate) tool: String,
+    /// The idempotency key.
+    pub(crate) key: String,
+    /// The id of the call in the victim's store.
+    pub(crate) call: String,
+    /// What is to happen, by a name that no retry changes.
+    pub(crate) label: String,
+    pub(crate) attempt: u32,
+    /// Which life of the victim calls.
+    pub(crate) life: u32,
+    /// Its fencing token.
+    pub(crate) epoch: u64,
+}
+
+/// What the outside world answered.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) enum Answer {
+    /// It happened, now or before.
+    Done(Receipt),
+    /// It did not happen, for certain.
+    Refused,
+    /// It happened, and the answer was lost on the way.
+    Lost,
+}
+
+/// One line of the books.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Entry {
+    pub(crate) call: Call,
+    pub(crate) answer: Answer,
+    /// Whether this very call had the effect.
+    pub(crate) effect: bool,
+}
+
+/// The books.
+#[derive(Debug, Default)]
+pub(super) struct Books {
+    entries: Vec<Entry>,
+    effects: BTreeMap<String, Receipt>,
+    last: u64,
+}
+
+impl Books {
+    /// A call came: it takes effect, or not, and is written down.
+    pub(super) fn record(&mut self, call: Call) -> Answer {
+        let (answer, effect) = self.act(&call);
+        self.entries.push(Entry { call, answer: answer.clone(), effect });
+        answer
+    }
+
+    fn act(&mut self, call: &Call) -> (Answer, bool) {
+        let drawn = random::number_of(&call.key);
+        match call.tool.as_str() {
+            "deny" => (Answer::Refused, false),
+            "flaky" if drawn % 3 == 0 => (Answer::Refused, false),
+            // No memory: whoever calls twice has it twice.
+            "once" => {
+                let receipt = self.happen(call);
+                (if drawn % 20 == 0 { Answer::Lost } else { Answer::Done(receipt) }, true)
+            }
+            tool => match self.effects.get(&call.key).cloned() {
+                Some(receipt) => (Answer::Done(receipt), false),
+                None => {
+                    let receipt = self.happen(call);
+                    (if tool == "lossy" && drawn % 3 == 0 { Answer::Lost } else { Answer::Done(receipt) }, true)
+                }
+            },
+        }
+    }
+
+    fn happen(&mut self, call: &Call) -> Receipt {
+        self.last += 1;
+        let receipt = Receipt { receipt: self.last, label: call.label.clone(), tool: call.tool.clone() };
+        self.effects.insert(call.key.clone(), receipt.clone());
+        receipt
+    }
+
+    /// The receipt of what happened under a key.
+    pub(super) fn receipt(&self, key: &str) -> Option<Receipt> {
+        self.effects.get(key).cloned()
+    }
+
+    pub(super) fn entries(&self) -> &[Entry] {
+        &self.entries
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn call(tool: &str, key: &str) -> Call {
+        let (key, label) = (key.to_owned(), "k1/a/b".to_owned());
+        Call { tool: tool.to_owned(), key, call: "call_1".to_owned(), label, attempt: 1, life: 1, epoch: 1 }
+    }
+
+    #[test]
+    fn an_idempotent_tool_has_one_effect_and_one_answer() {
+        let mut books = Books::default();
+        let first = books.record(call("idem", "a"));
+        assert_eq!(books.record(call("idem", "a")), first);
+        assert_eq!(books.entries().iter().filter(|entry| entry.effect).count(), 1);
+    }
+
+    #[test]
+    fn a_tool_without_memory_has_an_effect_each_time() {
+        let mut books = Books::default();
+        books.record(call("once", "a"));
+        books.record(call("once", "a"));
+        assert_eq!(books.entries().iter().filter(|entry| entry.effect).count(), 2);
+    }
+
+    #[test]
+    fn a_lost_answer_is_given_to_the_repeat() {
+        let mut books = Books::default();
+        let key = (0..).map(|n: u32| n.to_string()).find(|key| random::number_of(key) % 3 == 0).unwrap();
+        assert_eq!(books.record(call("lossy", &key)), Answer::Lost);
+        assert!(matches!(books.record(call("lossy", &key)), Answer::Done(_)));
+        assert!(books.receipt(&key).is_some());
+    }
+}

@@ -1,0 +1,61 @@
+//! When the victim dies, drawn before it is born.
+//!
+//! **Invariant:** the schedule depends on the seed and the number of kills alone; one kill in five strikes during
+//! start-up, counted from the spawn, the others while the victim works, counted from the moment it is up.
+
+use std::time::Duration;
+
+use crate::random::Random;
+
+/// Which stream of the seed this is.
+const PURPOSE: u64 = 1;
+/// Exec, open, replay and the first milliseconds of resumed work lie in here.
+const START_UP: Duration = Duration::from_millis(40);
+const WORK: [Duration; 2] = [Duration::from_millis(5), Duration::from_millis(700)];
+
+/// When one life ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Death {
+    /// So long after the process was spawned, whatever it does then.
+    StartingUp(Duration),
+    /// So long after it said that it is up.
+    AtWork(Duration),
+}
+
+/// One death per kill.
+pub(crate) fn draw(seed: u64, kills: u32) -> Vec<Death> {
+    let mut random = Random::of(seed, PURPOSE);
+    let mut lives: Vec<_> = (0..kills).map(|kill| death(&mut random, kill % 5 == 4)).collect();
+    // Fisher-Yates within each five, so that nobody knows which of them it is.
+    for five in lives.chunks_mut(5) {
+        for at in (1..five.len()).rev() {
+            five.swap(at, usize::try_from(random.below(at as u64 + 1)).unwrap_or(0));
+        }
+    }
+    lives
+}
+
+fn death(random: &mut Random, is_early: bool) -> Death {
+    if is_early {
+        return Death::StartingUp(random.between(Duration::ZERO, START_UP));
+    }
+    Death::AtWork(random.between(WORK[0], WORK[1]))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_kill_in_five_strikes_during_start_up() {
+        let early = |death: &&Death| matches!(death, Death::StartingUp(_));
+        assert_eq!(draw(7, 100).iter().filter(early).count(), 20);
+        assert_eq!(draw(8, 4).iter().filter(early).count(), 0);
+    }
+
+    #[test]
+    fn a_seed_replays_its_schedule() {
+        assert_eq!(draw(7, 50), draw(7, 50));
+        assert_ne!(draw(7, 50), draw(8, 50));
+    }
+}
