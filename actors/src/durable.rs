@@ -41,7 +41,6 @@ pub(crate) use self::{
     accepted::{Accepted, Commit},
     kind::Ids,
     sim::seal_record,
-    system::recover,
 };
 pub use self::{
     accepted::{Entrance, Existing, Refused},

@@ -12,9 +12,16 @@ use std::{io::IsTerminal as _, process::ExitCode};
 use anyhow::Context as _;
 use tokio::signal::unix::{SignalKind, signal};
 
-pub(crate) use self::client::{Client, Submitted};
+pub(crate) use self::{client::Client, killing::Tally};
 use self::{killing::Killing, stage::Stage};
-use crate::{args::Args, finish, oracle, random, report::Report, schedule};
+use crate::{
+    args::Args,
+    finish::{self, Place},
+    oracle::{self, Violation},
+    random,
+    report::{self, Report},
+    schedule,
+};
 
 /// What a shell shows for a program that an interrupt ended.
 const INTERRUPTED: u8 = 130;
@@ -46,9 +53,12 @@ pub(crate) fn main(args: &Args) -> anyhow::Result<ExitCode> {
     });
     runtime.shutdown_background();
     stage.leave(args.keep);
-    match played? {
-        Some(report) => Ok(tell(args, &report)),
-        None => Ok(ExitCode::from(INTERRUPTED)),
+    match played {
+        Ok(Some(report)) => Ok(tell(args, &report)),
+        Ok(None) => Ok(ExitCode::from(INTERRUPTED)),
+        Err(error) => {
+            Err(error.context(format!("it did not come to a verdict; replay: {}", report::replay(args, seed))))
+        }
     }
 }
 
@@ -71,9 +81,11 @@ async fn play(args: &Args, seed: u64, stage: &mut Stage) -> anyhow::Result<Repor
         progress(life, args.kills);
     }
     let (client, tally) = killing.done();
-    let facts = finish::finish(stage.data(), stage.socket(), seed, args.kills, client, stage.panics()).await?;
-    let violations = oracle::judge(&facts);
-    Ok(Report::new(args, seed, &facts, &tally, violations))
+    let place = Place { data: stage.data().to_owned(), socket: stage.socket().to_owned() };
+    let mut facts = finish::finish(&place, args.kills, client).await?;
+    let panicked = |panic| Violation::wrong("I1", format!("a victim panicked: {panic}"));
+    facts.complaints.extend(stage.panics().into_iter().map(panicked));
+    Ok(Report::new(args, &facts, &tally, oracle::judge(&facts)))
 }
 
 /// For whoever watches a terminal.

@@ -51,9 +51,9 @@ impl Random {
 /// A number that text decides: the same text, the same number.
 pub(crate) fn number_of(text: &str) -> u64 {
     // FNV-1a, then mixed: its low bits alone are poor.
-    let hash = text.bytes().fold(0xcbf2_9ce4_8422_2325, |hash: u64, byte| {
-        (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
-    });
+    let hash = text
+        .bytes()
+        .fold(0xcbf2_9ce4_8422_2325, |hash: u64, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3));
     Random(hash).next()
 }
 

@@ -23,11 +23,11 @@ use tokio::{
     task::JoinSet,
 };
 
+use self::books::Books;
 pub(crate) use self::{
     books::{Answer, Call, Entry},
     wire::{Receipt, Request, ask, call, call_at_once, read_books},
 };
-use self::books::Books;
 use crate::{args::RecorderRole, random};
 
 #[derive(Default)]

@@ -10,13 +10,7 @@ mod operator;
 mod saboteur;
 mod tools;
 
-use std::{
-    io::Write as _,
-    path::Path,
-    process::ExitCode,
-    sync::Arc,
-    time::Duration,
-};
+use std::{io::Write as _, path::Path, process::ExitCode, sync::Arc, time::Duration};
 
 use headframe::{Engine, RunHandle, plan::Checked, run::Outcome};
 use serde::{Deserialize, Serialize};

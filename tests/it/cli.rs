@@ -50,6 +50,20 @@ fn an_empty_tree_is_no_error_and_nothing_is_warned_of() {
     assert_eq!((&shown["phases"][3]["name"], &shown["phases"][3]["status"]), (&"warn".into(), &"skipped".into()));
 }
 
+/// The list once had to fit a message, and an audit ended at about a thousand files.
+#[test]
+fn a_list_too_long_for_a_message_is_audited_all_the_same() {
+    let place = Place::new();
+    let deep = (0..6).fold(place.folder("tree"), |folder, _| folder.join("d".repeat(200)));
+    fs::create_dir_all(&deep).unwrap();
+    (0..60).for_each(|at| fs::write(deep.join(format!("file {at}")), format!("{at}\n")).unwrap());
+    fs::write(deep.join("wide"), "x".repeat(300)).unwrap();
+    let told = place.run(&["run", AUDIT, "-i", "path=tree"]);
+    assert_eq!(code(&told), 0, "{}", stderr(&told));
+    assert!(stdout(&told).contains("61 files, 60 lines, 470 bytes"), "{}", stdout(&told));
+    place.is_clean();
+}
+
 #[test]
 fn a_run_that_is_killed_again_and_again_is_finished_by_resume_and_nothing_is_recorded_twice() {
     let place = Place::new();

@@ -285,7 +285,7 @@ impl Accepted {
     fn index(&mut self, key: Bytes, value: Option<Bytes>) {
         if let Some(watchers) = self.watchers.remove(&key) {
             self.open.effects().watchers.extend(watchers);
-            self.open.demand = true;
+            self.open.demand += 1;
         }
         self.push(match value {
             Some(value) => Op::Put { key, value },
@@ -357,13 +357,13 @@ impl Accepted {
         self.push(Op::Call { call, row: Row { caller, request, intended_at, state } });
         if wanted {
             self.open.effects().calls.push((tool, call));
-            self.open.demand = true;
+            self.open.demand += 1;
         }
     }
 
     fn reply(&mut self, token: u64, reply: Result<Bytes, String>) {
         self.open.effects().replies.push((token, reply));
-        self.open.demand = true;
+        self.open.demand += 1;
     }
 
     /// Let something in from outside.
@@ -429,7 +429,7 @@ impl Accepted {
         self.begin(now_ms, 24);
         self.push(Op::CallStarted { call });
         self.open.effects().started.push((tool, call));
-        self.open.demand = true;
+        self.open.demand += 1;
         true
     }
 

@@ -3,12 +3,17 @@
 //! A sync starts when somebody waits for one, or 5 ms after the first commit that nobody waits for; the record is all
 //! that was accepted by then. One record at a time is unsynced.
 //!
+//! When many wait, a sync for each would cost more than the work. So the committer lingers, for a few times what a sync
+//! takes, until as many wait as the last sync let go. A single one is as many as that, and never lingers.
+//!
 //! **Invariant:** nothing leaves (a call, a reply, a watcher's news) before its record is durable.
 
 use std::{
     sync::Arc,
     time::{Duration, Instant},
 };
+
+use parking_lot::MutexGuard;
 
 use super::{
     codec,
@@ -21,15 +26,23 @@ use super::{
 const DEADLINE: Duration = Duration::from_millis(5);
 /// After this long without work the store is told that it is idle.
 const IDLE: Duration = Duration::from_millis(20);
+/// Lingering is worth so many syncs, and never longer than [`LINGER_MAX`].
+const LINGER_SYNCS: u32 = 8;
+const LINGER_MAX: Duration = Duration::from_millis(1);
 
 /// Run until the system stops or the store fails.
 pub(crate) fn run(inner: &Arc<Inner>) {
+    let mut pace = Pace { expected: 1, linger: Duration::ZERO };
     let mut buffer = bytes::BytesMut::new();
-    while let Some(sealed) = next(inner) {
+    while let Some(sealed) = next(inner, &mut pace) {
         buffer.clear();
         codec::seal_into(record::FORMAT, &sealed.record, &mut buffer);
+        let began = crate::clock::monotonic();
         match inner.store.append(inner.fence, sealed.sequence, &buffer) {
-            Ok(()) => publish(inner, sealed),
+            Ok(()) => {
+                pace.linger = (began.elapsed() * LINGER_SYNCS).min(LINGER_MAX);
+                publish(inner, sealed);
+            }
             Err(error) => {
                 inner.close(&error.to_string());
                 return;
@@ -38,43 +51,74 @@ pub(crate) fn run(inner: &Arc<Inner>) {
     }
 }
 
+/// How many are expected to wait for the next record, and how long they are waited for.
+struct Pace {
+    expected: usize,
+    linger: Duration,
+}
+
+/// Why the committer sleeps.
+enum Sleep {
+    /// There is nothing to write.
+    Idle,
+    /// There is something that nobody waits for.
+    Until(Instant),
+    /// Fewer wait than are expected.
+    Linger(Instant),
+}
+
 /// Wait for the next record that is due.
-fn next(inner: &Arc<Inner>) -> Option<Sealed> {
+fn next(inner: &Arc<Inner>, pace: &mut Pace) -> Option<Sealed> {
     let mut core = inner.core.lock();
-    let mut first_seen: Option<Instant> = None;
-    let mut idle_said = false;
+    let (mut seen, mut demanded): (Option<Instant>, Option<Instant>) = (None, None);
     loop {
-        if core.closed.is_some() {
+        let (is_empty, demand) = (core.accepted.open().is_empty(), core.accepted.open().demand);
+        if core.closed.is_some() || (core.stopping && is_empty) {
             return None;
         }
-        if core.accepted.open().is_empty() {
-            if core.stopping {
-                return None;
-            }
-            first_seen = None;
-            core.committer_waits = true;
-            let timed_out =
-                inner.work.wait_for(&mut core, if idle_said { Duration::from_secs(3600) } else { IDLE }).timed_out();
-            if timed_out && !idle_said && core.accepted.open().is_empty() {
-                idle_said = true;
-                parking_lot::MutexGuard::unlocked(&mut core, || say_idle(inner));
-            }
-        } else if is_due(&mut core) {
-            core.committer_waits = false;
-            return core.accepted.seal();
+        let now = crate::clock::monotonic();
+        let sleep = if is_empty {
+            Sleep::Idle
+        } else if demand >= pace.expected || core.stopping {
+            return seal(&mut core, pace, demand);
+        } else if demand > 0 {
+            Sleep::Linger(*demanded.get_or_insert(now) + pace.linger)
         } else {
-            let since = *first_seen.get_or_insert_with(crate::clock::monotonic);
-            core.committer_waits = true;
-            if inner.work.wait_until(&mut core, since + DEADLINE).timed_out() {
-                core.committer_waits = false;
-                return core.accepted.seal();
-            }
+            Sleep::Until(*seen.get_or_insert(now) + DEADLINE)
+        };
+        match sleep {
+            Sleep::Idle => wait_for_work(inner, &mut core),
+            Sleep::Linger(until) | Sleep::Until(until) if until <= now => return seal(&mut core, pace, demand),
+            Sleep::Until(until) => wait_until(inner, &mut core, 1, until),
+            Sleep::Linger(until) => wait_until(inner, &mut core, pace.expected, until),
         }
     }
 }
 
-fn is_due(core: &mut Core) -> bool {
-    core.stopping || core.accepted.open().demand || core.waiters.first().is_some()
+fn seal(core: &mut Core, pace: &mut Pace, demand: usize) -> Option<Sealed> {
+    pace.expected = demand.max(1);
+    core.accepted.seal()
+}
+
+fn wait_until(inner: &Inner, core: &mut MutexGuard<'_, Core>, demand: usize, until: Instant) {
+    core.committer_sleeps = Some(demand);
+    // Either way the caller looks again.
+    let _ = inner.work.wait_until(core, until);
+    core.committer_sleeps = None;
+}
+
+/// Sleep until there is something; on the way, tell the store once that it is idle.
+fn wait_for_work(inner: &Arc<Inner>, core: &mut MutexGuard<'_, Core>) {
+    core.committer_sleeps = Some(0);
+    let timed_out = inner.work.wait_for(core, IDLE).timed_out();
+    if timed_out && core.accepted.open().is_empty() && core.closed.is_none() {
+        MutexGuard::unlocked(core, || say_idle(inner));
+        while core.accepted.open().is_empty() && core.closed.is_none() && !core.stopping {
+            core.committer_sleeps = Some(0);
+            inner.work.wait(core);
+        }
+    }
+    core.committer_sleeps = None;
 }
 
 fn say_idle(inner: &Arc<Inner>) {

@@ -16,7 +16,8 @@ use super::{
     codec,
     entry::{Body, Entry},
     id::{ActorId, CallId, StreamId},
-    record::{NOTE, Note, Op, Record},
+    record::{FORMAT, NOTE, Note, Op, Record},
+    store::{self, Recovered, Store},
 };
 
 /// Most dead letters that are kept; the oldest give way.
@@ -91,6 +92,20 @@ pub struct Live {
 }
 
 impl Live {
+    /// Fold every durable record of a store.
+    ///
+    /// # Errors
+    /// If the store does not recover, a record cannot be read, or a chain does not arrive at its head.
+    pub fn fold(store: &dyn Store) -> Result<(Self, Recovered), store::Error> {
+        let mut live = Self::default();
+        let recovered = store.recover(&mut |sequence, payload| {
+            let undecodable = |cause: String| store::Error::Undecodable { sequence, cause };
+            let record: Record = codec::open(FORMAT, payload).map_err(|error| undecodable(error.to_string()))?;
+            live.apply_record(&record).map_err(undecodable)
+        })?;
+        Ok((live, recovered))
+    }
+
     /// Apply all of a record.
     ///
     /// # Errors

@@ -41,8 +41,8 @@ pub(crate) struct Open {
     heads: FxHashMap<StreamId, Head>,
     bytes: usize,
     full: VecDeque<Sealed>,
-    /// Whether somebody waits for what is in here.
-    pub(crate) demand: bool,
+    /// How many wait for what is in here.
+    pub(crate) demand: usize,
 }
 
 impl Open {
@@ -52,7 +52,7 @@ impl Open {
             heads: FxHashMap::default(),
             bytes: 0,
             full: VecDeque::new(),
-            demand: false,
+            demand: 0,
         }
     }
 
@@ -115,7 +115,7 @@ impl Open {
     pub(crate) fn seal(&mut self) -> Option<Sealed> {
         if self.full.is_empty() && !self.current.record.ops.is_empty() {
             self.roll();
-            self.demand = false;
+            self.demand = 0;
         }
         self.full.pop_front()
     }

@@ -16,8 +16,6 @@ use ractor::ActorRef;
 use tokio::sync::oneshot;
 
 pub use self::builder::SystemBuilder;
-#[cfg(feature = "testing")]
-pub(crate) use self::builder::recover;
 pub(crate) use self::inner::{Core, Inner, Observed, Unaccepted};
 use super::{
     accepted::{Entrance, Existing},
@@ -369,6 +367,7 @@ impl System {
     /// Stop: running calls are asked to stop and given `grace`; what was accepted becomes durable; hosts end. What is
     /// unfinished goes on at the next start.
     pub async fn stop(&self, grace: Duration) {
+        self.inner.core.lock().draining = true;
         self.inner.stop_tools();
         self.inner.in_flight.drain(grace).await;
         {

@@ -267,8 +267,7 @@ async fn a_tool_that_panics_has_an_unknown_outcome() {
 #[tokio::test]
 async fn a_killed_tool_actor_does_not_begin_a_running_call_again() {
     let calls = Arc::new(AtomicU32::new(0));
-    let system =
-        builder().tool("slow", Arc::new(Slow(calls.clone()))).start(Arc::new(Memory::new())).await.unwrap();
+    let system = builder().tool("slow", Arc::new(Slow(calls.clone()))).start(Arc::new(Memory::new())).await.unwrap();
     let address = counter(&system).await;
     system.tell(address, &Told::Call { tool: "slow".to_owned(), effect: Effect::IDEMPOTENT }).await.unwrap();
     until(&system, address, |_| calls.load(Ordering::SeqCst) == 1).await;

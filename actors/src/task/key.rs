@@ -30,7 +30,7 @@ mod tests {
         let job = Job { run: RunId([7; 16]), plan: Digest([0; 32]), phase: 0, task: 0, item: None, input: Json::NULL };
         assert_eq!(
             key(&job, "pay/charge", "bank", 0).to_string(),
-            "0000000000000000000000000000000000000000000000000000000000000000"
+            "62e6369cebe138a18e3c0b54166b41114508813a19b8c6a69564da8ca235cfd0"
         );
         assert_ne!(key(&job, "pay/charge", "bank", 0), key(&job, "pay/charge", "bank", 1));
         assert_ne!(key(&job, "pay/charge", "bank", 0), key(&job, "pay/charge[0]", "bank", 0));

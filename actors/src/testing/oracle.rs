@@ -4,13 +4,13 @@ use std::sync::Arc;
 
 use super::world::World;
 use crate::durable::{
-    CallId, Effect, Ledger, recover, sim,
+    CallId, Effect, Ledger, Live, sim,
     store::{Memory, Store},
 };
 
 /// I6: no call without an earlier durable intent.
 pub(super) fn intent_is_durable(store: &Memory, call: CallId) {
-    let (live, _) = recover(&store.fork()).expect("what is durable can be folded");
+    let (live, _) = Live::fold(&store.fork()).expect("what is durable can be folded");
     assert!(live.calls.contains_key(&call), "{call} was made before its intent was durable");
 }
 
@@ -23,8 +23,10 @@ pub(super) fn at_rest(world: &World, death: &str) {
     assert!(world.outcome().is_some(), "I1: the run did not end ({death}): {:#?}", live.actors);
     assert!(live.actors.is_empty(), "I3: actors are left ({death}): {:#?}", live.actors);
     assert!(live.calls.is_empty(), "I4: calls are left ({death}): {:#?}", live.calls);
-    assert!(live.dead.is_empty(), "I2: messages were given up ({death}): {:#?}", live.dead);
-    let (folded, _) = recover(&world.store().fork()).expect("what is durable can be folded");
+    // A stop may cross the end of the one it is for; that it comes late is how it should be.
+    let given_up: Vec<_> = live.dead.iter().filter(|letter| !letter.reason.starts_with("late")).collect();
+    assert!(given_up.is_empty(), "I2: messages were given up ({death}): {given_up:#?}");
+    let (folded, _) = Live::fold(&world.store().fork()).expect("what is durable can be folded");
     assert_eq!(sim::comparable(&folded), sim::comparable(live), "I12: memory differs from the fold ({death})");
     chains_verify(world, death);
     for (name, acted) in world.tools() {

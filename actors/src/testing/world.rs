@@ -14,7 +14,7 @@ use super::{fake::Acted, oracle, story::Ending};
 use crate::{
     durable::{
         Accepted, ActorId, CallId, Commit, Effect, Entrance, Extensions, Ids, Live, Note, Outcome, Registry, RowState,
-        Verdict, codec, recover, seal_record,
+        Verdict, codec, seal_record,
         sim::{self, Hosted},
         store::{Fence, Memory, Store, Tail},
     },
@@ -319,7 +319,7 @@ const RUN: RunId = RunId([0x42; 16]);
 
 impl Life {
     fn begin(store: &Memory) -> Self {
-        let (live, recovered) = recover(store).expect("what was acknowledged can be recovered");
+        let (live, recovered) = Live::fold(store).expect("what was acknowledged can be recovered");
         let ids = Ids::after(live.highest_id);
         Self {
             accepted: Accepted::new(live, recovered.durable.next()),

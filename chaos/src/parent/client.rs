@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use headframe::run::Outcome;
 
-use crate::victim::Said;
+use crate::{oracle::Violation, victim::Said};
 
 /// One submission, as its client sees it.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -17,6 +17,8 @@ pub(crate) struct Submitted {
     pub(crate) run: Option<String>,
     /// The end that was seen.
     pub(crate) outcome: Option<Outcome>,
+    /// How many lives it was sent to.
+    pub(crate) lives: u32,
 }
 
 /// The client.
@@ -24,8 +26,8 @@ pub(crate) struct Submitted {
 pub(crate) struct Client {
     pub(crate) seed: u64,
     pub(crate) submitted: BTreeMap<u64, Submitted>,
-    /// What it was told that cannot be: `(rule, sentence)`.
-    pub(crate) complaints: Vec<(&'static str, String)>,
+    /// What it was told that cannot be.
+    pub(crate) complaints: Vec<Violation>,
     in_flight: u32,
     next: u64,
 }
@@ -42,6 +44,9 @@ impl Client {
         while numbers.len() < self.in_flight as usize {
             numbers.push(self.fresh());
         }
+        for number in &numbers {
+            self.submitted.entry(*number).or_default().lives += 1;
+        }
         numbers
     }
 
@@ -57,11 +62,19 @@ impl Client {
         match said {
             Said::Acknowledged { number, run } => self.acknowledged(*number, run),
             Said::Ended { number, outcome } => return self.ended(*number, outcome),
-            Said::Refused { number, why } => self.complaints.push(("I5", format!("submission {number} was refused: {why}"))),
-            Said::Closed { cause } => self.complaints.push(("I5", format!("the store closed by itself: {cause}"))),
+            Said::Refused { number, why } => {
+                self.complain(Violation::wrong("I5", format!("submission {number} was refused: {why}")))
+            }
+            Said::Closed { cause } => {
+                self.complain(Violation::wrong("I5", format!("the store closed by itself: {cause}")))
+            }
             Said::Up | Said::Decided { .. } | Said::Killed { .. } => {}
         }
         None
+    }
+
+    pub(crate) fn complain(&mut self, complaint: Violation) {
+        self.complaints.push(complaint);
     }
 
     /// What is acknowledged once keeps its run.
@@ -70,7 +83,7 @@ impl Client {
         match &known.run {
             Some(first) if first != run => {
                 let what = format!("submission {number} was acknowledged as {first} and later as {run}");
-                self.complaints.push(("I5", what));
+                self.complain(Violation::duplicated("I5", what));
             }
             _ => known.run = Some(run.to_owned()),
         }
@@ -82,7 +95,7 @@ impl Client {
         match &known.outcome {
             Some(first) if first != outcome => {
                 let what = format!("submission {number} ended as {first:?} and later as {outcome:?}");
-                self.complaints.push(("I1", what));
+                self.complain(Violation::duplicated("I1", what));
                 None
             }
             Some(_) => None,
@@ -116,7 +129,7 @@ mod tests {
         client.acknowledged(1, "run_a");
         assert_eq!(client.complaints, []);
         client.acknowledged(1, "run_b");
-        assert_eq!(client.complaints[0].0, "I5");
+        assert_eq!(client.complaints[0].rule, "I5");
     }
 
     #[test]
@@ -124,6 +137,6 @@ mod tests {
         let mut client = Client::new(7, 1);
         client.ended(1, &Outcome::Succeeded(Json::NULL));
         client.ended(1, &Outcome::Cancelled { reason: "no".to_owned() });
-        assert_eq!(client.complaints[0].0, "I1");
+        assert_eq!(client.complaints[0].rule, "I1");
     }
 }

@@ -42,8 +42,8 @@ pub(crate) enum Answer {
 pub(crate) struct Entry {
     pub(crate) call: Call,
     pub(crate) answer: Answer,
-    /// Whether this very call had the effect.
-    pub(crate) effect: bool,
+    /// The number of the receipt, if this very call had the effect.
+    pub(crate) effect: Option<u64>,
 }
 
 /// The books.
@@ -62,31 +62,31 @@ impl Books {
         answer
     }
 
-    fn act(&mut self, call: &Call) -> (Answer, bool) {
+    fn act(&mut self, call: &Call) -> (Answer, Option<u64>) {
         let drawn = random::number_of(&call.key);
         match call.tool.as_str() {
-            "deny" => (Answer::Refused, false),
-            "flaky" if drawn % 3 == 0 => (Answer::Refused, false),
+            "deny" => (Answer::Refused, None),
+            "flaky" if drawn % 3 == 0 => (Answer::Refused, None),
             // No memory: whoever calls twice has it twice.
             "once" => {
-                let receipt = self.happen(call);
-                (if drawn % 20 == 0 { Answer::Lost } else { Answer::Done(receipt) }, true)
+                let (receipt, number) = self.happen(call);
+                (if drawn % 20 == 0 { Answer::Lost } else { Answer::Done(receipt) }, number)
             }
             tool => match self.effects.get(&call.key).cloned() {
-                Some(receipt) => (Answer::Done(receipt), false),
+                Some(receipt) => (Answer::Done(receipt), None),
                 None => {
-                    let receipt = self.happen(call);
-                    (if tool == "lossy" && drawn % 3 == 0 { Answer::Lost } else { Answer::Done(receipt) }, true)
+                    let (receipt, number) = self.happen(call);
+                    (if tool == "lossy" && drawn % 3 == 0 { Answer::Lost } else { Answer::Done(receipt) }, number)
                 }
             },
         }
     }
 
-    fn happen(&mut self, call: &Call) -> Receipt {
+    fn happen(&mut self, call: &Call) -> (Receipt, Option<u64>) {
         self.last += 1;
         let receipt = Receipt { receipt: self.last, label: call.label.clone(), tool: call.tool.clone() };
         self.effects.insert(call.key.clone(), receipt.clone());
-        receipt
+        (receipt, Some(self.last))
     }
 
     /// The receipt of what happened under a key.
@@ -113,7 +113,7 @@ mod tests {
         let mut books = Books::default();
         let first = books.record(call("idem", "a"));
         assert_eq!(books.record(call("idem", "a")), first);
-        assert_eq!(books.entries().iter().filter(|entry| entry.effect).count(), 1);
+        assert_eq!(books.entries().iter().filter(|entry| entry.effect.is_some()).count(), 1);
     }
 
     #[test]
@@ -121,7 +121,7 @@ mod tests {
         let mut books = Books::default();
         books.record(call("once", "a"));
         books.record(call("once", "a"));
-        assert_eq!(books.entries().iter().filter(|entry| entry.effect).count(), 2);
+        assert_eq!(books.entries().iter().filter(|entry| entry.effect.is_some()).count(), 2);
     }
 
     #[test]

@@ -20,7 +20,6 @@ use crate::{
         id::StreamId,
         kind::{Extensions, Ids, Registry},
         live::Live,
-        record::{FORMAT, Record},
         store::{self, Store},
     },
     tool::{AnyTool, InFlight, ToolSlot},
@@ -89,7 +88,7 @@ impl SystemBuilder {
     /// # Errors
     /// If the store does not recover.
     pub async fn start(self, store: Arc<dyn Store>) -> Result<System, store::Error> {
-        let (live, recovered) = recover(&*store)?;
+        let (live, recovered) = Live::fold(&*store)?;
         for repair in &recovered.repairs {
             tracing::warn!("{repair}");
         }
@@ -107,7 +106,8 @@ impl SystemBuilder {
                 watches: FxHashMap::default(),
                 closed: None,
                 stopping: false,
-                committer_waits: false,
+                draining: false,
+                committer_sleeps: None,
             }),
             work: Condvar::new(),
             ids,
@@ -128,17 +128,6 @@ impl SystemBuilder {
         });
         launch(inner, recovered.repairs).await
     }
-}
-
-/// Fold every durable record.
-pub(crate) fn recover(store: &dyn Store) -> Result<(Live, store::Recovered), store::Error> {
-    let mut live = Live::default();
-    let recovered = store.recover(&mut |sequence, payload| {
-        let undecodable = |cause: String| store::Error::Undecodable { sequence, cause };
-        let record: Record = codec::open(FORMAT, payload).map_err(|error| undecodable(error.to_string()))?;
-        live.apply_record(&record).map_err(undecodable)
-    })?;
-    Ok((live, recovered))
 }
 
 async fn launch(inner: Arc<Inner>, repairs: Vec<String>) -> Result<System, store::Error> {

@@ -52,7 +52,10 @@ pub(crate) struct Core {
     pub(crate) watches: FxHashMap<u64, oneshot::Sender<()>>,
     pub(crate) closed: Option<Arc<str>>,
     pub(crate) stopping: bool,
-    pub(crate) committer_waits: bool,
+    /// Running calls are being asked to stop, because the system does.
+    pub(crate) draining: bool,
+    /// The committer sleeps until so many wait; 0 until there is anything at all.
+    pub(crate) committer_sleeps: Option<usize>,
 }
 
 /// What the hosts, the committer and the tools share.
@@ -100,8 +103,10 @@ impl Inner {
     }
 
     fn wake(&self, core: &mut Core) {
-        if core.committer_waits && !core.accepted.open().is_empty() {
-            core.committer_waits = false;
+        if core.committer_sleeps.is_some_and(|until| core.accepted.open().demand >= until || until == 0)
+            && !core.accepted.open().is_empty()
+        {
+            core.committer_sleeps = None;
             self.work.notify_one();
         }
         let next_due = core.accepted.next_due_ms().unwrap_or(u64::MAX);
@@ -164,7 +169,12 @@ impl Inner {
     }
 
     /// Let outcomes in.
-    pub(crate) fn answer(self: &Arc<Self>, outcomes: Vec<(CallId, Outcome, Option<Bytes>)>) {
+    pub(crate) fn answer(self: &Arc<Self>, mut outcomes: Vec<(CallId, Outcome, Option<Bytes>)>) {
+        if self.core.lock().draining {
+            // They were asked to stop because the system stops, which is no outcome of theirs: the rows stay, and the
+            // next life goes on with them. What was done is done.
+            outcomes.retain(|(_, outcome, _)| matches!(outcome, Outcome::Done(_)));
+        }
         if let Ok(receipt) = self.with_accepted(|accepted, now_ms| accepted.answer(now_ms, outcomes)) {
             self.ring_all(&receipt, None);
         }
@@ -210,8 +220,8 @@ impl Inner {
             }
             let (sender, receiver) = oneshot::channel();
             core.waiters.push((sequence, sender));
-            core.committer_waits = false;
-            self.work.notify_one();
+            core.accepted.open().demand += 1;
+            self.wake(&mut core);
             receiver
         };
         receiver.await.map_err(|_| self.unknown())
