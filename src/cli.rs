@@ -12,6 +12,7 @@ mod exit;
 mod folder;
 mod inputs;
 mod ledger;
+mod look;
 mod out;
 mod progress;
 mod run;
@@ -154,8 +155,8 @@ async fn dispatch(command: Command, common: &Common, out: Out) -> Result<Exit, E
     match command {
         Command::Run(args) => run::run(args, common, out).await,
         Command::Runs(command) => runs::run(command, common, out).await,
-        Command::Ledger(command) => ledger::run(command, common, out).await,
-        Command::Store(command) => store::run(command, common, out).await,
+        Command::Ledger(command) => ledger::run(command, common, out),
+        Command::Store(command) => store::run(command, common, out),
         Command::Doubt(command) => doubt::run(command, common, out).await,
         Command::Bench(args) => bench::run(args, out).await,
         Command::Validate { file } => validate(&file, out),

@@ -9,6 +9,7 @@
 
 pub mod clock;
 pub mod durable;
+mod hex;
 pub mod json;
 pub mod phase;
 pub mod plan;

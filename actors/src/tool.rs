@@ -10,7 +10,7 @@ mod in_flight;
 
 use std::{pin::Pin, sync::Arc};
 
-pub use self::context::{CallContext, Progress};
+pub use self::context::{CHECKPOINT_MAX, CallContext, CheckpointTooLarge, Progress};
 pub(crate) use self::{host::ToolSlot, in_flight::InFlight};
 use crate::{
     durable::{Effect, Outcome},

@@ -231,22 +231,28 @@ fn keys(books: &Books<'_>, found: &mut Vec<Violation>) {
             *calls += 1;
             *lost += usize::from(entry.answer == Answer::Lost);
         }
-        for (life, (calls, lost)) in lives.iter().filter(|(_, (calls, lost))| *calls > 1 + lost) {
-            found.push(Violation::duplicated(
-                "I4",
-                format!("`{label}` was called {calls} times with key {key} in life {life}, {lost} answers lost"),
-            ));
-        }
-        if entries[0].call.tool == "once" && entries.len() > 1 {
-            found.push(Violation::duplicated(
-                "I4",
-                format!("`{label}` may be called once, and was called {} times with key {key}", entries.len()),
-            ));
+        let is_memoryless = entries[0].call.tool == "once" && entries.len() > 1;
+        if is_memoryless || lives.values().any(|(calls, lost)| *calls > 1 + lost) {
+            let what = format!("`{label}` was called too often with key {key:.8}: {}", told(entries));
+            found.push(Violation::duplicated("I4", what));
         }
         if entries.iter().any(|entry| entry.call.label != *label) {
             found.push(Violation::wrong("I4", format!("key {key} was used for `{label}` and for something else")));
         }
     }
+}
+
+/// The calls with one key, in the order of the books.
+fn told(entries: &[&Entry]) -> String {
+    let tell = |Entry { call, answer, .. }: &Entry| {
+        let answer = match answer {
+            Answer::Done(_) => "done",
+            Answer::Refused => "refused",
+            Answer::Lost => "answer lost",
+        };
+        format!("{} attempt {} in life {} ({answer})", call.call, call.attempt, call.life)
+    };
+    entries.iter().map(|entry| tell(entry)).collect::<Vec<_>>().join(", ")
 }
 
 /// A call's id belongs to one key for ever, and every life has a fencing token above the one before.

@@ -10,7 +10,11 @@ mod limit;
 mod report;
 mod w1;
 
-use std::{path::PathBuf, time::Duration};
+use std::{
+    io,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use clap::ValueEnum;
 
@@ -18,6 +22,7 @@ use self::report::Report;
 use super::{
     exit::{Error, Exit},
     out::{Format, Out},
+    watch::Signals,
 };
 
 /// Measure how fast runs go on this machine, next to what its disk allows
@@ -59,7 +64,20 @@ type Failed = Box<dyn std::error::Error + Send + Sync>;
 
 /// Measure, and say what was measured.
 pub(crate) async fn run(args: Args, out: Out) -> Result<Exit, Error> {
-    let report = measure(&args).await.map_err(|error| Error::Output(std::io::Error::other(error.to_string())))?;
+    let mut signals = Signals::new()?;
+    let scratch = Scratch::new(&args.dir)?;
+    let measured = tokio::select! {
+        measured = measure(&args, &scratch.0) => Some(measured),
+        () = signals.next() => None,
+    };
+    if let Err(error) = scratch.remove() {
+        out.note(error);
+    }
+    let Some(measured) = measured else {
+        out.note("interrupted; nothing was measured");
+        return Ok(Exit::Interrupted);
+    };
+    let report = measured.map_err(|error| Error::Output(io::Error::other(error.to_string())))?;
     match out.format {
         Format::Table => out.line(report)?,
         Format::Json | Format::Jsonl => out.json(&report)?,
@@ -67,14 +85,13 @@ pub(crate) async fn run(args: Args, out: Out) -> Result<Exit, Error> {
     Ok(Exit::Ok)
 }
 
-async fn measure(args: &Args) -> Result<Report, Failed> {
-    let scratch = Scratch::new(&args.dir)?;
+async fn measure(args: &Args, scratch: &Path) -> Result<Report, Failed> {
     let seconds = Duration::from_secs(1);
     // The limit needs the bytes of a task, which only the workload tells; a first guess serves for the run before.
-    let before = limit::measure(&scratch.0.join("limit-before"), args.concurrency, 400, seconds).await?;
-    let work = w1::measure(&scratch.0.join("store"), args).await?;
+    let before = limit::measure(&scratch.join("limit-before"), args.concurrency, 400, seconds).await?;
+    let work = w1::measure(&scratch.join("store"), args).await?;
     let bytes = usize::try_from(work.bytes_per_task().max(1.0) as u64)?;
-    let after = limit::measure(&scratch.0.join("limit-after"), args.concurrency, bytes, seconds).await?;
+    let after = limit::measure(&scratch.join("limit-after"), args.concurrency, bytes, seconds).await?;
     Ok(Report::new(args, &work, before, after))
 }
 
@@ -82,16 +99,27 @@ async fn measure(args: &Args) -> Result<Report, Failed> {
 struct Scratch(PathBuf);
 
 impl Scratch {
-    fn new(dir: &std::path::Path) -> std::io::Result<Self> {
+    fn new(dir: &Path) -> Result<Self, Error> {
         let folder = dir.join(format!(".headframe-bench-{}", std::process::id()));
-        std::fs::create_dir_all(&folder)?;
-        Ok(Self(folder))
+        match std::fs::create_dir(&folder) {
+            Ok(()) => Ok(Self(folder)),
+            Err(error) => {
+                let help = "choose a folder that is there and can be written with --dir";
+                Err(Error::Usage(format!("cannot measure in {}: {error}; {help}", dir.display())))
+            }
+        }
     }
-}
 
-impl Drop for Scratch {
-    fn drop(&mut self) {
-        // What cannot be removed is left, under a name that says whose it is.
-        let _ = std::fs::remove_dir_all(&self.0);
+    /// What was interrupted may still be writing: removing begins again while files appear.
+    fn remove(self) -> Result<(), String> {
+        let removed = (0..100).find_map(|_| match std::fs::remove_dir_all(&self.0) {
+            Err(error) if error.kind() == io::ErrorKind::DirectoryNotEmpty => None,
+            removed => Some(removed),
+        });
+        match removed {
+            Some(Ok(())) => Ok(()),
+            Some(Err(error)) => Err(format!("{} is left behind: {error}", self.0.display())),
+            None => Err(format!("{} is left behind: it is still written to", self.0.display())),
+        }
     }
 }

@@ -1,6 +1,7 @@
 //! `headframe doubt`: calls of which nobody knows whether they happened, and the decision about them.
 //!
-//! **Invariant:** a decision says who made it; it is in the ledger before this ends. No run goes on meanwhile.
+//! **Invariant:** a decision says who made it; it is in the ledger before this ends. No run goes on meanwhile. `list`
+//! only looks; `resolve` needs the folder for itself.
 
 use std::ffi::OsString;
 
@@ -11,6 +12,7 @@ use super::{
     Common,
     exit::{Error, Exit},
     folder, inputs,
+    look::Look,
     out::{Format, Out},
     shown,
     table::{plain, print},
@@ -59,15 +61,14 @@ struct Said {
 
 pub(crate) async fn run(command: Command, common: &Common, out: Out) -> Result<Exit, Error> {
     match command {
-        Command::List => list(common, out).await,
+        Command::List => list(common, out),
         Command::Resolve(resolve) => decide(resolve, common, out).await,
     }
 }
 
-async fn list(common: &Common, out: Out) -> Result<Exit, Error> {
-    let engine = folder::look(&common.data, out).await?;
-    let doubts = engine.doubts().await?;
-    engine.stop().await;
+fn list(common: &Common, out: Out) -> Result<Exit, Error> {
+    let look = Look::at(&common.data)?;
+    let doubts: Vec<_> = look.doubts().collect();
     match out.format {
         Format::Table if doubts.is_empty() => out.note("no call is in doubt"),
         Format::Table => {
@@ -112,7 +113,7 @@ async fn decide(resolve: Resolve, common: &Common, out: Out) -> Result<Exit, Err
         Said { failed: Some(reason), .. } => Decision::Failed(reason),
         Said { .. } => Decision::Repeat,
     };
-    let engine = folder::look(&common.data, out).await?;
+    let engine = folder::start_held(&common.data, out).await?;
     let decided = engine.resolve(resolve.call, decision, &resolve.by).await;
     engine.stop().await;
     decided?;

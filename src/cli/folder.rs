@@ -1,20 +1,18 @@
 //! The data folder: opening engines on it, and finding runs in it.
 //!
-//! **Invariant:** a command that only looks creates nothing and lets no run go on.
+//! **Invariant:** an engine is opened only by a command that changes something; the others take a
+//! [`Look`](super::look::Look). No folder is made for a command that needs one to be there.
 
-use std::path::{Path, PathBuf};
+use std::{
+    io,
+    path::{Path, PathBuf},
+};
 
 use headframe::{
     Engine,
-    durable::{
-        Ledger, Registry,
-        store::{Local, LocalOptions, Store as _},
-    },
     engine::EngineBuilder,
-    phase::Phase,
     plan::Plan,
-    run::{self, Run, RunId},
-    task::Task,
+    run::{self, RunId},
 };
 
 use super::{
@@ -39,6 +37,10 @@ fn launcher() -> Option<PathBuf> {
 
 /// Refuse a folder in which there is no store.
 pub(crate) fn must_exist(folder: &Path) -> Result<(), Error> {
+    if folder.exists() && !folder.is_dir() {
+        let source = io::Error::from(io::ErrorKind::NotADirectory);
+        return Err(headframe::Error::Folder { folder: folder.to_path_buf(), source }.into());
+    }
     if !folder.is_dir() {
         let help = "a run makes it; choose another folder with --data or HEADFRAME_DATA";
         return Err(Error::NotFound(format!("there is no data folder {}: {help}", folder.display())));
@@ -50,7 +52,7 @@ pub(crate) fn must_exist(folder: &Path) -> Result<(), Error> {
 }
 
 /// Start an engine in which no run goes on.
-pub(crate) async fn look(folder: &Path, out: Out) -> Result<Engine, Error> {
+pub(crate) async fn start_held(folder: &Path, out: Out) -> Result<Engine, Error> {
     must_exist(folder)?;
     start(builder(folder).hold(|_| true), out).await
 }
@@ -64,24 +66,15 @@ pub(crate) async fn start(builder: EngineBuilder, out: Out) -> Result<Engine, Er
     Ok(engine)
 }
 
-/// The ledger of a store that is only read; another process may be writing.
-pub(crate) fn ledger(folder: &Path) -> Result<Ledger, Error> {
-    let store = Local::open(folder, LocalOptions { read_only: true, ..LocalOptions::default() })?;
-    // Only this finds out how far the records go.
-    store.recover(&mut |_, _| Ok(()))?;
-    let registry = Registry::new().with::<Run>().with::<Phase>().with::<Task>();
-    Ok(Ledger::new(std::sync::Arc::new(store), registry))
-}
-
 /// A run by its id, the beginning of one, or `last`.
-pub(crate) fn find(rows: &[run::Row], wanted: &str) -> Result<run::Row, Error> {
+pub(crate) fn find<'a>(rows: &'a [run::Row], wanted: &str) -> Result<&'a run::Row, Error> {
     if wanted == "last" {
-        return rows.first().cloned().ok_or_else(|| Error::NotFound("there are no runs yet".to_owned()));
+        return rows.first().ok_or_else(|| Error::NotFound("there are no runs yet".to_owned()));
     }
     let digits = wanted.strip_prefix("run_").unwrap_or(wanted).replace('-', "").to_ascii_lowercase();
     let mut found = rows.iter().filter(|row| !digits.is_empty() && hex(row.run).starts_with(&digits));
     match (found.next(), found.next()) {
-        (Some(row), None) => Ok(row.clone()),
+        (Some(row), None) => Ok(row),
         (Some(_), Some(_)) => Err(Error::Usage(format!("`{wanted}` fits more than one run: give more of the id"))),
         (None, _) => {
             Err(Error::NotFound(format!("there is no run `{wanted}`; `headframe runs list` shows those there are")))

@@ -9,7 +9,7 @@ use headframe::durable::{Item, Ledger, StreamId};
 use super::{
     Common,
     exit::{Error, Exit},
-    folder,
+    look::{self, Look},
     out::{Format, Out, Style},
     progress::Progress,
     shown, words,
@@ -32,41 +32,39 @@ pub(crate) enum Command {
     },
 }
 
-pub(crate) async fn run(command: Command, common: &Common, out: Out) -> Result<Exit, Error> {
+pub(crate) fn run(command: Command, common: &Common, out: Out) -> Result<Exit, Error> {
     match command {
-        Command::Show { run } => show(common, out, &run).await,
+        Command::Show { run } => show(common, out, &run),
         Command::Verify => verify(common, out),
-        Command::Export { run } => export(common, out, &run).await,
+        Command::Export { run } => export(common, out, &run),
     }
 }
 
-async fn show(common: &Common, out: Out, wanted: &str) -> Result<Exit, Error> {
+fn show(common: &Common, out: Out, wanted: &str) -> Result<Exit, Error> {
     if out.format == Format::Jsonl {
-        return export(common, out, wanted).await;
+        return export(common, out, wanted);
     }
-    let engine = folder::look(&common.data, out).await?;
-    let row = folder::find(&engine.runs().await?, wanted)?;
-    let plan = folder::plan(&engine, &row).await?;
-    let (ledger, stream) = (engine.system().ledger(), StreamId(row.actor.0));
-    let shown = if out.format == Format::Json {
+    let look = Look::at(&common.data)?;
+    let row = look.find(wanted)?;
+    let stream = StreamId(row.actor.0);
+    if out.format == Format::Json {
         let mut items = Vec::new();
-        read(&ledger, stream, |item| {
+        read(look.ledger(), stream, |item| {
             items.push(item);
             Ok(())
-        })
-        .and_then(|()| Ok(out.json(&items)?))
+        })?;
+        out.json(&items)?;
     } else {
-        let mut progress = Progress::new(plan.as_ref());
+        let mut progress = Progress::new(look.plan(row).as_ref());
         let mut bulk = out.bulk();
-        read(&ledger, stream, |item| {
+        read(look.ledger(), stream, |item| {
             let line = line(out, &progress, &item);
             progress.apply(&item);
             writeln!(bulk, "{line}")
-        })
-        .and_then(|()| Ok(bulk.flush()?))
-    };
-    engine.stop().await;
-    shown.map(|()| Exit::Ok)
+        })?;
+        bulk.flush()?;
+    }
+    Ok(Exit::Ok)
 }
 
 fn line(out: Out, progress: &Progress, item: &Item) -> String {
@@ -75,19 +73,15 @@ fn line(out: Out, progress: &Progress, item: &Item) -> String {
     format!("{time}  {:>5}  {:<24}  {}", item.number, shown::cut(&place, 40), words::item(progress, item))
 }
 
-async fn export(common: &Common, out: Out, wanted: &str) -> Result<Exit, Error> {
-    let engine = folder::look(&common.data, out).await?;
-    let row = folder::find(&engine.runs().await?, wanted)?;
+fn export(common: &Common, out: Out, wanted: &str) -> Result<Exit, Error> {
+    let look = Look::at(&common.data)?;
+    let row = look.find(wanted)?;
     let mut bulk = out.bulk();
-    let written = read(&engine.system().ledger(), StreamId(row.actor.0), |item| {
+    read(look.ledger(), StreamId(row.actor.0), |item| {
         serde_json::to_writer(&mut bulk, &item)?;
         bulk.write_all(b"\n")
-    });
-    let flushed = bulk.flush();
-    drop(bulk);
-    engine.stop().await;
-    written?;
-    flushed?;
+    })?;
+    bulk.flush()?;
     Ok(Exit::Ok)
 }
 
@@ -102,8 +96,7 @@ fn read(ledger: &Ledger, stream: StreamId, mut take: impl FnMut(Item) -> std::io
 }
 
 fn verify(common: &Common, out: Out) -> Result<Exit, Error> {
-    folder::must_exist(&common.data)?;
-    let verified = folder::ledger(&common.data)?.verify()?;
+    let verified = look::ledger(&common.data)?.verify()?;
     match out.format {
         Format::Table => {
             let streams = shown::count(verified.streams, "stream");

@@ -13,12 +13,17 @@ use std::{
     time::Duration,
 };
 
-use headframe::{Engine, Submission, plan::Checked, run::RunId};
+use headframe::{
+    Engine, Submission,
+    plan::Checked,
+    run::{Row, RunId},
+};
 
 use super::{
     Common,
     exit::{Error, Exit},
     folder, inputs,
+    look::Look,
     out::Out,
     shown,
     summary::{self, Report},
@@ -67,7 +72,7 @@ pub(crate) async fn run(args: Args, common: &Common, out: Out) -> Result<Exit, E
     let resumed = if args.resume { known } else { None };
     let others = Arc::new(AtomicU64::new(0));
     let count = others.clone();
-    let hold = move |row: &headframe::run::Row| {
+    let hold = move |row: &Row| {
         let is_other = Some(row.run) != known;
         count.fetch_add(is_other.into(), Ordering::Relaxed);
         is_other
@@ -94,20 +99,24 @@ fn submission(args: &Args, plan: &Checked) -> Result<Submission, Error> {
 /// The run that this is about, if it is there already: the newest unfinished one of the plan, or the one with the key.
 /// Which one it is must be known before the engine starts that lets it go on.
 async fn known(args: &Args, common: &Common, out: Out, plan: &Checked) -> Result<Option<RunId>, Error> {
+    let is_ours = |row: &&Row| !row.has_ended() && row.plan == plan.digest();
     if !(args.resume || args.key.is_some()) || folder::must_exist(&common.data).is_err() {
         return Ok(None);
     }
-    let engine = folder::look(&common.data, out).await?;
+    if args.resume {
+        return Ok(Look::at(&common.data)?.runs.iter().find(is_ours).map(|row| row.run));
+    }
+    let engine = folder::start_held(&common.data, out).await?;
     let keyed = match &args.key {
-        Some(key) if !args.resume => engine.run_by_key(key).await.ok().map(|run| run.id()),
-        _ => None,
+        Some(key) => engine.run_by_key(key).await.ok(),
+        None => None,
     };
-    let rows = engine.runs().await?;
+    let row = match keyed {
+        Some(run) => Some(run.row().await?),
+        None => None,
+    };
     engine.stop().await;
-    let wanted = |row: &&headframe::run::Row| {
-        !row.has_ended() && row.plan == plan.digest() && (args.resume || Some(row.run) == keyed)
-    };
-    Ok(rows.iter().find(wanted).map(|row| row.run))
+    Ok(row.as_ref().filter(is_ours).map(|row| row.run))
 }
 
 fn tell_start(out: Out, run: RunId, resumed: Option<RunId>, others: u64, flags: &str) {

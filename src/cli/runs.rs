@@ -1,11 +1,11 @@
 //! `headframe runs`: list them, look at one, continue what is unfinished.
 //!
-//! **Invariant:** `list` and `show` let no run go on.
+//! **Invariant:** `list` and `show` only look: they work beside a running process. `resume` needs the folder for itself.
 
 use comfy_table::Table;
 use headframe::{
     Engine,
-    durable::{RowState, StreamId},
+    durable::StreamId,
     run::{Row, RunId},
 };
 use serde_json::{Value, json};
@@ -14,6 +14,7 @@ use super::{
     Common,
     exit::{Error, Exit},
     folder,
+    look::Look,
     out::{Format, Out, Style},
     progress::{Phase, Progress, Standing},
     run::interrupted,
@@ -44,23 +45,18 @@ pub(crate) enum Command {
 
 pub(crate) async fn run(command: Command, common: &Common, out: Out) -> Result<Exit, Error> {
     match command {
-        Command::List => list(common, out).await,
-        Command::Show { run } => show(common, out, &run).await,
+        Command::List => list(common, out),
+        Command::Show { run } => show(common, out, &run),
         Command::Resume { run } => resume(common, out, run.as_deref()).await,
     }
 }
 
-async fn list(common: &Common, out: Out) -> Result<Exit, Error> {
-    let engine = folder::look(&common.data, out).await?;
-    let rows = engine.runs().await?;
-    let mut listed = Vec::with_capacity(rows.len());
-    for row in &rows {
-        listed.push((row, status(&engine, row).await?));
-    }
-    engine.stop().await;
+fn list(common: &Common, out: Out) -> Result<Exit, Error> {
+    let look = Look::at(&common.data)?;
+    let listed: Vec<_> = look.runs.iter().map(|row| (row, status(&look, row))).collect();
     match out.format {
-        Format::Table if rows.is_empty() => out.note("there are no runs yet"),
-        Format::Table => print(out, &mut table(&rows, &listed, out))?,
+        Format::Table if listed.is_empty() => out.note("there are no runs yet"),
+        Format::Table => print(out, &mut table(&look.runs, &listed, out))?,
         Format::Json | Format::Jsonl => {
             out.rows(&listed.iter().map(|(row, status)| as_json(row, status)).collect::<Vec<_>>())?;
         }
@@ -69,16 +65,12 @@ async fn list(common: &Common, out: Out) -> Result<Exit, Error> {
 }
 
 /// One word: an unfinished run is held if a call of it waits for a decision.
-async fn status(engine: &Engine, row: &Row) -> Result<&'static str, Error> {
-    if let Some(outcome) = &row.outcome {
-        return Ok(words::status(outcome));
+fn status(look: &Look, row: &Row) -> &'static str {
+    match &row.outcome {
+        Some(outcome) => words::status(outcome),
+        None if look.is_held(row) => "held",
+        None => "running",
     }
-    let stream = StreamId(row.actor.0);
-    let doubted = engine.system().read(|live| {
-        let of_run = |caller| live.actors.get(&caller).is_some_and(|actor| actor.stream == stream);
-        live.calls.values().any(|call| matches!(call.state, RowState::InDoubt(_)) && of_run(call.caller))
-    });
-    Ok(if doubted.await.map_err(headframe::Error::from)? { "held" } else { "running" })
 }
 
 fn table(rows: &[Row], listed: &[(&Row, &'static str)], out: Out) -> Table {
@@ -119,23 +111,21 @@ fn as_json(row: &Row, status: &str) -> Value {
     })
 }
 
-async fn show(common: &Common, out: Out, wanted: &str) -> Result<Exit, Error> {
-    let engine = folder::look(&common.data, out).await?;
-    let row = folder::find(&engine.runs().await?, wanted)?;
-    let progress = folded(&engine, &row).await?;
-    let status = status(&engine, &row).await?;
-    engine.stop().await;
+fn show(common: &Common, out: Out, wanted: &str) -> Result<Exit, Error> {
+    let look = Look::at(&common.data)?;
+    let row = look.find(wanted)?;
+    let (status, progress) = (status(&look, row), folded(&look, row)?);
     match out.format {
-        Format::Table => show_text(out, &row, status, &progress)?,
-        Format::Json | Format::Jsonl => out.json(&show_json(&row, status, &progress))?,
+        Format::Table => show_text(out, row, status, &progress)?,
+        Format::Json | Format::Jsonl => out.json(&show_json(row, status, &progress))?,
     }
     Ok(Exit::Ok)
 }
 
 /// The fold of everything a run's stream holds.
-async fn folded(engine: &Engine, row: &Row) -> Result<Progress, Error> {
-    let mut progress = Progress::new(folder::plan(engine, row).await?.as_ref());
-    engine.system().ledger().stream(StreamId(row.actor.0), &mut |item| {
+fn folded(look: &Look, row: &Row) -> Result<Progress, Error> {
+    let mut progress = Progress::new(look.plan(row).as_ref());
+    look.ledger().stream(StreamId(row.actor.0), &mut |item| {
         progress.apply(&item);
         true
     })?;
@@ -220,7 +210,7 @@ fn show_json(row: &Row, status: &'static str, progress: &Progress) -> Value {
 async fn resume(common: &Common, out: Out, wanted: Option<&str>) -> Result<Exit, Error> {
     let (mut signals, since_ms) = (Signals::new()?, super::now_ms());
     let chosen = match wanted {
-        Some(wanted) => match choose(common, out, wanted).await? {
+        Some(wanted) => match choose(common, out, wanted)? {
             Some(run) => Some(run),
             None => return Ok(Exit::Ok),
         },
@@ -247,10 +237,9 @@ async fn resume(common: &Common, out: Out, wanted: Option<&str>) -> Result<Exit,
 }
 
 /// The run to continue, unless it has ended already.
-async fn choose(common: &Common, out: Out, wanted: &str) -> Result<Option<RunId>, Error> {
-    let engine = folder::look(&common.data, out).await?;
-    let row = folder::find(&engine.runs().await?, wanted)?;
-    engine.stop().await;
+fn choose(common: &Common, out: Out, wanted: &str) -> Result<Option<RunId>, Error> {
+    let look = Look::at(&common.data)?;
+    let row = look.find(wanted)?;
     if let Some(outcome) = &row.outcome {
         out.note(format_args!("{} has ended: {}", row.run, words::outcome(outcome)));
         return Ok(None);

@@ -1,14 +1,19 @@
 //! `headframe store`: check the store, and measure it.
 //!
-//! **Invariant:** `verify` writes nothing and takes no lock, so that it can be run beside a process that works.
+//! **Invariant:** nothing here writes or takes a lock, so that it can be run beside a process that works. `verify` reads
+//! three times, each in its own way: the records alone, the chains, and the fold that a start would do.
 
-use headframe::durable::store::Local;
+use std::path::Path;
+
+use headframe::durable::{Verified, store::Local};
+use serde::Serialize;
 use serde_json::json;
 
 use super::{
     Common,
     exit::{Error, Exit},
     folder,
+    look::{self, Look},
     out::{Format, Out, Style},
     shown,
     table::{plain, print},
@@ -23,70 +28,91 @@ pub(crate) enum Command {
     Stats,
 }
 
-pub(crate) async fn run(command: Command, common: &Common, out: Out) -> Result<Exit, Error> {
+pub(crate) fn run(command: Command, common: &Common, out: Out) -> Result<Exit, Error> {
     folder::must_exist(&common.data)?;
     match command {
         Command::Verify => verify(common, out),
-        Command::Stats => stats(common, out).await,
+        Command::Stats => stats(common, out),
     }
+}
+
+/// What a check found.
+#[derive(Debug, Default, Serialize)]
+struct Found {
+    clean: bool,
+    records: u64,
+    bytes: u64,
+    segments: u64,
+    streams: u64,
+    events: u64,
+    actors: usize,
+    calls: usize,
+    index_rows: usize,
+    problems: Vec<String>,
 }
 
 fn verify(common: &Common, out: Out) -> Result<Exit, Error> {
-    let checked = Local::check(&common.data)?;
-    let mut problems = checked.problems;
-    // Chains are judged even if records are missing: what is wrong with either may explain the other.
-    let chains = folder::ledger(&common.data).and_then(|ledger| Ok(ledger.verify()?));
-    let (streams, events) = match chains {
-        Ok(verified) => {
-            problems.extend(verified.problems);
-            (verified.streams, verified.events)
-        }
-        Err(error) => {
-            let told = error.to_string();
-            problems.extend((!problems.contains(&told)).then_some(told));
-            (0, 0)
-        }
-    };
+    let found = check(common)?;
     match out.format {
-        Format::Table => {
-            out.line(format_args!(
-                "{}, {} in {}; {}, {}",
-                shown::count(checked.records, "record"),
-                shown::size(checked.bytes),
-                shown::count(checked.files, "segment"),
-                shown::count(streams, "stream"),
-                shown::count(events, "event"),
-            ))?;
-            problems.iter().try_for_each(|problem| out.line(format_args!("problem: {problem}")))?;
-            if problems.is_empty() {
-                out.line(
-                    Style::Good.paint(out.color, "clean: every record reads well and every chain arrives at its head"),
-                )?;
-            }
-        }
-        Format::Json | Format::Jsonl => out.json(&json!({
-            "clean": problems.is_empty(), "records": checked.records, "bytes": checked.bytes, "segments": checked.files,
-            "streams": streams, "events": events, "problems": problems,
-        }))?,
+        Format::Table => tell(&found, out)?,
+        Format::Json | Format::Jsonl => out.json(&found)?,
     }
-    Ok(if problems.is_empty() { Exit::Ok } else { Exit::Failed })
+    Ok(if found.clean { Exit::Ok } else { Exit::Failed })
 }
 
-async fn stats(common: &Common, out: Out) -> Result<Exit, Error> {
-    let engine = folder::look(&common.data, out).await?;
-    let figures = engine.system().figures();
-    let rows = engine.system().read(|live| live.index.len()).await.map_err(headframe::Error::from)?;
-    let doubts = engine.doubts().await?.len();
-    let runs = engine.runs().await?;
-    let unfinished = runs.iter().filter(|row| !row.has_ended()).count();
-    let artifacts = engine.artifacts().list().map_err(headframe::Error::from)?;
-    engine.stop().await;
+/// Look at all of it, whatever is wrong with some of it: what is wrong with one part may explain another.
+fn check(common: &Common) -> Result<Found, Error> {
     let checked = Local::check(&common.data)?;
-    let artifact_bytes: u64 = artifacts.iter().map(|entry| entry.bytes).sum();
+    let mut problems = checked.problems;
+    let mut blame = |told: String| problems.extend((!problems.contains(&told)).then_some(told));
+    let chains = look::ledger(&common.data).and_then(|ledger| Ok(ledger.verify()?)).unwrap_or_else(|error| {
+        blame(error.to_string());
+        Verified::default()
+    });
+    chains.problems.into_iter().for_each(&mut blame);
+    let look = Look::at(&common.data).map_err(|error| blame(error.to_string())).ok();
+    let live = look.as_ref().map(Look::live);
+    Ok(Found {
+        records: checked.records,
+        bytes: checked.bytes,
+        segments: checked.files,
+        streams: chains.streams,
+        events: chains.events,
+        actors: live.map_or(0, |live| live.actors.len()),
+        calls: live.map_or(0, |live| live.calls.len()),
+        index_rows: live.map_or(0, |live| live.index.len()),
+        clean: problems.is_empty(),
+        problems,
+    })
+}
+
+fn tell(found: &Found, out: Out) -> std::io::Result<()> {
+    let (records, bytes) = (shown::count(found.records, "record"), shown::size(found.bytes));
+    out.line(format_args!("journal  {records}, {bytes} in {}", shown::count(found.segments, "segment")))?;
+    let (streams, events) = (shown::count(found.streams, "stream"), shown::count(found.events, "event"));
+    out.line(format_args!("ledger   {streams}, {events}"))?;
+    let [actors, calls, rows] = [(found.actors, "actor"), (found.calls, "call"), (found.index_rows, "index row")]
+        .map(|(number, noun)| shown::count(number as u64, noun));
+    out.line(format_args!("live     {actors}, {calls}, {rows}"))?;
+    found.problems.iter().try_for_each(|problem| out.line(format_args!("problem: {problem}")))?;
+    if found.clean {
+        let clean = "clean: every record reads well, every chain arrives at its head, and what is live folds";
+        out.line(Style::Good.paint(out.color, clean))?;
+    }
+    Ok(())
+}
+
+fn stats(common: &Common, out: Out) -> Result<Exit, Error> {
+    let look = Look::at(&common.data)?;
+    let live = look.live();
+    let (runs, doubts) = (&look.runs, look.doubts().count());
+    let unfinished = runs.iter().filter(|row| !row.has_ended()).count();
+    let (artifacts, artifact_bytes) = artifacts(&common.data.join("artifacts"))?;
+    let checked = Local::check(&common.data)?;
     let figures = json!({
-        "records": checked.records, "bytes": checked.bytes, "segments": checked.files, "actors": figures.actors,
-        "calls": figures.calls, "in_doubt": doubts, "index_rows": rows, "runs": runs.len(), "unfinished": unfinished,
-        "artifacts": artifacts.len(), "artifact_bytes": artifact_bytes,
+        "records": checked.records, "bytes": checked.bytes, "segments": checked.files, "actors": live.actors.len(),
+        "calls": live.calls.len(), "in_doubt": doubts, "index_rows": live.index.len(), "runs": runs.len(), "unfinished": unfinished,
+        "artifacts": artifacts, "artifact_bytes": artifact_bytes,
     });
     match (out.format, figures.as_object()) {
         (Format::Table, Some(figures)) => {
@@ -100,4 +126,21 @@ async fn stats(common: &Common, out: Out) -> Result<Exit, Error> {
         _ => out.json(&figures)?,
     }
     Ok(Exit::Ok)
+}
+
+/// How many there are, and their bytes. Opening them as an engine does would tidy up among them.
+fn artifacts(folder: &Path) -> std::io::Result<(u64, u64)> {
+    let mut sum = (0, 0);
+    // A store of which no run has put anything aside has no such folder.
+    let Ok(groups) = std::fs::read_dir(folder) else { return Ok(sum) };
+    for group in groups {
+        let group = group?;
+        // The others hold what is being written.
+        if group.file_name().len() == 2 && group.file_type()?.is_dir() {
+            for file in std::fs::read_dir(group.path())? {
+                sum = (sum.0 + 1, sum.1 + file?.metadata()?.len());
+            }
+        }
+    }
+    Ok(sum)
 }

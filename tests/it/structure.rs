@@ -13,11 +13,13 @@ use std::{
 
 /// What the durable layer must not know of.
 const ABOVE: [&str; 7] = ["approval", "phase", "plan", "run", "task", "testing", "tool"];
-/// Where it does all the same, and why.
-const ALLOWED: [(&str, &str); 1] = [
-    // A tool's mailbox is a part of the durable layer, so the system starts the actor before each tool and keeps the
-    // table of running calls. It knows the trait and the actor, and no tool.
+/// Where it does all the same, and why: a tool's mailbox is a part of the durable layer, so the system starts the actor
+/// before each tool and keeps the table of running calls. It knows the trait and that actor, and no tool.
+const ALLOWED: [(&str, &str); 4] = [
     ("actors/src/durable/system.rs", "tool"),
+    ("actors/src/durable/system/builder.rs", "tool"),
+    ("actors/src/durable/system/inner.rs", "tool"),
+    ("actors/src/durable/tests.rs", "tool"),
 ];
 /// What belongs to the rim.
 const SURFACES: [&str; 12] = [
@@ -76,7 +78,7 @@ fn the_durable_layer_knows_nothing_of_what_stands_on_it() {
     let durable = sources.iter().filter(|source| source.name.starts_with("actors/src/durable"));
     for source in durable {
         for word in crate_paths(&source.text).intersection(&ABOVE.map(str::to_owned).into()) {
-            let is_allowed = ALLOWED.contains(&(&source.name, word));
+            let is_allowed = ALLOWED.contains(&(&*source.name, &**word));
             assert!(is_allowed, "{} uses crate::{word}; give it what it needs through a trait instead", source.name);
         }
     }

@@ -433,6 +433,14 @@ impl Accepted {
         true
     }
 
+    /// A running call saves something for its next attempt; a call that is gone saves nothing.
+    pub(crate) fn save_checkpoint(&mut self, now_ms: u64, call: CallId, bytes: Bytes) {
+        if self.live.calls.contains_key(&call) {
+            self.begin(now_ms, bytes.len());
+            self.push(Op::CallCheckpoint { call, bytes });
+        }
+    }
+
     /// After a start: what was under way when the last life ended has an unknown outcome.
     pub(crate) fn doubt_started_calls(&mut self, now_ms: u64) -> Receipt {
         let started = self.live.calls.iter().filter(|(_, row)| row.state == RowState::Started);

@@ -87,7 +87,7 @@ impl Failure {
 
 /// What makes a repeat recognisable to the tool: the same for every attempt at the same thing.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-pub struct Key(pub [u8; 32]);
+pub struct Key(#[serde(with = "crate::hex")] pub [u8; 32]);
 
 impl Key {
     /// SHA-256 over the parts, each preceded by its length, after a version. Golden bytes guard it: another encoding is
@@ -106,7 +106,7 @@ impl Key {
 
 impl fmt::Display for Key {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+        crate::hex::write(&self.0, f)
     }
 }
 
@@ -120,12 +120,7 @@ impl FromStr for Key {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let digits = |at: usize| text.get(at * 2..at * 2 + 2).and_then(|pair| u8::from_str_radix(pair, 16).ok());
-        let mut key = [0; 32];
-        for (at, byte) in key.iter_mut().enumerate() {
-            *byte = digits(at).ok_or_else(|| format!("`{text}` is not a key of 64 hexadecimal digits"))?;
-        }
-        if text.len() == 64 { Ok(Self(key)) } else { Err(format!("`{text}` is not a key of 64 hexadecimal digits")) }
+        crate::hex::read(text).map(Self).ok_or_else(|| format!("`{text}` is not a key of 64 hexadecimal digits"))
     }
 }
 

@@ -141,6 +141,11 @@ impl Live {
             Op::CallStarted { call } => self.mark(*call, RowState::Started),
             Op::CallDoubted { call, failure } => self.mark(*call, RowState::InDoubt(failure.clone())),
             Op::CallGone { call } => self.end_call(*call),
+            Op::CallCheckpoint { call, bytes } => {
+                if let Some(row) = self.calls.get_mut(call) {
+                    row.request.checkpoint = Some(bytes.clone());
+                }
+            }
             Op::Put { key, value } => _ = self.index.insert(key.clone(), value.clone()),
             Op::Remove { key } => _ = self.index.remove(key),
             Op::Stop { actor } => self.stop(*actor),

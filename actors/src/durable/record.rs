@@ -73,6 +73,8 @@ pub(crate) enum Op {
     Resume { actor: ActorId },
     /// The runtime wrote into an actor's stream; the fold of its state skips this.
     Note { actor: ActorId, at: u32, note: Note },
+    /// A running call saved something for its next attempt.
+    CallCheckpoint { call: CallId, bytes: Bytes },
 }
 
 /// What the runtime itself writes into a stream.
@@ -116,6 +118,7 @@ impl Op {
             Op::Call { row, .. } => 120 + row.request.input.len() + row.request.path.len(),
             Op::Snapshot { state, .. } => 12 + state.len(),
             Op::Put { key, value } => 8 + key.len() + value.len(),
+            Op::CallCheckpoint { bytes, .. } => 16 + bytes.len(),
             Op::Nothing => 0,
             _ => 24,
         }

@@ -313,6 +313,34 @@ async fn an_idempotent_call_that_was_under_way_is_made_again_after_a_crash() {
     until(&system, address, |_| calls.load(Ordering::SeqCst) == 2).await;
 }
 
+/// Saves its place, and never answers in its first life.
+struct Resumable(Arc<AtomicU32>);
+
+impl Tool for Resumable {
+    async fn call(&self, cx: &CallContext, _: Json) -> Outcome {
+        if let Some(saved) = cx.last_checkpoint() {
+            return Outcome::Done(Json::of(&saved[..]).unwrap());
+        }
+        cx.checkpoint(&b"half"[..]).unwrap();
+        self.0.fetch_add(1, Ordering::SeqCst);
+        std::future::pending().await
+    }
+}
+
+#[tokio::test]
+async fn what_a_call_saved_is_there_for_the_next_attempt_after_a_crash() {
+    let (store, saved) = (Memory::new(), Arc::new(AtomicU32::new(0)));
+    let with_tool = || builder().tool("resumable", Arc::new(Resumable(saved.clone())));
+    let system = with_tool().start(Arc::new(store.reopen())).await.unwrap();
+    let address = counter(&system).await;
+    system.tell(address, &Told::Call { tool: "resumable".to_owned(), effect: Effect::IDEMPOTENT }).await.unwrap();
+    until(&system, address, |_| saved.load(Ordering::SeqCst) == 1).await;
+    system.tell(address, &Told::Add(1)).await.unwrap();
+    let system = with_tool().start(Arc::new(store.reopen())).await.unwrap();
+    let seen = until(&system, address, |count| !count.verdicts.is_empty()).await;
+    assert_eq!(seen.verdicts, ["done"]);
+}
+
 #[tokio::test]
 async fn a_torn_record_was_never_acknowledged() {
     let store = Memory::new();

@@ -1,6 +1,7 @@
 //! What a tool is told about the call it is doing.
 
 use std::{
+    fmt,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -9,7 +10,18 @@ use bytes::Bytes;
 use parking_lot::Mutex;
 use tokio_util::sync::CancellationToken;
 
-use crate::durable::{CallId, Epoch, Key};
+use crate::durable::{CallId, Epoch, Inner, Key};
+
+/// The largest save of a running call: 64 KiB.
+pub const CHECKPOINT_MAX: usize = 64 * 1024;
+
+/// A save was refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a checkpoint of {bytes} bytes is larger than {CHECKPOINT_MAX}: save it as an artifact, and its digest here")]
+pub struct CheckpointTooLarge {
+    /// How large it is.
+    pub bytes: usize,
+}
 
 /// What a running call last said of itself.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -21,11 +33,18 @@ pub struct Progress {
 }
 
 /// Where a running call and the runtime meet.
-#[derive(Debug)]
 pub(crate) struct Shared {
     pub(crate) cancel: CancellationToken,
     pub(crate) beat: Mutex<(Instant, Progress)>,
     pub(crate) checkpoint: Mutex<Option<Bytes>>,
+    /// Where saves go; none for a call outside any engine.
+    pub(crate) system: Option<Arc<Inner>>,
+}
+
+impl fmt::Debug for Shared {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Shared").field("beat", &*self.beat.lock()).finish_non_exhaustive()
+    }
 }
 
 /// One attempt at one call: its key, its limits, and how to speak while it runs.
@@ -57,6 +76,7 @@ impl CallContext {
                 cancel: CancellationToken::new(),
                 beat: Mutex::new((crate::clock::monotonic(), Progress::default())),
                 checkpoint: Mutex::new(None),
+                system: None,
             }),
         }
     }
@@ -118,13 +138,21 @@ impl CallContext {
         *self.shared.beat.lock() = (crate::clock::monotonic(), progress);
     }
 
-    /// Save something for the next attempt, should this one not end well. At most 64 KiB are kept; the last save counts.
-    /// It is written with the attempt's outcome, so an attempt that dies with the process leaves none.
-    pub fn checkpoint(&self, bytes: impl Into<Bytes>) {
+    /// Save something for the next attempt, should this one not end well, or die with the process. The last save counts;
+    /// it is durable within a few milliseconds.
+    ///
+    /// # Errors
+    /// If it is larger than [`CHECKPOINT_MAX`]: save it as an artifact, and its digest here.
+    pub fn checkpoint(&self, bytes: impl Into<Bytes>) -> Result<(), CheckpointTooLarge> {
         let bytes = bytes.into();
-        if bytes.len() <= 64 * 1024 {
-            *self.shared.checkpoint.lock() = Some(bytes);
+        if bytes.len() > CHECKPOINT_MAX {
+            return Err(CheckpointTooLarge { bytes: bytes.len() });
         }
+        if let Some(inner) = &self.shared.system {
+            inner.save_checkpoint(self.call, bytes.clone());
+        }
+        *self.shared.checkpoint.lock() = Some(bytes);
+        Ok(())
     }
 
     /// What the former attempt saved.

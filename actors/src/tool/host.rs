@@ -322,7 +322,7 @@ impl Queue {
     }
 }
 
-fn context(call: CallId, row: &Row, inner: &Inner) -> CallContext {
+fn context(call: CallId, row: &Row, inner: &Arc<Inner>) -> CallContext {
     let now = monotonic();
     CallContext {
         call,
@@ -336,6 +336,7 @@ fn context(call: CallId, row: &Row, inner: &Inner) -> CallContext {
             cancel: CancellationToken::new(),
             beat: Mutex::new((now, Progress::default())),
             checkpoint: Mutex::new(None),
+            system: Some(inner.clone()),
         }),
     }
 }

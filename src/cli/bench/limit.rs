@@ -8,6 +8,7 @@ use std::{
     io::{Seek, SeekFrom, Write},
     path::Path,
     sync::Arc,
+    thread::JoinHandle,
     time::Duration,
 };
 
@@ -40,10 +41,7 @@ pub(super) async fn measure(path: &Path, appenders: u32, bytes: usize, length: D
     file.write_all(&vec![0; usize::try_from(FILE_BYTES).unwrap_or(0)])?;
     file.sync_all()?;
     let shared: Shared = Arc::default();
-    let committer = {
-        let shared = shared.clone();
-        std::thread::Builder::new().name("bench-limit".to_owned()).spawn(move || commit(file, &shared))?
-    };
+    let committer = committer(file, shared.clone())?;
     let end = monotonic() + length;
     let began = monotonic();
     let tasks = (0..appenders).map(|_| append(shared.clone(), bytes, end));
@@ -61,6 +59,11 @@ pub(super) async fn measure(path: &Path, appenders: u32, bytes: usize, length: D
         appends_per_s: appends as f64 / elapsed.as_secs_f64(),
         fdatasync_p50_us: syncs.value_at_quantile(0.5) as f64 / 1_000.0,
     })
+}
+
+#[expect(clippy::disallowed_methods, reason = "the one who measures owns the thread and waits for its end")]
+fn committer(file: File, shared: Shared) -> std::io::Result<JoinHandle<std::io::Result<Histogram<u64>>>> {
+    std::thread::Builder::new().name("bench-limit".to_owned()).spawn(move || commit(file, &shared))
 }
 
 async fn append(shared: Shared, bytes: usize, end: std::time::Instant) -> u64 {

@@ -96,6 +96,9 @@ impl SystemBuilder {
         let held = self.recovered.map(|look| look(&live)).unwrap_or_default();
         let mut accepted = Accepted::new(live, recovered.durable.next());
         accepted.hold(held);
+        // Before any tool's actor is there to mistake a start of the former life for one of its own. Whom this tells is
+        // rung with everyone else who has mail.
+        let _ = accepted.doubt_started_calls(self.clock.now_ms());
         let tools =
             self.tools.into_iter().map(|(name, tool)| (codec::fnv1a(&name), ToolSlot::new(name, tool))).collect();
         let inner = Arc::new(Inner {
@@ -135,10 +138,10 @@ async fn launch(inner: Arc<Inner>, repairs: Vec<String>) -> Result<System, store
     let (keeper, _) =
         ractor::Actor::spawn(None, Keeper, inner.clone()).await.map_err(|error| internal(error.to_string()))?;
     inner.directory.set_keeper(keeper.get_cell());
+    spawn_committer(&inner).map_err(|error| internal(error.to_string()))?;
     for slot in inner.tools.values() {
         slot.start(&inner).await.map_err(|error| internal(error.to_string()))?;
     }
-    spawn_committer(&inner).map_err(|error| internal(error.to_string()))?;
     inner.resume_work();
     let timers = Arc::clone(&inner);
     #[expect(clippy::disallowed_methods, reason = "the system owns its timer task")]

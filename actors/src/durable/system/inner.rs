@@ -168,6 +168,11 @@ impl Inner {
         let _ = self.with_accepted(|accepted, now_ms| accepted.note(now_ms, actor, note));
     }
 
+    pub(crate) fn save_checkpoint(&self, call: CallId, bytes: Bytes) {
+        // A closed store saves nothing, and the next life calls again from the last save.
+        let _ = self.with_accepted(|accepted, now_ms| accepted.save_checkpoint(now_ms, call, bytes));
+    }
+
     /// Let outcomes in.
     pub(crate) fn answer(self: &Arc<Self>, mut outcomes: Vec<(CallId, Outcome, Option<Bytes>)>) {
         if self.core.lock().draining {

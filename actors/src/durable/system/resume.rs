@@ -9,10 +9,9 @@ use super::inner::Inner;
 use crate::durable::{call::RowState, codec};
 
 impl Inner {
-    /// After a start: doubt what was under way, hand every other call to its tool, ring everyone who has mail.
+    /// After a start: hand every other call to its tool, ring everyone who has mail.
     pub(super) fn resume_work(self: &Arc<Self>) {
-        let started = self.with_accepted(|accepted, now_ms| {
-            let receipt = accepted.doubt_started_calls(now_ms);
+        let started = self.with_accepted(|accepted, _| {
             let live = accepted.live();
             let calls: Vec<_> = live
                 .calls
@@ -22,10 +21,9 @@ impl Inner {
                 .collect();
             let mail: Vec<_> =
                 live.actors.iter().filter(|(_, row)| !row.mailbox.is_empty()).map(|(actor, _)| *actor).collect();
-            (receipt, calls, mail)
+            (calls, mail)
         });
-        let Ok((receipt, calls, mail)) = started else { return };
-        self.ring_all(&receipt, None);
+        let Ok((calls, mail)) = started else { return };
         for actor in mail {
             self.directory.ring(self, actor);
         }
