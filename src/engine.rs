@@ -233,6 +233,7 @@ fn rows(
         submitted_at: begin.run.submitted_at_ms(),
         ended_at: None,
         outcome: None,
+        held: None,
     };
     let mut rows = vec![(run::index_key(begin.run), row.encode())];
     if !known {

@@ -67,7 +67,8 @@ impl Look {
     /// Whether a call of this run waits for a decision.
     pub(crate) fn is_held(&self, row: &Row) -> bool {
         let stream = StreamId(row.actor.0);
-        self.doubts().any(|(_, call)| self.live.actors.get(&call.caller).is_some_and(|actor| actor.stream == stream))
+        row.held.is_some()
+            || self.doubts().any(|(_, call)| self.live.actors.get(&call.caller).is_some_and(|actor| actor.stream == stream))
     }
 }
 

@@ -257,6 +257,10 @@ impl Progress {
             }
             R::Broken { place, failure } => return Some(Happening::Broken { place, failure }),
             R::Cancelled { reason } => return Some(Happening::Cancelled { reason }),
+            R::Held { reason } => {
+                let failure = Failure::new("held", reason);
+                return Some(Happening::Broken { place: "the run".to_owned(), failure });
+            }
             R::Stopping => {}
             R::Ended(outcome) => self.outcome = Some(outcome),
         }
@@ -307,7 +311,7 @@ impl Progress {
             P::Undone { actor, optional, failure } => return self.undone(phase, actor, optional, failure),
             P::Began(_) | P::Stopping { .. } | P::Ended => {}
             // Items and outputs on their way to and from the artifacts: nothing that is counted here.
-            P::Sent { .. } | P::PutAside { .. } => {}
+            P::Sent { .. } | P::PutAside { .. } | P::Poisoned { .. } => {}
         }
         None
     }

@@ -83,6 +83,7 @@ fn run(progress: &Progress, event: run::Event) -> String {
         R::PhaseUndone { phase, failure: None } => format!("phase {} was stopped", name(phase)),
         R::Broken { place, failure } => format!("{place} has no value: {}", why(&failure)),
         R::Cancelled { reason } => format!("is cancelled: {}", shown::cut(&reason, CUT)),
+        R::Held { reason } => format!("is held for an operator: {}", shown::cut(&reason, CUT)),
         R::Stopping => "starts nothing more".to_owned(),
         R::Ended(ended) => outcome(&ended),
     }
@@ -123,6 +124,7 @@ fn phase(progress: &Progress, actor: ActorId, event: phase::Event) -> String {
             format!("{} failed{optional}: {}", progress.place(actor), why(&failure))
         }
         P::Undone { actor, failure: None, .. } => format!("{} was stopped", progress.place(actor)),
+        P::Poisoned { actor } => format!("tells {} to end: it lost a message that it died of", progress.place(actor)),
         P::Stopping { reason } => format!("starts nothing more: {}", shown::cut(&reason, CUT)),
         P::Ended => "ended".to_owned(),
     }

@@ -108,6 +108,7 @@ fn start(shared: &Arc<Shared>, cx: &CallContext, told: Told) -> io::Result<Start
     let (leash, held) = io::pipe()?;
     let (send, answer) = oneshot::channel();
     let call = Call { shared: Arc::clone(shared), cx: cx.clone(), told, leash: Leash::new(leash) };
+    #[expect(clippy::disallowed_methods, reason = "the thread that forks must outlive its program")]
     thread::Builder::new().name("headframe-process".into()).spawn(move || call.run(send))?;
     Ok((held, answer))
 }

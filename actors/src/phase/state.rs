@@ -1,6 +1,6 @@
 //! What a phase decides, and what it knows.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
@@ -146,6 +146,11 @@ pub enum Event {
         /// Why.
         failure: Failure,
     },
+    /// A task's actor lost a message that it died of; it was told to end.
+    Poisoned {
+        /// Which.
+        actor: ActorId,
+    },
     /// It no longer starts anything.
     Stopping {
         /// Why.
@@ -212,6 +217,8 @@ pub struct State {
     pub first_open: u32,
     /// The tasks that run.
     pub running: BTreeMap<ActorId, Unit>,
+    /// Those of them that were told to end, because they lost a message.
+    pub poisoned: BTreeSet<ActorId>,
     /// What was given so far.
     pub outputs: BTreeMap<u32, Output>,
     /// The items at hand of a fan-out over an artifact.
@@ -330,6 +337,7 @@ impl Behavior for Phase {
                 state.close_begun();
                 state.fail(*unit, *optional, Some(failure));
             }
+            Event::Poisoned { actor } => _ = state.poisoned.insert(*actor),
             Event::Stopping { .. } => state.status = Stopping,
             Event::Ended => state.status = Ended,
         }
@@ -389,6 +397,7 @@ impl State {
 
     fn leave(&mut self, actor: ActorId) -> Option<Unit> {
         let unit = self.running.remove(&actor)?;
+        self.poisoned.remove(&actor);
         self.tally(unit.task).ended += 1;
         Some(unit)
     }
@@ -450,12 +459,23 @@ fn ended(turn: &mut Turn<'_, Phase>, actor: ActorId, end: task::End) -> Result<(
 fn befell(turn: &mut Turn<'_, Phase>, fate: Fate) -> Result<(), Rejection> {
     match fate {
         Fate::Poisoned { child, reason } if turn.state().running.contains_key(&child) => {
-            turn.send(Address::<Task>::new(child), &task::Message::Poisoned { reason });
-            Ok(())
+            if turn.state().poisoned.contains(&child) {
+                hold(turn, format!("a task dies of every message: {reason}"));
+            } else {
+                turn.emit(&Event::Poisoned { actor: child });
+                turn.send(Address::<Task>::new(child), &task::Message::Poisoned { reason });
+            }
         }
-        // Its mailbox is kept; it goes on once it can be loaded, and the run waits where everyone can see it.
-        Fate::Poisoned { .. } | Fate::Suspended { .. } => Ok(()),
+        // Its mailbox is kept; it goes on once it can be loaded.
+        Fate::Suspended { reason, .. } => hold(turn, format!("a task cannot be loaded: {reason}")),
+        Fate::Poisoned { .. } => {}
     }
+    Ok(())
+}
+
+/// What waits for a lost message waits for ever: the run says so where everyone can see it.
+fn hold(turn: &mut Turn<'_, Phase>, reason: String) {
+    turn.send(Address::<Run>::new(turn.parent()), &run::Message::Held { reason });
 }
 
 fn stop(turn: &mut Turn<'_, Phase>, reason: String) {

@@ -31,6 +31,8 @@ pub struct Row {
     pub ended_at: Option<u64>,
     /// How it ended.
     pub outcome: Option<Outcome>,
+    /// Why it cannot go on without an operator, if it cannot: one of its actors lost a message, or cannot be loaded.
+    pub held: Option<String>,
 }
 
 /// How a run ended.

@@ -48,6 +48,11 @@ pub enum Message {
     },
     /// Something befell a phase's actor.
     Fate(Fate),
+    /// A phase cannot go on without an operator.
+    Held {
+        /// Why.
+        reason: String,
+    },
 }
 
 /// Everything that can happen to a run.
@@ -95,6 +100,11 @@ pub enum Event {
     },
     /// It was cancelled.
     Cancelled {
+        /// Why.
+        reason: String,
+    },
+    /// It cannot go on without an operator.
+    Held {
         /// Why.
         reason: String,
     },
@@ -146,6 +156,8 @@ pub struct State {
     pub failure: Option<(String, Failure)>,
     /// Why it was cancelled, if it was.
     pub cancelled: Option<String>,
+    /// Why it cannot go on without an operator, if it cannot.
+    pub held: Option<String>,
 }
 
 impl Behavior for Run {
@@ -168,8 +180,13 @@ impl Behavior for Run {
                 turn.emit(&Event::Cancelled { reason });
                 go_on(turn)
             }
-            // A phase that cannot be loaded keeps its mailbox; the run waits where everyone can see it.
-            (_, Message::Fate(_)) => Ok(()),
+            (Running | Stopping, Message::Held { reason }) => hold(turn, reason),
+            (Running | Stopping, Message::Fate(Fate::Poisoned { reason, .. })) => {
+                hold(turn, format!("a phase lost a message that it died of: {reason}"))
+            }
+            (Running | Stopping, Message::Fate(Fate::Suspended { reason, .. })) => {
+                hold(turn, format!("a phase cannot be loaded: {reason}"))
+            }
             // An echo of what is settled already.
             (Stopping | Ended, Message::Cancel { .. }) | (Ended, _) => Ok(()),
             (status, message) => Err(Rejection::new(format!("a run that is {status:?} takes no {message:?}"))),
@@ -199,6 +216,7 @@ impl Behavior for Run {
                 state.failure.get_or_insert_with(|| (place.clone(), failure.clone()));
             }
             Event::Cancelled { reason } => state.cancelled = Some(reason.clone()),
+            Event::Held { reason } => state.held = Some(reason.clone()),
             Event::Stopping => state.status = Stopping,
             Event::Ended(_) => state.status = Ended,
         }
@@ -316,8 +334,24 @@ fn stop_all(turn: &mut Turn<'_, Run>) {
 
 fn end(turn: &mut Turn<'_, Run>, plan: &Checked) -> Result<(), Rejection> {
     let outcome = outcome(turn, plan)?;
+    let row = Row { ended_at: Some(turn.now_ms()), outcome: Some(outcome.clone()), held: None, ..row(turn, plan)? };
+    turn.put(index_key(row.run), row.encode());
+    turn.emit(&Event::Ended(outcome));
+    turn.stop();
+    Ok(())
+}
+
+/// What waits for a lost message waits for ever: say so where everyone can see it.
+fn hold(turn: &mut Turn<'_, Run>, reason: String) -> Result<(), Rejection> {
+    turn.emit(&Event::Held { reason });
+    let row = row(turn, &*plan(turn)?)?;
+    turn.put(index_key(row.run), row.encode());
+    Ok(())
+}
+
+fn row(turn: &Turn<'_, Run>, plan: &Checked) -> Result<Row, Rejection> {
     let begin = begin(turn)?.clone();
-    let row = Row {
+    Ok(Row {
         run: begin.run,
         actor: turn.me(),
         namespace: "default".to_owned(),
@@ -325,13 +359,10 @@ fn end(turn: &mut Turn<'_, Run>, plan: &Checked) -> Result<(), Rejection> {
         plan: begin.plan,
         labels: begin.labels,
         submitted_at: turn.state().submitted_at,
-        ended_at: Some(turn.now_ms()),
-        outcome: Some(outcome.clone()),
-    };
-    turn.put(index_key(begin.run), row.encode());
-    turn.emit(&Event::Ended(outcome));
-    turn.stop();
-    Ok(())
+        ended_at: None,
+        outcome: None,
+        held: turn.state().held.clone(),
+    })
 }
 
 fn outcome(turn: &Turn<'_, Run>, plan: &Checked) -> Result<Outcome, Rejection> {

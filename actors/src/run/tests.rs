@@ -109,3 +109,10 @@ fn a_fan_out_over_an_artifact_takes_each_item_once_wherever_the_process_dies() {
         assert_eq!((ending.effects("bank"), ending.effects("items")), (5, 3), "{}", ending.death);
     }
 }
+
+#[test]
+fn a_run_that_loses_any_message_ends_or_is_held_where_everyone_can_see_it() {
+    for turn in 1..40 {
+        story(Effect::IDEMPOTENT).poisoned_at(turn).comes_to_an_end_or_is_held();
+    }
+}

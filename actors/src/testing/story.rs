@@ -21,6 +21,7 @@ pub struct Story {
     evaluate: Arc<dyn Evaluate>,
     tools: BTreeMap<String, Acted>,
     cancel_after: Option<u64>,
+    poison: Option<u64>,
 }
 
 /// Where a process died.
@@ -85,7 +86,7 @@ impl Story {
     #[must_use]
     pub fn with_templates(plan: Plan, evaluate: Arc<dyn Evaluate>) -> Self {
         let plan = plan.check(&*evaluate).unwrap_or_else(|problems| panic!("the plan is not sound: {problems:?}"));
-        Self { plan, evaluate, tools: BTreeMap::new(), cancel_after: None }
+        Self { plan, evaluate, tools: BTreeMap::new(), cancel_after: None, poison: None }
     }
 
     /// With a tool.
@@ -100,6 +101,26 @@ impl Story {
     pub fn cancelled_after(mut self, commits: u64) -> Self {
         self.cancel_after = Some(commits);
         self
+    }
+
+    /// Let the message of this turn, counted from 1, be one that its actor died of again and again.
+    #[must_use]
+    pub fn poisoned_at(mut self, turn: u64) -> Self {
+        self.poison = Some(turn);
+        self
+    }
+
+    /// Tell it, and say how the run stands once nothing moves any more: ended, or held where everyone can see it.
+    ///
+    /// # Panics
+    /// If it neither ended nor is held.
+    pub fn comes_to_an_end_or_is_held(&self) {
+        self.world().live_to_an_end_or_hold();
+    }
+
+    fn world(&self) -> World {
+        let (plan, tools) = (self.plan.clone(), self.tools.clone());
+        World::new(plan, self.evaluate.clone(), tools, self.cancel_after, self.poison)
     }
 
     /// Tell it without any death.
@@ -133,7 +154,7 @@ impl Story {
     }
 
     fn tell(&self, crashes: &[Crash], death: String) -> Ending {
-        let mut world = World::new(self.plan.clone(), self.evaluate.clone(), self.tools.clone(), self.cancel_after);
+        let mut world = self.world();
         world.live_through(crashes, &death);
         world.ending(death)
     }

@@ -254,6 +254,7 @@ async fn a_program_outlives_the_thread_that_called() {
     let cx = context("thread", &shop);
     let mut calling = shop.tool("process").start(cx, Json::from(sh(&script)));
     let handle = tokio::runtime::Handle::current();
+    #[expect(clippy::disallowed_methods, reason = "a thread that ends is what this is about")]
     let polled = std::thread::Builder::new().spawn(move || {
         handle.block_on(std::future::poll_fn(|context| {
             assert!(Pin::new(&mut calling).poll(context).is_pending());
