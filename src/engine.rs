@@ -47,6 +47,10 @@ use crate::{
     spec::{self, Expressions, ToolCatalog},
 };
 
+/// The longest key, and the longest name or value of a label, in bytes.
+const NAME_MAX: usize = 256;
+/// Most labels of a run.
+const LABELS_MAX: usize = 64;
 /// How long a stopping engine waits for running calls.
 const STOP_GRACE: Duration = Duration::from_secs(10);
 
@@ -127,10 +131,11 @@ impl Engine {
     pub async fn submit(&self, plan: &Arc<Checked>, submission: impl Into<Submission>) -> Result<RunHandle, Error> {
         let submission = submission.into();
         let given =
-            if submission.input.is_null() { Json::from(serde_json::json!({})) } else { submission.input.into() };
+            if submission.input.is_null() { Json::from(serde_json::json!({})) } else { Json::from(&submission.input) };
         let input = plan.take_input(&given).map_err(Error::Input)?;
+        check_sizes(&input, &submission)?;
         let run = RunId(*uuid::Uuid::now_v7().as_bytes());
-        let key = submission.key.map(|key| KeyRow::new(&key, run, plan.digest(), &input));
+        let key = submission.key.as_ref().map(|key| KeyRow::new(key, run, plan.digest(), &input));
         let begin = run::Begin { run, plan: plan.digest(), input, labels: submission.labels };
         self.0.plans.add(plan.clone());
         let known = self.0.stored.lock().contains(&plan.digest());
@@ -213,6 +218,23 @@ impl Engine {
     pub async fn stop(&self) {
         self.0.system.stop(STOP_GRACE).await;
     }
+}
+
+/// Everything that enters has a size limit at the door.
+fn check_sizes(input: &Json, submission: &Submission) -> Result<(), Error> {
+    let mut wrong = Vec::new();
+    if input.len() > run::INPUT_MAX {
+        wrong.push(format!("it is {} bytes, and {} are allowed: pass an artifact", input.len(), run::INPUT_MAX));
+    }
+    if submission.key.as_ref().is_some_and(|key| key.is_empty() || key.len() > NAME_MAX) {
+        wrong.push(format!("an idempotency key has 1 to {NAME_MAX} bytes"));
+    }
+    if submission.labels.len() > LABELS_MAX {
+        wrong.push(format!("there are {} labels, and {LABELS_MAX} are allowed", submission.labels.len()));
+    }
+    let long = submission.labels.iter().find(|(name, value)| name.len().max(value.len()) > NAME_MAX);
+    wrong.extend(long.map(|(name, _)| format!("label `{name:.32}` is longer than {NAME_MAX} bytes")));
+    if wrong.is_empty() { Ok(()) } else { Err(Error::Input(wrong)) }
 }
 
 /// The index rows of a submission.

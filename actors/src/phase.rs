@@ -18,5 +18,6 @@ mod state;
 pub use self::{
     fetch::{ARTIFACT_TOOL, Errand, ITEMS_TOOL, Window},
     outputs::{Many, Output},
+    start::OUTPUTS_MAX,
     state::{Begin, End, Event, Message, Phase, State, Status, Tally, Unit},
 };

@@ -18,5 +18,5 @@ mod tests;
 pub use self::{
     id::RunId,
     row::{Outcome, Row, index_key, plan_key},
-    state::{Begin, Event, Message, PhaseStatus, Run, State, Status},
+    state::{Begin, Event, INPUT_MAX, Message, PhaseStatus, Run, State, Status},
 };

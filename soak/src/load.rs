@@ -69,9 +69,10 @@ fn plan() -> Plan {
     Plan::builder("soak")
         .input_or("text", headframe::plan::InputKind::String, "steady")
         .phase("steps", |phase| {
-            phase.sequential().task("first", "noop", |task| task.with(text.clone())).task("second", "slow", |task| {
-                task.with(json!({"after": "{{ outputs.steps.first }}"}))
-            })
+            phase
+                .sequential()
+                .task("first", "noop", |task| task.with(text.clone()))
+                .task("second", "slow", |task| task.with(json!({"after": "{{ outputs.steps.first }}"})))
         })
         .phase("fan", |phase| {
             let over = json!([1, 2, 3, 4, 5, 6]);
@@ -79,9 +80,11 @@ fn plan() -> Plan {
         })
         .phase("close", |phase| {
             let wait = Duration::from_millis(5);
-            phase
-                .task("try", "flaky", |task| task.with(json!({})).retry(50).backoff(wait).backoff_factor(1.0))
-                .task("pay", "once", |task| task.with(text.clone()))
+            phase.task("try", "flaky", |task| task.with(json!({})).retry(50).backoff(wait).backoff_factor(1.0)).task(
+                "pay",
+                "once",
+                |task| task.with(text.clone()),
+            )
         })
         .output(json!({"each": "{{ outputs.fan.each }}", "pay": "{{ outputs.close.pay }}"}))
         .build()

@@ -54,7 +54,8 @@ impl<'a> Report<'a> {
     }
 
     fn slope_per_hour(&self, of: fn(&Sample) -> f64) -> f64 {
-        let points: Vec<_> = self.steady().iter().map(|sample| (sample.at.as_secs_f64() / 3_600.0, of(sample))).collect();
+        let points: Vec<_> =
+            self.steady().iter().map(|sample| (sample.at.as_secs_f64() / 3_600.0, of(sample))).collect();
         theil_sen(&points).unwrap_or(0.0)
     }
 
@@ -72,7 +73,8 @@ impl<'a> Report<'a> {
     fn per_run(&self) -> Option<(f64, f64)> {
         let (first, last) = (self.steady().first()?, self.steady().last()?);
         let runs = (last.runs - first.runs) as f64;
-        let (rss, disk) = ((last.rss_kib as f64 - first.rss_kib as f64) * 1_024.0, last.disk_bytes as f64 - first.disk_bytes as f64);
+        let (rss, disk) =
+            ((last.rss_kib as f64 - first.rss_kib as f64) * 1_024.0, last.disk_bytes as f64 - first.disk_bytes as f64);
         (runs > 0.0).then(|| (rss / runs, disk / runs))
     }
 
@@ -103,7 +105,10 @@ impl fmt::Display for Report<'_> {
             [] => writeln!(f, "verdict: nothing that must stay level grows by more than 20 % an hour")?,
             flagged => writeln!(f, "verdict: more than 20 % an hour: {}", flagged.join(", "))?,
         }
-        writeln!(f, "by design, until the next release: the index of finished runs stays in memory and the journal is never")?;
+        writeln!(
+            f,
+            "by design, until the next release: the index of finished runs stays in memory and the journal is never"
+        )?;
         writeln!(f, "compacted, so memory and disk grow with every finished run; only growth beyond that is a leak")?;
         match self.left_over {
             0 => write!(f, "left over at the end: nothing"),

@@ -68,7 +68,9 @@ impl Look {
     pub(crate) fn is_held(&self, row: &Row) -> bool {
         let stream = StreamId(row.actor.0);
         row.held.is_some()
-            || self.doubts().any(|(_, call)| self.live.actors.get(&call.caller).is_some_and(|actor| actor.stream == stream))
+            || self
+                .doubts()
+                .any(|(_, call)| self.live.actors.get(&call.caller).is_some_and(|actor| actor.stream == stream))
     }
 }
 

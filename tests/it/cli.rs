@@ -2,11 +2,12 @@
 //!
 //! **Invariant:** no test waits for a time; it waits for what it needs to see, with a deadline.
 
+mod kills;
+mod looks;
 mod place;
+mod wrong;
 
-use std::{collections::HashMap, fs, io::Read as _, os::unix::ffi::OsStrExt as _};
-
-use serde_json::Value;
+use std::{fs, io::Read as _, os::unix::ffi::OsStrExt as _};
 
 use self::place::{Place, code, json, lines, stderr, stdout};
 
@@ -65,59 +66,10 @@ fn a_list_too_long_for_a_message_is_audited_all_the_same() {
 }
 
 #[test]
-fn a_run_that_is_killed_again_and_again_is_finished_by_resume_and_nothing_is_recorded_twice() {
-    let place = Place::new();
-    let tree = place.folder("tree");
-    (0..60).for_each(|at| fs::write(tree.join(format!("file {at}")), format!("{at}\n")).unwrap());
-    let mut kills = 0;
-    for _ in 0..5 {
-        let from = place.records();
-        let mut child = place.start(&["run", AUDIT, "-i", "path=tree", "--resume"]);
-        if place.wait_while(&mut child, || place.records() < from + 12) {
-            child.kill().unwrap();
-            kills += 1;
-        }
-        child.wait().unwrap();
-        place.is_clean();
-    }
-    assert!(kills > 0, "every run ended before it could be killed");
-    let told = place.run(&["run", AUDIT, "-i", "path=tree", "--resume"]);
-    assert_eq!(code(&told), 0, "{}", stderr(&told));
-    assert!(stdout(&told).contains("60 files, 60 lines, 170 bytes"), "{}", stdout(&told));
-    for run in lines(&place.run(&["runs", "list", "-o", "jsonl"])) {
-        assert_eq!(run["status"], "succeeded", "{run}");
-        once_each(&lines(&place.run(&["ledger", "export", run["run"].as_str().unwrap()])));
-    }
-    place.is_clean();
-}
-
-/// Every task was started once, and gave one result.
-fn once_each(ledger: &[Value]) {
-    let events =
-        |name: &'static str| ledger.iter().filter_map(move |item| Some((item, item["what"]["event"].get(name)?)));
-    let mut results = HashMap::new();
-    for (_, done) in events("Done") {
-        *results.entry(done["actor"].to_string()).or_insert(0) += 1;
-    }
-    let mut starts = HashMap::new();
-    for (item, started) in events("Started") {
-        for unit in started.as_array().unwrap() {
-            *starts.entry(format!("{} {}", item["actor"], unit[0])).or_insert(0) += 1;
-        }
-    }
-    assert_eq!(results.len(), 60 * 3 + 4, "a result is missing");
-    assert!(results.values().chain(starts.values()).all(|times| *times == 1), "a result was recorded twice");
-}
-
-#[test]
 fn a_charge_that_was_cut_off_waits_for_a_person_and_is_made_once() {
     let place = Place::new();
     let mut child = place.start(&["run", CHARGE, "-i", "order=7", "-i", "seconds=300"]);
     assert!(place.wait_while(&mut child, || place.read("charges.txt").is_empty()));
-    let refused = place.run(&["runs", "list"]);
-    assert_eq!(code(&refused), 4);
-    assert!(stderr(&refused).contains("HF0001") && stderr(&refused).contains(&child.id().to_string()));
-    assert_eq!(code(&place.run(&["store", "verify"])), 0, "it works beside a running process");
     child.kill().unwrap();
     child.wait().unwrap();
 
@@ -143,37 +95,6 @@ fn a_charge_that_was_cut_off_waits_for_a_person_and_is_made_once() {
 }
 
 #[test]
-fn what_is_wrong_is_told_by_its_exit_code_and_leaves_nothing_behind() {
-    let place = Place::new();
-    fs::write(
-        place.path("wrong.yaml"),
-        "headframe: 1\nname: x\nphases: [{ name: a, tasks: [{ name: t, tool: nope }] }]\n",
-    )
-    .unwrap();
-    let wrong = place.run(&["run", "wrong.yaml"]);
-    assert_eq!(code(&wrong), 2);
-    assert!(stderr(&wrong).contains("wrong.yaml:3:") && stderr(&wrong).contains("HF0106"), "{}", stderr(&wrong));
-    let usage: [&[&str]; 5] = [
-        &["validate", "wrong.yaml"],
-        &["run", "missing.yaml"],
-        &["run", AUDIT, "-i", "pth=x"],
-        &["fly"],
-        &["run", AUDIT, "-i", "path"],
-    ];
-    for args in usage {
-        assert_eq!(code(&place.run(args)), 2, "{args:?}");
-    }
-    let looks: [&[&str]; 5] =
-        [&["runs", "list"], &["runs", "resume"], &["ledger", "verify"], &["store", "stats"], &["doubt", "list"]];
-    for args in looks {
-        assert_eq!(code(&place.run(args)), 3, "{args:?}");
-    }
-    assert!(!place.path(".headframe").exists(), "a command that was refused made a folder");
-    assert_eq!(code(&place.run(&["validate", AUDIT])), 0);
-    assert_eq!(code(&place.run(&["--help"])), 0);
-}
-
-#[test]
 fn how_a_run_ends_is_the_exit_code() {
     let place = Place::new();
     place.spec("fails.yaml", "fail", "{ message: no luck }", "");
@@ -196,22 +117,26 @@ fn how_a_run_ends_is_the_exit_code() {
     assert_eq!(code(&place.run(&["runs", "show", "run_ffff"])), 3);
 }
 
+/// Ctrl-C once cost an attempt: a task that has only one failed its run while the engine stopped.
 #[test]
-fn an_interrupted_run_says_how_to_go_on_and_does() {
-    let place = Place::new();
-    place.spec("sleeps.yaml", "sleep", "{ ms: 2000 }", "retry: { max_attempts: 3, backoff: 10ms }");
-    let mut child = place.start(&["run", "sleeps.yaml"]);
-    assert!(place.wait_while(&mut child, || !place.read("stderr").contains("a: started")));
-    place.interrupt(&child);
-    assert_eq!(child.wait().unwrap().code(), Some(130));
-    assert!(
-        place.read("stderr").contains("finish it with: headframe run sleeps.yaml --resume"),
-        "{}",
-        place.read("stderr")
-    );
-    let told = place.run(&["run", "sleeps.yaml", "--resume"]);
-    assert_eq!(code(&told), 0, "{}", stderr(&told));
-    assert_eq!(lines(&place.run(&["runs", "list", "-o", "jsonl"])).len(), 1, "another run was started");
+fn an_interrupted_run_says_how_to_go_on_and_does_with_its_only_attempt() {
+    for (tool, with, more) in
+        [("sleep", "{ ms: 1000 }", ""), ("process", "{ argv: [sleep, '1'] }", "effect: idempotent")]
+    {
+        let place = Place::new();
+        place.spec("sleeps.yaml", tool, with, more);
+        let mut child = place.start(&["run", "sleeps.yaml"]);
+        assert!(place.wait_while(&mut child, || !place.read("stderr").contains("a: started")));
+        place.interrupt(&child);
+        assert_eq!(child.wait().unwrap().code(), Some(130));
+        let said = place.read("stderr");
+        assert!(said.contains("finish it with: headframe run sleeps.yaml --resume"), "{said}");
+        assert_eq!(json(&place.run(&["runs", "list", "-o", "json"]))[0]["status"], "running", "{tool}");
+        let told = place.run(&["run", "sleeps.yaml", "--resume"]);
+        assert_eq!(code(&told), 0, "{tool}: {}", stderr(&told));
+        assert_eq!(lines(&place.run(&["runs", "list", "-o", "jsonl"])).len(), 1, "another run was started");
+        place.is_clean();
+    }
 }
 
 #[test]
@@ -228,26 +153,4 @@ fn a_reader_that_goes_away_ends_it_quietly() {
         assert!(child.wait().unwrap().success());
         assert_eq!(place.read("stderr"), "", "{args:?}");
     }
-}
-
-#[test]
-fn damage_is_found_and_told() {
-    let place = Place::new();
-    place.spec("shapes.yaml", "echo", "{ a: 1 }", "");
-    assert_eq!(code(&place.run(&["run", "shapes.yaml"])), 0);
-    let journal = place.path(".headframe/journal");
-    let segment = fs::read_dir(&journal)
-        .unwrap()
-        .map(|entry| entry.unwrap().path())
-        .find(|path| path.extension().is_some_and(|is| is == "seg"));
-    let segment = segment.unwrap();
-    let mut bytes = fs::read(&segment).unwrap();
-    let at = 4096 + 40;
-    bytes[at] ^= 1;
-    fs::write(&segment, bytes).unwrap();
-    let found = place.run(&["store", "verify", "-o", "json"]);
-    assert_eq!((code(&found), json(&found)["clean"].as_bool()), (1, Some(false)));
-    let refused = place.run(&["runs", "list"]);
-    assert_eq!(code(&refused), 4);
-    assert!(stderr(&refused).contains("HF000"), "{}", stderr(&refused));
 }

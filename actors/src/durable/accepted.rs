@@ -77,6 +77,19 @@ pub struct Entrance {
     pub(crate) reply: Option<u64>,
 }
 
+impl Entrance {
+    /// About how many bytes enter.
+    pub(crate) fn bytes(&self) -> usize {
+        let rows: usize = self.puts.iter().map(|(key, value)| key.len() + value.len()).sum();
+        let first = self.root.as_ref().map_or(0, |(_, _, first)| first.len());
+        let message = match &self.deliver {
+            Some((_, Body::Message(message))) => message.len(),
+            _ => 0,
+        };
+        rows + first + message
+    }
+}
+
 /// The row that an [`Entrance`] found instead.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Existing(pub Bytes);
@@ -178,7 +191,7 @@ impl Accepted {
         let head = self.consume(actor, at, entry, &mut outbox);
         self.write(actor, at, &mut receipt, &mut outbox);
         if let Some(head) = head {
-            self.respond(actor, at, head, &mut outbox);
+            self.respond(actor, at, head, &mut outbox, &mut receipt);
         }
         if outbox.stop {
             self.push(Op::Stop { actor });
@@ -232,13 +245,20 @@ impl Accepted {
     }
 
     /// Whoever waits gets the reply; a refused message that nobody waits for is kept with its reason.
-    fn respond(&mut self, actor: ActorId, at: u32, head: Entry, outbox: &mut Outbox) {
-        match (head.reply, outbox.refusal.take()) {
+    fn respond(&mut self, actor: ActorId, at: u32, head: Entry, outbox: &mut Outbox, receipt: &mut Receipt) {
+        let refusal = outbox.refusal.take();
+        if let Some(refusal) = refusal.as_ref().filter(|refusal| refusal.is_fatal)
+            && let Some(parent) = self.live.actors.get(&actor).map(|row| row.parent)
+        {
+            let fate = Fate::Poisoned { child: actor, reason: refusal.reason.clone() };
+            self.tell_owner(actor, parent, at, fate, &refusal.reason, receipt);
+        }
+        match (head.reply, refusal) {
             (Some(token), _) => {
                 let reply = outbox.reply.take().unwrap_or_else(|| Err("the actor gave no reply".to_owned()));
                 self.reply(token, reply);
             }
-            (None, Some(reason)) => _ = self.push(Op::Dead { to: actor, at, reason, body: head.body }),
+            (None, Some(refusal)) => _ = self.push(Op::Dead { to: actor, at, reason: refusal.reason, body: head.body }),
             (None, None) => {}
         }
     }
@@ -371,7 +391,7 @@ impl Accepted {
         if let Some(existing) = entrance.unless.as_ref().and_then(|key| self.live.index.get(key)) {
             return Err(Existing(existing.clone()));
         }
-        let at = self.begin(now_ms, 1_024);
+        let at = self.begin(now_ms, entrance.bytes());
         let mut receipt = Receipt { sequence: self.open.sequence(), ..Receipt::default() };
         if let Some((kind, actor, first)) = entrance.root {
             self.push(Op::Spawn { actor, kind, parent: ActorId::ENGINE, stream: StreamId(actor.0) });

@@ -94,12 +94,19 @@ pub(crate) const fn reply_format<B: Behavior>() -> Format {
 pub struct Rejection {
     /// One sentence for people.
     pub reason: String,
+    /// Whether somebody waits for what this message should have brought about, so that the actor's owner must be told.
+    pub is_fatal: bool,
 }
 
 impl Rejection {
     /// A rejection with its reason.
     pub fn new(reason: impl Into<String>) -> Self {
-        Self { reason: reason.into() }
+        Self { reason: reason.into(), is_fatal: false }
+    }
+
+    /// A rejection that the actor's owner must hear of: without this message something would wait for ever.
+    pub fn fatal(reason: impl Into<String>) -> Self {
+        Self { reason: reason.into(), is_fatal: true }
     }
 }
 
@@ -131,6 +138,12 @@ impl<B: Behavior> Turn<'_, B> {
     #[must_use]
     pub fn state(&self) -> &B::State {
         self.state
+    }
+
+    /// How many bytes of events, messages and arguments the turn may still write, of 1 MiB.
+    #[must_use]
+    pub fn bytes_left(&self) -> usize {
+        super::outbox::BYTES_MAX.saturating_sub(self.outbox.bytes)
     }
 
     /// This happened. It is applied at once, so the rest of the turn sees it.

@@ -72,7 +72,7 @@ pub(crate) struct TurnInput<'a> {
 /// What became of one message.
 pub(crate) enum Taken {
     /// The turn's work.
-    Done(Outbox),
+    Done(Box<Outbox>),
     /// The message was refused; `dirty` says that events had been emitted, so the state must be loaded again.
     Rejected { rejection: Rejection, dirty: bool },
 }
@@ -128,11 +128,11 @@ impl<B: Behavior> Instance for Loaded<B> {
             B::decide(&mut turn, message)
         });
         let decided = decided.and_then(|()| match outbox.over_budget() {
-            Some(reason) => Err(Rejection::new(reason)),
+            Some(reason) => Err(Rejection::fatal(reason)),
             None => Ok(()),
         });
         match decided {
-            Ok(()) => Taken::Done(outbox),
+            Ok(()) => Taken::Done(Box::new(outbox)),
             Err(rejection) => Taken::Rejected { rejection, dirty: !outbox.events.is_empty() },
         }
     }

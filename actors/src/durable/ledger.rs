@@ -129,6 +129,9 @@ impl Ledger {
     }
 }
 
+/// Hears of one event: its stream, the head after it, whose it is, when and what. Says whether to go on.
+type Visit<'a> = dyn FnMut(StreamId, Head, ActorId, u32, (u64, Written<'_>)) -> bool + 'a;
+
 /// Follows streams through the records.
 struct Reader {
     wanted: Option<StreamId>,
@@ -162,11 +165,7 @@ impl Reader {
         })
     }
 
-    fn walk(
-        &mut self,
-        record: &Record,
-        visit: &mut dyn FnMut(StreamId, Head, ActorId, u32, (u64, Written<'_>)) -> bool,
-    ) -> bool {
+    fn walk(&mut self, record: &Record, visit: &mut Visit<'_>) -> bool {
         for op in &record.ops {
             let go_on = match op {
                 Op::Spawn { actor, kind, stream, .. } => {
@@ -194,13 +193,7 @@ impl Reader {
         true
     }
 
-    fn step(
-        &mut self,
-        actor: ActorId,
-        at_ms: u64,
-        written: Written<'_>,
-        visit: &mut dyn FnMut(StreamId, Head, ActorId, u32, (u64, Written<'_>)) -> bool,
-    ) -> bool {
+    fn step(&mut self, actor: ActorId, at_ms: u64, written: Written<'_>, visit: &mut Visit<'_>) -> bool {
         let Some((kind, stream)) = self.actors.get(&actor).copied() else { return true };
         let head = self.heads.entry(stream).or_default();
         *head = match &written {

@@ -6,6 +6,7 @@ use bytes::{Bytes, BytesMut};
 use serde::Serialize;
 
 use super::{
+    behavior::Rejection,
     call::Request,
     chain, codec,
     entry::Body,
@@ -78,7 +79,7 @@ pub(crate) struct Outbox {
     pub(crate) notes: Vec<Note>,
     pub(crate) reply: Option<Result<Bytes, String>>,
     /// The message was refused; a message that nobody waits for goes to the dead letters with this reason.
-    pub(crate) refusal: Option<String>,
+    pub(crate) refusal: Option<Rejection>,
     pub(crate) snapshot: Option<Bytes>,
     pub(crate) stop: bool,
     pub(crate) bytes: usize,
@@ -111,7 +112,7 @@ impl Outbox {
     }
 
     /// The same turn as a rejection: it consumes its message and does nothing else.
-    pub(crate) fn rejected(reason: String) -> Self {
-        Self { reply: Some(Err(reason.clone())), refusal: Some(reason), ..Self::default() }
+    pub(crate) fn rejected(rejection: Rejection) -> Self {
+        Self { reply: Some(Err(rejection.reason.clone())), refusal: Some(rejection), ..Self::default() }
     }
 }

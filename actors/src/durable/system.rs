@@ -33,6 +33,9 @@ use super::{
 };
 use crate::tool::{Progress, ToolSlot};
 
+/// The most that enters at once: a record holds 8 MiB.
+const ENTRANCE_MAX: usize = 6 * 1024 * 1024;
+
 /// Why the system did not do as asked.
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -53,6 +56,14 @@ pub enum Error {
     NoReplyYet {
         /// How long was waited.
         waited: Duration,
+    },
+    /// What was to enter is too large.
+    #[error("HF0011: {bytes} bytes were to enter at once, and {max} are allowed: put large data aside as an artifact")]
+    TooLarge {
+        /// How large it is.
+        bytes: usize,
+        /// How large it may be.
+        max: usize,
     },
     /// There is no such thing.
     #[error("there is no {0}")]
@@ -189,6 +200,10 @@ impl System {
     }
 
     fn enter(&self, entrance: Entrance) -> Result<Result<Sequence, Existing>, Error> {
+        let bytes = entrance.bytes();
+        if bytes > ENTRANCE_MAX {
+            return Err(Error::TooLarge { bytes, max: ENTRANCE_MAX });
+        }
         self.inner.with_accepted(|accepted, now_ms| accepted.enter(now_ms, entrance)).map(|entered| {
             entered.map(|receipt| {
                 self.inner.ring_all(&receipt, None);

@@ -16,8 +16,10 @@ use crate::{
     task::{self, Job, Task},
 };
 
-/// The most that a phase hands on inside one message.
-const OUTPUTS_MAX: usize = 2 * INLINE_MAX;
+/// The most that a phase is given of others' outputs, and hands on of its own.
+pub const OUTPUTS_MAX: usize = INLINE_MAX;
+/// Room for what starting one task writes beside its arguments.
+const UNIT_MAX: usize = 32 * 1024;
 /// Tasks started by one turn at most.
 const STARTS_MAX: usize = 256;
 
@@ -39,7 +41,7 @@ pub(super) fn begin<'a>(turn: &'a Turn<'_, Phase>) -> Result<&'a Begin, Rejectio
 pub(super) fn plan(turn: &Turn<'_, Phase>) -> Result<Arc<Checked>, Rejection> {
     let digest = begin(turn)?.plan;
     let plan = turn.extension::<Plans>().and_then(|plans| plans.get(digest));
-    plan.ok_or_else(|| Rejection::new(format!("plan {digest} is not known")))
+    plan.ok_or_else(|| Rejection::fatal(format!("plan {digest} is not known")))
 }
 
 /// What one turn starts; written down in as few events as there are kinds.
@@ -68,7 +70,7 @@ pub(super) fn more(turn: &mut Turn<'_, Phase>) -> Result<Left, Rejection> {
         {
             break Left::Waiting;
         }
-        if batch.started.len() + batch.skipped.len() >= STARTS_MAX {
+        if batch.started.len() + batch.skipped.len() >= STARTS_MAX || turn.bytes_left() < INLINE_MAX + UNIT_MAX {
             break Left::More;
         }
         if scope.as_ref().is_none_or(|(of, _)| *of != task) {

@@ -13,6 +13,13 @@ use crate::{
     plan::{Checked, Digest, Evaluator, Plans, Scope, TaskAt},
 };
 
+/// Phases started by one turn at most.
+const STARTS_MAX: usize = 256;
+/// Room for the rest of what a phase begins with, its input above all.
+const BEGIN_MAX: usize = INPUT_MAX + 4 * 1024;
+/// The largest input of a run: 256 KiB. Larger data belongs into the artifact store.
+pub const INPUT_MAX: usize = 256 * 1024;
+
 /// The behaviour of a run.
 pub struct Run;
 
@@ -53,6 +60,8 @@ pub enum Message {
         /// Why.
         reason: String,
     },
+    /// Go on starting phases: a turn is bounded.
+    More,
 }
 
 /// Everything that can happen to a run.
@@ -180,6 +189,7 @@ impl Behavior for Run {
                 turn.emit(&Event::Cancelled { reason });
                 go_on(turn)
             }
+            (Running, Message::More) => go_on(turn),
             (Running | Stopping, Message::Held { reason }) => hold(turn, reason),
             (Running | Stopping, Message::Fate(Fate::Poisoned { reason, .. })) => {
                 hold(turn, format!("a phase lost a message that it died of: {reason}"))
@@ -188,7 +198,7 @@ impl Behavior for Run {
                 hold(turn, format!("a phase cannot be loaded: {reason}"))
             }
             // An echo of what is settled already.
-            (Stopping | Ended, Message::Cancel { .. }) | (Ended, _) => Ok(()),
+            (Stopping | Ended, Message::Cancel { .. } | Message::More) | (Ended, _) => Ok(()),
             (status, message) => Err(Rejection::new(format!("a run that is {status:?} takes no {message:?}"))),
         }
     }
@@ -243,7 +253,7 @@ impl State {
 fn plan(turn: &Turn<'_, Run>) -> Result<Arc<Checked>, Rejection> {
     let digest = begin(turn)?.plan;
     let plan = turn.extension::<Plans>().and_then(|plans| plans.get(digest));
-    plan.ok_or_else(|| Rejection::new(format!("plan {digest} is not known")))
+    plan.ok_or_else(|| Rejection::fatal(format!("plan {digest} is not known")))
 }
 
 fn begin<'a>(turn: &'a Turn<'_, Run>) -> Result<&'a Begin, Rejection> {
@@ -265,17 +275,25 @@ fn go_on(turn: &mut Turn<'_, Run>) -> Result<(), Rejection> {
 
 /// A skipped phase may make others ready, so this goes in the order of the graph.
 fn start_ready(turn: &mut Turn<'_, Run>, plan: &Checked) -> Result<(), Rejection> {
+    let mut started = 0;
     for &at in plan.order() {
         let is_ready = !turn.state().phases.contains_key(&at)
             && plan.phases[at as usize].needs.iter().all(|need| turn.state().is_settled(*need));
-        if is_ready && turn.state().failure.is_none() && turn.state().cancelled.is_none() {
-            start(turn, plan, at)?;
+        if !is_ready || turn.state().failure.is_some() || turn.state().cancelled.is_some() {
+            continue;
         }
+        if started == STARTS_MAX || turn.bytes_left() < phase::OUTPUTS_MAX + BEGIN_MAX {
+            let me = Address::<Run>::new(turn.me());
+            turn.send(me, &Message::More);
+            break;
+        }
+        started += usize::from(start(turn, plan, at)?);
     }
     Ok(())
 }
 
-fn start(turn: &mut Turn<'_, Run>, plan: &Checked, at: u32) -> Result<(), Rejection> {
+/// Says whether the phase started, rather than being passed over.
+fn start(turn: &mut Turn<'_, Run>, plan: &Checked, at: u32) -> Result<bool, Rejection> {
     let phase = &plan.phases[at as usize];
     if let Some(condition) = &phase.when {
         let scope = scope(turn, plan, plan.phase_reads(at))?;
@@ -283,22 +301,29 @@ fn start(turn: &mut Turn<'_, Run>, plan: &Checked, at: u32) -> Result<(), Reject
             Ok(true) => {}
             Ok(false) => {
                 turn.emit(&Event::PhaseSkipped { phase: at });
-                return Ok(());
+                return Ok(false);
             }
             Err(error) => {
                 let failure = Failure::new("condition", error.message);
                 turn.emit(&Event::Broken { place: phase.name.clone(), failure });
-                return Ok(());
+                return Ok(false);
             }
         }
     }
     let begin = begin(turn)?.clone();
     let read = |at: &TaskAt| turn.state().outputs.get(at).map(|output| (*at, output.clone()));
-    let outputs = plan.phase_reads(at).iter().filter_map(read).collect();
+    let outputs: Vec<_> = plan.phase_reads(at).iter().filter_map(read).collect();
+    let bytes: usize = outputs.iter().map(|(_, output)| output.len()).sum();
+    if bytes > phase::OUTPUTS_MAX {
+        let message =
+            format!("the outputs it reads are {bytes} bytes together, and {} are allowed", phase::OUTPUTS_MAX);
+        turn.emit(&Event::Broken { place: phase.name.clone(), failure: Failure::new("output", message) });
+        return Ok(false);
+    }
     let first = phase::Begin { run: begin.run, plan: begin.plan, phase: at, input: begin.input, outputs };
     let actor = turn.spawn::<Phase>(&phase::Message::Start(first)).id;
     turn.emit(&Event::PhaseStarted { phase: at, actor });
-    Ok(())
+    Ok(true)
 }
 
 fn scope(turn: &Turn<'_, Run>, plan: &Checked, reads: &[TaskAt]) -> Result<Scope, Rejection> {
@@ -307,7 +332,7 @@ fn scope(turn: &Turn<'_, Run>, plan: &Checked, reads: &[TaskAt]) -> Result<Scope
 }
 
 fn evaluator<'a>(turn: &'a Turn<'_, Run>) -> Result<&'a Evaluator, Rejection> {
-    turn.extension::<Evaluator>().ok_or_else(|| Rejection::new("no evaluator is installed"))
+    turn.extension::<Evaluator>().ok_or_else(|| Rejection::fatal("no evaluator is installed"))
 }
 
 fn phase_ended(turn: &mut Turn<'_, Run>, actor: ActorId, end: phase::End) -> Result<(), Rejection> {
@@ -378,6 +403,10 @@ fn outcome(turn: &Turn<'_, Run>, plan: &Checked) -> Result<Outcome, Rejection> {
     }
     let scope = scope(turn, plan, plan.output_reads())?;
     Ok(match evaluator(turn)?.0.render(&plan.output, scope.value()) {
+        Ok(output) if output.len() > phase::OUTPUTS_MAX => {
+            let message = format!("it is {} bytes, and {} are allowed: put it aside", output.len(), phase::OUTPUTS_MAX);
+            Outcome::Failed { task: "output".to_owned(), failure: Failure::new("output", message) }
+        }
         Ok(output) => Outcome::Succeeded(output),
         Err(error) => Outcome::Failed { task: "output".to_owned(), failure: Failure::new("template", error.message) },
     })

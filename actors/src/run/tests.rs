@@ -91,7 +91,7 @@ fn a_failed_task_fails_its_run_and_an_optional_one_does_not() {
 
 /// Two items at a time, of five.
 fn windows(input: &Json) -> Json {
-    let from = input.value()["from"].as_u64().unwrap();
+    let from = input.value()["from"].as_u64().expect("a phase says from where");
     let items: Vec<_> = (from..(from + 2).min(5)).collect();
     Json::from(json!({ "items": items, "total": 5 }))
 }

@@ -255,7 +255,7 @@ impl Ordered {
 
 fn ordered(turn: &Turn<'_, Task>, job: &Job) -> Result<Ordered, Rejection> {
     let plan = turn.extension::<Plans>().and_then(|plans| plans.get(job.plan));
-    let plan = plan.ok_or_else(|| Rejection::new(format!("plan {} is not known", job.plan)))?;
+    let plan = plan.ok_or_else(|| Rejection::fatal(format!("plan {} is not known", job.plan)))?;
     Ok(Ordered { plan, phase: job.phase as usize, task: job.task as usize })
 }
 

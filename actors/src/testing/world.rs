@@ -270,9 +270,7 @@ impl World {
         let Some(call) = self.life.calls.pop_front() else { return false };
         match self.life.accepted.live().calls.get(&call).map(|row| row.request.effect) {
             Some(Effect::AtMostOnce) => {
-                if self.life.accepted.start_call(self.clock_ms, call) {
-                    self.life.commits += 1;
-                }
+                self.life.commits += u64::from(self.life.accepted.start_call(self.clock_ms, call));
             }
             Some(Effect::Idempotent { .. }) => self.invoke(call),
             None => {}

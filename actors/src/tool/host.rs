@@ -34,6 +34,8 @@ use crate::{
 
 /// Calls begun before others get the thread, and the most answers in one commit.
 const BATCH: usize = 256;
+/// The largest output of a call: larger ones belong into the artifact store.
+const OUTPUT_MAX: usize = 256 * 1024;
 /// How long an adapter may take to stop once its time is over.
 const STOP_GRACE: Duration = Duration::from_secs(5);
 
@@ -240,14 +242,13 @@ impl Queue {
             for call in calls {
                 let effect = accepted.live().calls.get(&call).map(|row| row.request.effect);
                 match effect {
-                    Some(Effect::AtMostOnce) if !inner.in_flight.contains(call) => {
-                        if accepted.start_call(now_ms, call) {
-                            // The permit is held while the start becomes durable.
-                            slot.permits.lock().insert(call);
-                        }
+                    // The permit is held while the start becomes durable. One whose start is written already is not
+                    // started again.
+                    Some(Effect::AtMostOnce) if accepted.start_call(now_ms, call) => {
+                        slot.permits.lock().insert(call);
                     }
-                    Some(_) => free.push(call),
-                    None => {}
+                    Some(Effect::AtMostOnce) | None => {}
+                    Some(Effect::Idempotent { .. }) => free.push(call),
                 }
             }
             free
@@ -350,6 +351,12 @@ fn start(tool: Arc<dyn AnyTool>, cx: CallContext, input: crate::json::Json) -> C
 }
 
 fn finished(cx: &CallContext, outcome: Outcome) -> (CallId, Outcome, Option<Bytes>) {
+    let outcome = match outcome {
+        Outcome::Done(output) if output.len() > OUTPUT_MAX => {
+            Outcome::unknown("output", format!("it gave {} bytes, and {OUTPUT_MAX} can be kept", output.len()))
+        }
+        outcome => outcome,
+    };
     let checkpoint = match outcome {
         Outcome::Done(_) => None,
         Outcome::Failed(_) | Outcome::Unknown(_) => cx.shared.checkpoint.lock().take(),

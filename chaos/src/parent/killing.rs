@@ -43,7 +43,8 @@ struct Life {
 
 impl Killing {
     pub(super) fn new(client: Client) -> Self {
-        let recovery = Histogram::new_with_bounds(1, 3_600_000_000, 3).expect("an hour in microseconds, to three digits");
+        let recovery =
+            Histogram::new_with_bounds(1, 3_600_000_000, 3).expect("an hour in microseconds, to three digits");
         Self { client, tally: Tally { unanswered: 0, decided: 0, hosts_killed: 0, tools_killed: 0, recovery } }
     }
 

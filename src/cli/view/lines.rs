@@ -1,6 +1,6 @@
 //! Lines for logs and pipes: few, whole, and without escape codes.
 //!
-//! **Invariant:** a phase writes at most about one line per tenth of its tasks, however many there are.
+//! **Invariant:** a phase writes a line at most once per tenth of the tasks known of by then, however many there are.
 
 use std::collections::HashMap;
 
@@ -16,13 +16,13 @@ const STEPS_FROM: u64 = 100;
 
 pub(super) struct Lines {
     out: Out,
-    /// The last tenth that was written, by run and phase.
-    tenths: HashMap<(String, usize), u64>,
+    /// How many tasks had ended at the last line, by run and phase.
+    told: HashMap<(String, usize), u64>,
 }
 
 impl Lines {
     pub(super) fn new(out: Out) -> Self {
-        Self { out, tenths: HashMap::new() }
+        Self { out, told: HashMap::new() }
     }
 
     fn write(&self, label: &str, text: &str) {
@@ -35,12 +35,12 @@ impl Lines {
         if total < STEPS_FROM || phase.ended() == total {
             return None;
         }
-        let tenth = phase.ended() * 10 / total;
-        let last = self.tenths.entry((label.to_owned(), at)).or_default();
-        if tenth <= *last {
+        // Counted from the last line: a total that grows with every fan-out would take tenths back.
+        let last = self.told.entry((label.to_owned(), at)).or_default();
+        if phase.ended() < *last + total.div_ceil(10) {
             return None;
         }
-        *last = tenth;
+        *last = phase.ended();
         let open = if phase.is_open() { "+" } else { "" };
         Some(format!("{}: {}/{total}{open} tasks, {:.1}/s", phase.name, phase.ended(), phase.rate(now_ms)))
     }

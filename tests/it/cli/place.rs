@@ -7,6 +7,7 @@ use std::{
     time::Duration,
 };
 
+use headframe::durable::store::Local;
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -88,8 +89,21 @@ impl Place {
 
     /// Records in the store, also while another process writes.
     pub(super) fn records(&self) -> u64 {
-        let told = self.run(&["store", "verify", "-o", "json"]);
-        serde_json::from_slice::<Value>(&told.stdout).ok().and_then(|told| told["records"].as_u64()).unwrap_or(0)
+        Local::check(&self.path(".headframe")).map_or(0, |checked| checked.records)
+    }
+
+    /// The files of the journal, in order.
+    pub(super) fn segments(&self) -> Vec<PathBuf> {
+        let files = fs::read_dir(self.path(".headframe/journal")).unwrap().map(|entry| entry.unwrap().path());
+        let mut segments: Vec<_> = files.filter(|path| path.extension().is_some_and(|is| is == "seg")).collect();
+        segments.sort();
+        segments
+    }
+
+    /// So many small files in a folder `tree`.
+    pub(super) fn tree(&self, files: usize) {
+        let tree = self.folder("tree");
+        (0..files).for_each(|at| fs::write(tree.join(format!("file {at}")), format!("{at}\n")).unwrap());
     }
 
     pub(super) fn is_clean(&self) {

@@ -25,13 +25,16 @@ use crate::{
     tool::{AnyTool, InFlight, ToolSlot},
 };
 
+/// Looks at what was recovered, and says which streams are held.
+type Look = Box<dyn FnOnce(&Live) -> Vec<StreamId> + Send>;
+
 /// How to start a system.
 pub struct SystemBuilder {
     registry: Registry,
     extensions: Extensions,
     clock: Arc<dyn Clock>,
     tools: Vec<(String, Arc<dyn AnyTool>)>,
-    recovered: Option<Box<dyn FnOnce(&Live) -> Vec<StreamId> + Send>>,
+    recovered: Option<Look>,
 }
 
 impl Default for SystemBuilder {
