@@ -30,6 +30,9 @@ pub(crate) use self::{
 };
 use crate::{args::RecorderRole, random};
 
+/// A late answer takes longer than anybody waits for it.
+const LATE: Duration = Duration::from_secs(1);
+
 #[derive(Default)]
 struct World {
     books: Mutex<Books>,
@@ -98,7 +101,11 @@ enum Reply {
 
 /// Between effect and answer lies time in which a victim can die.
 fn delay(key: &str, answer: &Answer) -> Duration {
-    let Answer::Done(receipt) = answer else { return Duration::ZERO };
+    let receipt = match answer {
+        Answer::Done(receipt) => receipt,
+        Answer::Late(_) => return LATE,
+        Answer::Refused | Answer::Lost => return Duration::ZERO,
+    };
     let drawn = random::number_of(key);
     match receipt.tool.as_str() {
         "swift" => Duration::ZERO,

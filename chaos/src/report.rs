@@ -3,6 +3,7 @@
 use std::{collections::BTreeSet, fmt};
 
 use comfy_table::{Table, presets::NOTHING};
+use headframe::run::Outcome;
 use serde::Serialize;
 
 use crate::{
@@ -27,6 +28,10 @@ pub(crate) struct Report {
     pub(crate) tools_killed: u64,
     pub(crate) runs_acknowledged: usize,
     pub(crate) runs_ended: usize,
+    pub(crate) runs_succeeded: usize,
+    /// By a decision of the operator, or by refusals in a row.
+    pub(crate) runs_failed: usize,
+    pub(crate) runs_cancelled: usize,
     pub(crate) calls: usize,
     pub(crate) effects: usize,
     /// Calls with a key that was used before: after a crash, or after a lost answer.
@@ -58,6 +63,9 @@ impl Report {
             tools_killed: tally.tools_killed,
             runs_acknowledged: acknowledged.clone().count(),
             runs_ended: acknowledged.filter(|submission| submission.outcome.is_some()).count(),
+            runs_succeeded: ended(facts, |outcome| matches!(outcome, Outcome::Succeeded(_))),
+            runs_failed: ended(facts, |outcome| matches!(outcome, Outcome::Failed { .. })),
+            runs_cancelled: ended(facts, |outcome| matches!(outcome, Outcome::Cancelled { .. })),
             calls: facts.entries.len(),
             effects: facts.entries.iter().filter(|entry| entry.effect.is_some()).count(),
             calls_repeated: facts.entries.len() - keys.len(),
@@ -71,6 +79,11 @@ impl Report {
         }
     }
 
+    fn outcomes(&self) -> String {
+        let Self { runs_succeeded, runs_failed, runs_cancelled, .. } = self;
+        format!("{runs_succeeded} succeeded, {runs_failed} failed, {runs_cancelled} cancelled")
+    }
+
     fn rows(&self) -> Vec<(&'static str, String)> {
         let early = self.kills_before_first_answer;
         vec![
@@ -79,6 +92,7 @@ impl Report {
             ("actors killed", format!("{} hosts, {} before tools", self.hosts_killed, self.tools_killed)),
             ("runs acknowledged", self.runs_acknowledged.to_string()),
             ("runs ended", self.runs_ended.to_string()),
+            ("all runs", self.outcomes()),
             ("calls", format!("{}, {} of them repeats", self.calls, self.calls_repeated)),
             ("effects", self.effects.to_string()),
             ("lost", self.lost.to_string()),
@@ -115,7 +129,13 @@ impl fmt::Display for Report {
 pub(crate) fn replay(args: &Args, seed: u64) -> String {
     let Args { kills, runs_in_flight, .. } = args;
     let actors = if args.actors { " --actors" } else { "" };
-    format!("headframe-chaos --kills {kills} --seed {seed} --runs-in-flight {runs_in_flight}{actors}")
+    format!(
+        "cargo run -r -p headframe-chaos -- --kills {kills} --seed {seed} --runs-in-flight {runs_in_flight}{actors}"
+    )
+}
+
+fn ended(facts: &Facts, how: fn(&Outcome) -> bool) -> usize {
+    facts.submissions.iter().filter_map(|submission| submission.outcome.as_ref()).filter(|outcome| how(outcome)).count()
 }
 
 fn count(violations: &[Violation], harm: Harm) -> usize {

@@ -9,9 +9,13 @@ use crate::random::Random;
 
 /// Which stream of the seed this is.
 const PURPOSE: u64 = 1;
-/// Exec, open, replay and the first milliseconds of resumed work lie in here.
-const START_UP: Duration = Duration::from_millis(40);
-const WORK: [Duration; 2] = [Duration::from_millis(5), Duration::from_millis(700)];
+/// Exec and open lie in here, for half of the kills during start-up.
+const FIRST: Duration = Duration::from_millis(25);
+/// Replay and the first resumed work lie in here, for the other half.
+const REPLAY: Duration = Duration::from_millis(400);
+/// One kill at work in four strikes this soon, while the work of the last life is taken up.
+const TAKEN_UP: Duration = Duration::from_millis(12);
+const WORK: Duration = Duration::from_millis(700);
 
 /// When one life ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,10 +40,11 @@ pub(crate) fn draw(seed: u64, kills: u32) -> Vec<Death> {
 }
 
 fn death(random: &mut Random, is_early: bool) -> Death {
-    if is_early {
-        return Death::StartingUp(random.between(Duration::ZERO, START_UP));
-    }
-    Death::AtWork(random.between(WORK[0], WORK[1]))
+    let mut within = |one_in, short, long| {
+        let most = if random.one_in(one_in) { short } else { long };
+        random.between(Duration::ZERO, most)
+    };
+    if is_early { Death::StartingUp(within(2, FIRST, REPLAY)) } else { Death::AtWork(within(4, TAKEN_UP, WORK)) }
 }
 
 #[cfg(test)]

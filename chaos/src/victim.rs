@@ -99,6 +99,11 @@ async fn follow(works: Arc<Works>, number: u64) {
         Err(error) => return say(&Said::Refused { number, why: error.to_string() }),
     };
     say(&Said::Acknowledged { number, run: run.id().to_string() });
+    if let Some(after) = workload::cancels(works.seed, number) {
+        tokio::time::sleep(after).await;
+        // Fails when the run has ended or the store has closed, and both are told below.
+        let _ = run.cancel("the client changed its mind").await;
+    }
     if let Ok(outcome) = run.outcome().await {
         say(&Said::Ended { number, outcome });
     }

@@ -107,7 +107,7 @@ pub(crate) const SHAPES: &[Shape] = &[
     Shape {
         name: "storm",
         phases: &[
-            phase("lossy", &[task("repeat", "lossy", 4), task("swift", "swift", 4)]),
+            phase("lossy", &[task("repeat", "lossy", 4), task("swift", "swift", 4), task("slow", "slow", 2)]),
             phase("pay", &[task("charge", "once", 2)]),
             phase("after", &[task("last", "flaky", 0)]),
         ],
@@ -179,7 +179,9 @@ impl Task {
         match (self.tool, self.rule) {
             // A third is refused: twelve refusals in a row are one in half a million.
             ("flaky", _) => builder.retry(12).backoff_factor(1.5),
-            ("lossy", _) => builder.retry(4),
+            ("lossy", _) => builder.retry(5),
+            // The operator tells what became of a call that nobody heard of four times.
+            ("slow", _) => builder.retry(4).timeout(Duration::from_millis(120)),
             (_, Rule::Never) => builder.retry(2).optional(),
             (_, Rule::Maybe) => builder.in_doubt(InDoubt::Fail).optional(),
             _ => builder,
@@ -202,6 +204,12 @@ pub(crate) fn key(number: u64) -> String {
 pub(crate) fn submission(number: u64) -> Submission {
     let key = key(number);
     Submission { input: json!({ "key": &key }), key: Some(key), labels: Vec::new() }
+}
+
+/// When the client of a submission changes its mind, after its acknowledgement: one in eight does.
+pub(crate) fn cancels(seed: u64, number: u64) -> Option<Duration> {
+    let mut random = Random::of(seed, PURPOSE ^ (number << 8) ^ 1);
+    random.one_in(8).then(|| random.between(Duration::ZERO, Duration::from_millis(60)))
 }
 
 /// The label that a failure's `phase/task[item]` belongs to.

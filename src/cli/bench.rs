@@ -77,7 +77,7 @@ pub(crate) async fn run(args: Args, out: Out) -> Result<Exit, Error> {
         out.note("interrupted; nothing was measured");
         return Ok(Exit::Interrupted);
     };
-    let report = measured.map_err(|error| Error::Output(io::Error::other(error.to_string())))?;
+    let report = measured.map_err(|error| Error::Bench(error.to_string()))?;
     match out.format {
         Format::Table => out.line(report)?,
         Format::Json | Format::Jsonl => out.json(&report)?,

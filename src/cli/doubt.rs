@@ -89,6 +89,13 @@ fn list(common: &Common, out: Out) -> Result<Exit, Error> {
             out.rows(&doubts.iter().map(|(call, row)| as_json(*call, row)).collect::<Vec<_>>())?;
         }
     }
+    if look.unrepeatable() > 0 {
+        let calls = shown::count(look.unrepeatable() as u64, "call");
+        out.note(format_args!(
+            "{calls} had begun; if the process that made it is gone, `headframe runs resume{}` finds out",
+            common.flags()
+        ));
+    }
     Ok(Exit::Ok)
 }
 

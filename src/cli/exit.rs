@@ -49,6 +49,9 @@ pub(crate) enum Error {
     /// The store refused.
     #[error("{0}")]
     Store(#[from] store::Error),
+    /// The measuring failed.
+    #[error("cannot measure: {0}")]
+    Bench(String),
     /// The output cannot be written.
     #[error("cannot write the output: {0}")]
     Output(#[from] io::Error),
@@ -60,7 +63,7 @@ impl Error {
         match self {
             Self::Usage(_) => Exit::Usage,
             Self::NotFound(_) => Exit::NotFound,
-            Self::Store(_) => Exit::Refused,
+            Self::Store(_) | Self::Bench(_) => Exit::Refused,
             Self::Engine(error) => of_engine(error),
             Self::Output(_) if self.is_broken_pipe() => Exit::Ok,
             Self::Output(_) => Exit::Refused,

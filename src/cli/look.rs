@@ -64,6 +64,11 @@ impl Look {
         calls.filter(|(_, row)| matches!(row.state, RowState::InDoubt(_)))
     }
 
+    /// How many calls were under way that may not be repeated: the next start doubts them, should their process be gone.
+    pub(crate) fn unrepeatable(&self) -> usize {
+        self.live.calls.values().filter(|row| matches!(row.state, RowState::Started)).count()
+    }
+
     /// Whether a call of this run waits for a decision.
     pub(crate) fn is_held(&self, row: &Row) -> bool {
         let stream = StreamId(row.actor.0);

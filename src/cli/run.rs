@@ -67,9 +67,16 @@ pub(crate) struct Args {
 pub(crate) async fn run(args: Args, common: &Common, out: Out) -> Result<Exit, Error> {
     let plan = tools::load(&args.file)?;
     let submission = submission(&args, &plan)?;
+    if !args.resume {
+        must_fit(&plan, &submission)?;
+    }
     let (mut signals, since_ms) = (Signals::new()?, super::now_ms());
     let known = known(&args, common, out, &plan).await?;
     let resumed = if args.resume { known } else { None };
+    if resumed.is_none() {
+        // Whoever continues a run need not repeat what it was given.
+        must_fit(&plan, &submission)?;
+    }
     let others = Arc::new(AtomicU64::new(0));
     let count = others.clone();
     let hold = move |row: &Row| {
@@ -92,8 +99,11 @@ pub(crate) async fn run(args: Args, common: &Common, out: Out) -> Result<Exit, E
 
 fn submission(args: &Args, plan: &Checked) -> Result<Submission, Error> {
     let input = inputs::read(plan, args.input.as_deref(), &args.single)?;
-    plan.take_input(&(&input).into()).map_err(headframe::Error::Input)?;
     Ok(Submission { input, key: args.key.clone(), labels: inputs::labels(&args.label)? })
+}
+
+fn must_fit(plan: &Checked, submission: &Submission) -> Result<(), Error> {
+    plan.take_input(&(&submission.input).into()).map(drop).map_err(|problems| headframe::Error::Input(problems).into())
 }
 
 /// The run that this is about, if it is there already: the newest unfinished one of the plan, or the one with the key.

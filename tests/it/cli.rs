@@ -57,11 +57,17 @@ fn a_list_too_long_for_a_message_is_audited_all_the_same() {
     let place = Place::new();
     let deep = (0..6).fold(place.folder("tree"), |folder, _| folder.join("d".repeat(200)));
     fs::create_dir_all(&deep).unwrap();
-    (0..60).for_each(|at| fs::write(deep.join(format!("file {at}")), format!("{at}\n")).unwrap());
+    for at in 0..60 {
+        let odd: &[u8] = [&b"-n "[..], b"new\nline ", b"caf\xe9 ", b"{{ x }} "][at % 4];
+        let name = [odd, at.to_string().as_bytes()].concat();
+        fs::write(deep.join(std::ffi::OsStr::from_bytes(&name)), format!("{at}\n")).unwrap();
+    }
     fs::write(deep.join("wide"), "x".repeat(300)).unwrap();
     let told = place.run(&["run", AUDIT, "-i", "path=tree"]);
     assert_eq!(code(&told), 0, "{}", stderr(&told));
     assert!(stdout(&told).contains("61 files, 60 lines, 470 bytes"), "{}", stdout(&told));
+    let ledger = stdout(&place.run(&["ledger", "show", "last"]));
+    assert!(ledger.contains("put outputs aside as"), "the lists were short: {ledger}");
     place.is_clean();
 }
 

@@ -374,7 +374,7 @@ impl Accepted {
         let state = doubt.map_or(RowState::Intended, RowState::InDoubt);
         let wanted = state == RowState::Intended;
         let tool = codec::fnv1a(&request.tool);
-        self.push(Op::Call { call, row: Row { caller, request, intended_at, state } });
+        self.push(Op::Call { call, row: Box::new(Row { caller, request, intended_at, state }) });
         if wanted {
             self.open.effects().calls.push((tool, call));
             self.open.demand += 1;

@@ -63,6 +63,10 @@ pub(crate) const SENDS_MAX: usize = 1_000;
 /// Most bytes of one turn.
 pub(crate) const BYTES_MAX: usize = 1024 * 1024;
 
+/// What a turn's events and messages are written into, and when there is too little of it left.
+const ARENA: usize = 1024;
+const ARENA_LEAST: usize = 128;
+
 /// Everything one turn did.
 #[derive(Debug, Default)]
 pub(crate) struct Outbox {
@@ -88,6 +92,10 @@ pub(crate) struct Outbox {
 
 impl Outbox {
     pub(crate) fn seal<T: Serialize>(&mut self, format: codec::Format, value: &T) -> Bytes {
+        // One allocation serves most turns.
+        if self.arena.capacity() < ARENA_LEAST {
+            self.arena.reserve(ARENA);
+        }
         codec::seal_into(format, value, &mut self.arena);
         let sealed = self.arena.split().freeze();
         self.bytes += sealed.len();

@@ -52,7 +52,7 @@ pub(crate) enum Op {
     /// A timer fired or was cleared.
     TimerGone { actor: ActorId, name: u32 },
     /// A call came into a tool's mailbox.
-    Call { call: CallId, row: Row },
+    Call { call: CallId, row: Box<Row> },
     /// An at-most-once call is about to be made.
     CallStarted { call: CallId },
     /// A call is in doubt.

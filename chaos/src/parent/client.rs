@@ -135,6 +135,7 @@ mod tests {
     #[test]
     fn a_second_end_is_a_complaint() {
         let mut client = Client::new(7, 1);
+        client.begin();
         client.ended(1, &Outcome::Succeeded(Json::NULL));
         client.ended(1, &Outcome::Cancelled { reason: "no".to_owned() });
         assert_eq!(client.complaints[0].rule, "I1");

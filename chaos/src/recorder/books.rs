@@ -24,6 +24,8 @@ pub(crate) struct Call {
     pub(crate) life: u32,
     /// Its fencing token.
     pub(crate) epoch: u64,
+    /// Whether the caller will break down before it has heard the answer.
+    pub(crate) deaf: bool,
 }
 
 /// What the outside world answered.
@@ -35,6 +37,8 @@ pub(crate) enum Answer {
     Refused,
     /// It happened, and the answer was lost on the way.
     Lost,
+    /// It happened, and the answer comes when nobody waits for it any more.
+    Late(Receipt),
 }
 
 /// One line of the books.
@@ -76,7 +80,12 @@ impl Books {
                 Some(receipt) => (Answer::Done(receipt), None),
                 None => {
                     let (receipt, number) = self.happen(call);
-                    (if tool == "lossy" && drawn % 3 == 0 { Answer::Lost } else { Answer::Done(receipt) }, number)
+                    let answer = match tool {
+                        "lossy" if drawn % 3 == 0 => Answer::Lost,
+                        "slow" if drawn % 3 == 0 => Answer::Late(receipt),
+                        _ => Answer::Done(receipt),
+                    };
+                    (answer, number)
                 }
             },
         }
@@ -105,7 +114,16 @@ mod tests {
 
     fn call(tool: &str, key: &str) -> Call {
         let (key, label) = (key.to_owned(), "k1/a/b".to_owned());
-        Call { tool: tool.to_owned(), key, call: "call_1".to_owned(), label, attempt: 1, life: 1, epoch: 1 }
+        Call {
+            tool: tool.to_owned(),
+            key,
+            call: "call_1".to_owned(),
+            label,
+            attempt: 1,
+            life: 1,
+            epoch: 1,
+            deaf: false,
+        }
     }
 
     #[test]

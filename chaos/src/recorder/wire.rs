@@ -95,7 +95,7 @@ pub(crate) fn call_at_once(socket: &Path, call: Call) -> Outcome {
 
 fn outcome(answer: Answer) -> Outcome {
     match answer {
-        Answer::Done(receipt) => Outcome::Done(serde_json::json!(receipt).into()),
+        Answer::Done(receipt) | Answer::Late(receipt) => Outcome::Done(serde_json::json!(receipt).into()),
         Answer::Refused => Outcome::failed("refused", "the outside world refused"),
         Answer::Lost => Outcome::unknown("reset", "the answer was lost"),
     }

@@ -86,7 +86,7 @@ fn once_each(ledger: &[Value]) {
 }
 
 /// Cut a segment in the middle of its last record, whose layout is `docs/PROTOCOL.md`'s.
-fn tear_last(segment: &Path) {
+pub(super) fn tear_last(segment: &Path) {
     const PAGE: usize = 4096;
     const OVERHEAD: usize = 28;
     let mut bytes = fs::read(segment).unwrap();

@@ -30,6 +30,7 @@ fn looking_works_beside_a_running_process_and_writes_nothing() {
         assert_eq!(code(&told), 0, "{args:?}: {}", stderr(&told));
     }
     assert!(stdout(&place.run(&["runs", "list"])).contains("running"));
+    assert!(stderr(&place.run(&["doubt", "list"])).contains("1 call had begun"));
     assert!(stdout(&place.run(&["runs", "show", "last"])).contains("waits for: "));
     let stats = json(&place.run(&["store", "stats", "-o", "json"]));
     assert_eq!((&stats["unfinished"], &stats["calls"], &stats["actors"]), (&json!(1), &json!(1), &json!(3)));
@@ -45,6 +46,8 @@ fn looking_works_beside_a_running_process_and_writes_nothing() {
     let before = contents(&place.path(".headframe"));
     LOOKS.iter().for_each(|args| assert_eq!(code(&place.run(args)), 0, "{args:?}"));
     assert_eq!(contents(&place.path(".headframe")), before);
+    // This ends what the program left running.
+    assert_eq!(code(&place.run(&["runs", "resume"])), 6);
 }
 
 #[test]

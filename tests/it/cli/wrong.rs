@@ -1,9 +1,10 @@
 //! What is wrong, and how it is told.
 
-use std::fs;
+use std::{fs, path::Path};
 
 use super::{
     AUDIT,
+    kills::tear_last,
     place::{Place, code, json, stderr},
 };
 
@@ -58,6 +59,19 @@ fn an_input_that_does_not_fit_is_told_before_anything_is_made() {
     assert!(!place.path(".headframe").exists());
 }
 
+/// The hint after Ctrl-C once led to a command that asked for the input again.
+#[test]
+fn a_run_is_continued_without_saying_its_input_again() {
+    let place = Place::new();
+    let wants = "headframe: 1\nname: w\ninput: { ms: { type: integer } }\nphases: [{ name: a, tasks: [{ name: t, tool: sleep, with: { ms: '{{ input.ms }}' } }] }]\n";
+    fs::write(place.path("wants.yaml"), wants).unwrap();
+    assert_eq!(code(&place.run(&["run", "wants.yaml", "-i", "ms=500", "--timeout", "50ms"])), 5);
+    let told = place.run(&["run", "wants.yaml", "--resume"]);
+    assert_eq!(code(&told), 0, "{}", stderr(&told));
+    let again = place.run(&["run", "wants.yaml", "--resume"]);
+    assert_eq!(code(&again), 2, "nothing is unfinished, and a new run needs its input");
+}
+
 #[test]
 fn an_unknown_key_is_pointed_at() {
     let place = Place::new();
@@ -103,20 +117,27 @@ fn a_folder_that_cannot_be_used_is_named() {
 
 #[test]
 fn a_record_that_was_acknowledged_and_is_damaged_is_named_by_every_command() {
-    let place = Place::new();
-    place.spec("shapes.yaml", "echo", "{ a: 1 }", "");
-    assert_eq!(code(&place.run(&["run", "shapes.yaml"])), 0);
-    let segment = &place.segments()[0];
+    let damages: [fn(&Path); 2] = [flip, tear_last];
+    for damage in damages {
+        let place = Place::new();
+        place.spec("shapes.yaml", "echo", "{ a: 1 }", "");
+        assert_eq!(code(&place.run(&["run", "shapes.yaml"])), 0);
+        damage(&place.segments()[0]);
+        let found = place.run(&["store", "verify", "-o", "json"]);
+        assert_eq!((code(&found), json(&found)["clean"].as_bool()), (1, Some(false)));
+        for args in [["runs", "list"], ["ledger", "verify"], ["doubt", "list"], ["run", "shapes.yaml"]] {
+            let refused = place.run(&args);
+            assert_eq!(code(&refused), 4, "{args:?}");
+            assert!(stderr(&refused).contains("HF0003"), "{args:?}: {}", stderr(&refused));
+        }
+    }
+}
+
+/// Change a bit of the first record.
+fn flip(segment: &Path) {
     let mut bytes = fs::read(segment).unwrap();
     bytes[4096 + 40] ^= 1;
     fs::write(segment, bytes).unwrap();
-    let found = place.run(&["store", "verify", "-o", "json"]);
-    assert_eq!((code(&found), json(&found)["clean"].as_bool()), (1, Some(false)));
-    for args in [["runs", "list"], ["ledger", "verify"], ["doubt", "list"], ["run", "shapes.yaml"]] {
-        let refused = place.run(&args);
-        assert_eq!(code(&refused), 4, "{args:?}");
-        assert!(stderr(&refused).contains("HF0003"), "{args:?}: {}", stderr(&refused));
-    }
 }
 
 #[test]
