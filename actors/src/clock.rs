@@ -6,7 +6,7 @@
 use std::{
     fmt,
     sync::atomic::{AtomicU64, Ordering},
-    time::{Instant, SystemTime, UNIX_EPOCH},
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
 /// Tells wall time.
@@ -25,6 +25,48 @@ impl Clock for SystemClock {
         let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
     }
+}
+
+/// Wall time at the start, and from there on as much as passed: it never jumps and never runs back, so that a wait is as
+/// long as it should be whatever becomes of the wall clock. Time in which the machine sleeps counts (Linux).
+#[derive(Clone, Copy, Debug)]
+pub struct SteadyClock {
+    start_ms: u64,
+    began: Duration,
+}
+
+impl SteadyClock {
+    /// Start at wall time, but not before the latest time that a former life wrote down.
+    #[must_use]
+    pub fn not_before(latest_ms: u64) -> Self {
+        let wall_ms = SystemClock.now_ms();
+        if latest_ms > wall_ms.saturating_add(60_000) {
+            tracing::warn!(
+                ahead_ms = latest_ms - wall_ms,
+                "the wall clock is behind what was written down; time goes on from there"
+            );
+        }
+        Self { start_ms: wall_ms.max(latest_ms), began: since_boot() }
+    }
+}
+
+impl Clock for SteadyClock {
+    fn now_ms(&self) -> u64 {
+        let passed = since_boot().saturating_sub(self.began);
+        self.start_ms.saturating_add(u64::try_from(passed.as_millis()).unwrap_or(u64::MAX))
+    }
+}
+
+#[cfg(target_os = "linux")]
+fn since_boot() -> Duration {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
+    Duration::new(u64::try_from(time.tv_sec).unwrap_or(0), u32::try_from(time.tv_nsec).unwrap_or(0))
+}
+
+#[cfg(not(target_os = "linux"))]
+fn since_boot() -> Duration {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
+    Duration::new(u64::try_from(time.tv_sec).unwrap_or(0), u32::try_from(time.tv_nsec).unwrap_or(0))
 }
 
 /// A clock that stands still until it is told to move.

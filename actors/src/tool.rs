@@ -1,7 +1,7 @@
 //! Tools: what a task calls, and the actor that stands before each of them.
 //!
 //! A tool is registered under a name. Its actor takes call rows from the durable mailbox, gives each a permit, runs the
-//! adapter under a time limit and a heartbeat, and commits the answers in batches. A tool that is ready at once is
+//! adapter under a time limit, and commits the answers in batches. A tool that is ready at once is
 //! polled in place; nothing is spawned for it.
 
 mod context;

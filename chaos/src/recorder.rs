@@ -110,7 +110,7 @@ fn delay(key: &str, answer: &Answer) -> Duration {
     match receipt.tool.as_str() {
         "swift" => Duration::ZERO,
         "once" => Duration::from_micros(drawn % 12_000),
-        _ if drawn % 3 == 0 => Duration::from_micros(drawn % 6_000),
+        _ if drawn.is_multiple_of(3) => Duration::from_micros(drawn % 6_000),
         _ => Duration::ZERO,
     }
 }

@@ -54,7 +54,7 @@ pub(crate) fn tools(builder: EngineBuilder) -> EngineBuilder {
         Outcome::Done(input)
     };
     let flaky = move |input: Json| {
-        let refused = calls.fetch_add(1, Ordering::Relaxed) % 3 == 0;
+        let refused = calls.fetch_add(1, Ordering::Relaxed).is_multiple_of(3);
         std::future::ready(if refused { Outcome::failed("refused", "not now") } else { Outcome::Done(input) })
     };
     builder

@@ -98,10 +98,9 @@ impl fmt::Display for Report<'_> {
         if let Some((rss, disk)) = self.per_run() {
             writeln!(f, "per finished run: {rss:+.0} B of memory, {disk:+.0} B on disk")?;
         }
-        if self.samples.last().is_none_or(|last| last.at.as_secs_f64() < SHORT_S) {
-            writeln!(f, "a soak this short says little about slopes: the caches still fill")?;
-        }
+        let is_short = self.samples.last().is_none_or(|last| last.at.as_secs_f64() < SHORT_S);
         match self.flagged().as_slice() {
+            _ if is_short => writeln!(f, "verdict: none, for a soak this short says little about slopes")?,
             [] => writeln!(f, "verdict: nothing that must stay level grows by more than 20 % an hour")?,
             flagged => writeln!(f, "verdict: more than 20 % an hour: {}", flagged.join(", "))?,
         }

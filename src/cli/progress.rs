@@ -310,7 +310,7 @@ impl Progress {
         let (phase, path) = (unit.phase, unit.path.clone());
         match event {
             T::Began { call, .. } => (unit.attempt, unit.step) = (1, Step::Calling(call)),
-            T::Called { call } | T::Repeated { call } => {
+            T::Called { call, .. } | T::Repeated { call } => {
                 (unit.attempt, unit.step) = (unit.attempt + 1, Step::Calling(call));
                 self.retries += 1;
                 self.row(phase).retries += 1;
@@ -319,7 +319,7 @@ impl Progress {
                 unit.step = Step::BackOff { until_ms: item.at_ms + wait_ms };
                 return Some(Happening::Retry { path, failure, wait_ms });
             }
-            T::Doubted { call, failure } => {
+            T::Doubted { call, failure, .. } => {
                 unit.step = Step::Doubt(call);
                 return Some(Happening::Doubted { path, call, failure });
             }

@@ -64,7 +64,7 @@ fn list(common: &Common, out: Out) -> Result<Exit, Error> {
     Ok(Exit::Ok)
 }
 
-/// One word: an unfinished run is held if a call of it waits for a decision.
+/// One word: an unfinished run is held if a call of it waits for a decision, or it waits for an operator.
 fn status(look: &Look, row: &Row) -> &'static str {
     match &row.outcome {
         Some(outcome) => words::status(outcome),
@@ -144,6 +144,9 @@ fn show_text(out: Out, row: &Row, status: &str, progress: &Progress) -> Result<(
     about.add_row(["attempts", &format!("{}, {} of them repeated", progress.attempts, progress.retries)]);
     if !labels.is_empty() {
         about.add_row(["labels", &shown::cut(&labels.join(" "), 200)]);
+    }
+    if let Some(reason) = &row.held {
+        about.add_row(["held for", &shown::cut(reason, 500)]);
     }
     if let Some(outcome) = &row.outcome {
         about.add_row(["outcome", &words::outcome(outcome)]);

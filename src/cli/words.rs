@@ -132,15 +132,15 @@ fn phase(progress: &Progress, actor: ActorId, event: phase::Event) -> String {
 
 fn task(event: task::Event) -> String {
     match event {
-        T::Began { job, call } => format!("intends {call} with {}", value(&job.input)),
-        T::Called { call } => format!("intends {call}"),
+        T::Began { job, call, .. } => format!("intends {call} with {}", value(&job.input)),
+        T::Called { call, .. } => format!("intends {call}"),
         T::AttemptFailed { failure, wait_ms, .. } => {
             format!("the attempt failed, the next comes in {}: {}", shown::length(wait_ms), why(&failure))
         }
         T::AttemptUnknown { failure, wait_ms, .. } => {
             format!("the attempt's outcome is unknown, it is repeated in {}: {}", shown::length(wait_ms), why(&failure))
         }
-        T::Doubted { call, failure } => format!("{call} is in doubt: {}", why(&failure)),
+        T::Doubted { call, failure, .. } => format!("{call} is in doubt: {}", why(&failure)),
         T::Repeated { call } => format!("is repeated as {call}, with the same key"),
         T::Stopping { reason } => format!("is no longer wanted: {}", shown::cut(&reason, CUT)),
         T::Succeeded => "succeeded".to_owned(),

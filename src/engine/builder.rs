@@ -151,18 +151,23 @@ fn read_rows(
     hold: Option<Hold>,
 ) -> impl FnOnce(&Live) -> Vec<StreamId> + Send {
     move |live| {
+        let mut unreadable = HashSet::new();
         for (key, row) in live.index.range(bytes::Bytes::from_static(b"plan/")..bytes::Bytes::from_static(b"plan0")) {
             match Plan::decode(row) {
                 Ok(plan) => {
                     stored.lock().insert(plan.digest());
                     plans.add(Checked::stored(plan, &*expressions));
                 }
-                Err(error) => tracing::error!(?key, %error, "a stored plan cannot be read; its runs cannot go on"),
+                Err(error) => {
+                    tracing::error!(?key, %error, "a stored plan cannot be read by this build; its runs are held");
+                    unreadable.insert(key.slice(b"plan/".len()..));
+                }
             }
         }
-        let Some(hold) = hold else { return Vec::new() };
         let runs = live.index.range(bytes::Bytes::from_static(b"run/")..bytes::Bytes::from_static(b"run0"));
         let rows = runs.filter_map(|(_, row)| run::Row::decode(row).ok());
-        rows.filter(|row| !row.has_ended() && hold(row)).map(|row| StreamId(row.actor.0)).collect()
+        let is_held =
+            |row: &run::Row| unreadable.contains(&row.plan.0[..]) || hold.as_ref().is_some_and(|hold| hold(row));
+        rows.filter(|row| !row.has_ended() && is_held(row)).map(|row| StreamId(row.actor.0)).collect()
     }
 }

@@ -247,7 +247,8 @@ impl Accepted {
     /// Whoever waits gets the reply; a refused message that nobody waits for is kept with its reason.
     fn respond(&mut self, actor: ActorId, at: u32, head: Entry, outbox: &mut Outbox, receipt: &mut Receipt) {
         let refusal = outbox.refusal.take();
-        if let Some(refusal) = refusal.as_ref().filter(|refusal| refusal.is_fatal)
+        // Whoever asked is told, and that is enough.
+        if let Some(refusal) = refusal.as_ref().filter(|refusal| refusal.is_fatal && head.reply.is_none())
             && let Some(parent) = self.live.actors.get(&actor).map(|row| row.parent)
         {
             let fate = Fate::Poisoned { child: actor, reason: refusal.reason.clone() };
@@ -311,6 +312,16 @@ impl Accepted {
             Some(value) => Op::Put { key, value },
             None => Op::Remove { key },
         });
+    }
+
+    /// Nobody waits for that any more.
+    pub(crate) fn unwatch(&mut self, key: &Bytes, watcher: u64) {
+        if let Some(watchers) = self.watchers.get_mut(key) {
+            watchers.retain(|known| *known != watcher);
+            if watchers.is_empty() {
+                self.watchers.remove(key);
+            }
+        }
     }
 
     /// Hear of the next change of an index row, once it is durable.
@@ -408,7 +419,7 @@ impl Accepted {
 
     /// Let a batch of outcomes in. An outcome whose row is gone is late: counted, and nothing else.
     pub(crate) fn answer(&mut self, now_ms: u64, outcomes: Vec<(CallId, Outcome, Option<Bytes>)>) -> Receipt {
-        let at = self.begin(now_ms, 64 * outcomes.len());
+        let at = self.begin(now_ms, outcomes.iter().map(|(_, outcome, _)| outcome.bytes()).sum());
         let mut receipt = Receipt { sequence: self.open.sequence(), ..Receipt::default() };
         for (call, outcome, checkpoint) in outcomes {
             let Some(row) = self.live.calls.get(&call) else {
@@ -461,12 +472,38 @@ impl Accepted {
         }
     }
 
-    /// After a start: what was under way when the last life ended has an unknown outcome.
-    pub(crate) fn doubt_started_calls(&mut self, now_ms: u64) -> Receipt {
-        let started = self.live.calls.iter().filter(|(_, row)| row.state == RowState::Started);
+    /// After a start: of an at-most-once call that was under way when the last life ended, and of any call whose tool no
+    /// longer remembers its key, nobody knows whether it happened.
+    pub(crate) fn doubt_calls_of_the_last_life(&mut self, now_ms: u64) -> Receipt {
+        let is_forgotten = |row: &Row| match row.request.effect {
+            Effect::Idempotent { remembers_ms } => now_ms.saturating_sub(row.request.key_since_ms) > remembers_ms,
+            Effect::AtMostOnce => false,
+        };
+        let is_doubtful =
+            |row: &Row| row.state == RowState::Started || (row.state == RowState::Intended && is_forgotten(row));
         let crash = || Outcome::unknown("crash", "the process ended while the call was under way");
-        let outcomes = started.map(|(call, _)| (*call, crash(), None)).collect();
+        let doubtful = self.live.calls.iter().filter(|(_, row)| is_doubtful(row));
+        let outcomes = doubtful.map(|(call, row)| (*call, crash(), row.request.checkpoint.clone())).collect();
         self.answer(now_ms, outcomes)
+    }
+
+    /// After a start: actors that were suspended are tried again; one that still cannot be loaded is suspended again.
+    pub(crate) fn resume_suspended(&mut self, now_ms: u64) {
+        let suspended =
+            self.live.actors.iter().filter(|(_, row)| row.suspended.is_some() && !self.held.contains(&row.stream));
+        let suspended: Vec<_> = suspended.map(|(actor, _)| *actor).collect();
+        for actor in suspended {
+            self.begin(now_ms, 24);
+            self.push(Op::Resume { actor });
+        }
+    }
+
+    /// The system stops, and a call that was to be made once surely was not: it can be made in the next life.
+    pub(crate) fn take_back_start(&mut self, now_ms: u64, call: CallId) {
+        if self.live.calls.get(&call).is_some_and(|row| row.state == RowState::Started) {
+            self.begin(now_ms, 24);
+            self.push(Op::CallNotStarted { call });
+        }
     }
 
     /// Turn due timers into messages; at most so many at once.
@@ -564,7 +601,7 @@ fn settle(row: &Row, outcome: Outcome, now_ms: u64) -> Verdict {
     match (outcome, row.request.effect) {
         (Outcome::Unknown(failure), Effect::AtMostOnce) => Verdict::InDoubt(failure),
         (Outcome::Unknown(failure), Effect::Idempotent { remembers_ms })
-            if now_ms.saturating_sub(row.intended_at) > remembers_ms =>
+            if now_ms.saturating_sub(row.request.key_since_ms) > remembers_ms =>
         {
             Verdict::InDoubt(failure)
         }

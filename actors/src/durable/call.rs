@@ -47,6 +47,14 @@ pub enum Outcome {
 }
 
 impl Outcome {
+    /// About how many bytes it takes in a record.
+    pub(crate) fn bytes(&self) -> usize {
+        64 + match self {
+            Self::Done(output) => output.len(),
+            Self::Failed(failure) | Self::Unknown(failure) => failure.message.len() + failure.details.len(),
+        }
+    }
+
     /// A definite failure.
     pub fn failed(class: impl Into<String>, message: impl Into<String>) -> Self {
         Self::Failed(Failure::new(class, message))
@@ -75,6 +83,16 @@ impl Failure {
     /// A failure of a class, with a sentence.
     pub fn new(class: impl Into<String>, message: impl Into<String>) -> Self {
         Self { class: class.into(), message: message.into(), details: Json::NULL, retry_after_ms: None }
+    }
+
+    /// What is kept of it: 8 KiB of sentence, and details up to 64 KiB.
+    pub(crate) fn trimmed(mut self) -> Self {
+        self.class.truncate(self.class.floor_char_boundary(64));
+        self.message.truncate(self.message.floor_char_boundary(8 * 1024));
+        if self.details.len() > 64 * 1024 {
+            self.details = Json::NULL;
+        }
+        self
     }
 
     /// The same with details for machines.
@@ -143,6 +161,8 @@ pub struct Request {
     pub timeout_ms: u64,
     /// What the former attempt saved.
     pub checkpoint: Option<Bytes>,
+    /// When a call with this key was first intended, in milliseconds since 1970: the tool remembers keys from then on.
+    pub key_since_ms: u64,
 }
 
 /// A call in a tool's mailbox.

@@ -51,6 +51,10 @@ impl Actor for Host {
         if let Step::End = hosted.take_turns(&myself) {
             hosted.inner.directory.forget(hosted.actor, &myself.get_cell());
             myself.stop(None);
+            // A bell that rang meanwhile is lost with this host.
+            if hosted.inner.head(hosted.actor).is_some() {
+                hosted.inner.directory.ring(&hosted.inner, hosted.actor);
+            }
         }
         Ok(())
     }

@@ -6,7 +6,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use serde::Serialize;
 use serde_json::Value;
-use tokio::sync::broadcast;
+use tokio::sync::{broadcast, watch};
 
 use super::{
     chain::{self, Head},
@@ -231,6 +231,7 @@ fn item(
 /// Follows one stream: what is in the ledger first, then what becomes durable.
 pub struct Tail {
     receiver: broadcast::Receiver<Arc<Observed>>,
+    failure: watch::Receiver<Option<Arc<str>>>,
     ledger: Ledger,
     reader: Reader,
     seen: Sequence,
@@ -238,8 +239,13 @@ pub struct Tail {
 }
 
 impl Tail {
-    pub(crate) fn new(receiver: broadcast::Receiver<Arc<Observed>>, ledger: Ledger, stream: StreamId) -> Self {
-        Self { receiver, ledger, reader: Reader::new(Some(stream)), seen: Sequence(0), behind: true }
+    pub(crate) fn new(
+        receiver: broadcast::Receiver<Arc<Observed>>,
+        failure: watch::Receiver<Option<Arc<str>>>,
+        ledger: Ledger,
+        stream: StreamId,
+    ) -> Self {
+        Self { receiver, failure, ledger, reader: Reader::new(Some(stream)), seen: Sequence(0), behind: true }
     }
 
     /// The next events of the stream, at least one; `None` once the system has stopped.
@@ -252,7 +258,12 @@ impl Tail {
             if std::mem::take(&mut self.behind) {
                 self.catch_up(&mut items)?;
             } else {
-                match self.receiver.recv().await {
+                let heard = tokio::select! {
+                    biased;
+                    heard = self.receiver.recv() => heard,
+                    _ = self.failure.wait_for(Option::is_some) => Err(broadcast::error::RecvError::Closed),
+                };
+                match heard {
                     Ok(observed) if observed.sequence > self.seen => self.take(&observed, &mut items),
                     Ok(_) => {}
                     // Too much happened at once: what was missed is in the ledger.

@@ -139,6 +139,7 @@ impl Live {
             Op::TimerGone { actor, name } => self.clear_timer(*actor, *name),
             Op::Call { call, row } => self.call(*call, row),
             Op::CallStarted { call } => self.mark(*call, RowState::Started),
+            Op::CallNotStarted { call } => self.mark(*call, RowState::Intended),
             Op::CallDoubted { call, failure } => self.mark(*call, RowState::InDoubt(failure.clone())),
             Op::CallGone { call } => self.end_call(*call),
             Op::CallCheckpoint { call, bytes } => {

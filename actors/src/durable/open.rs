@@ -60,6 +60,12 @@ impl Open {
         self.current.sequence
     }
 
+    /// The last record that holds anything.
+    pub(crate) fn latest(&self) -> Sequence {
+        let current = self.current.sequence;
+        if self.current.record.ops.is_empty() { Sequence(current.0 - 1) } else { current }
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         self.full.is_empty() && self.current.record.ops.is_empty()
     }

@@ -73,6 +73,8 @@ pub(crate) enum Op {
     Resume { actor: ActorId },
     /// The runtime wrote into an actor's stream; the fold of its state skips this.
     Note { actor: ActorId, at: u32, note: Note },
+    /// An at-most-once call whose start was written was surely not made.
+    CallNotStarted { call: CallId },
     /// A running call saved something for its next attempt.
     CallCheckpoint { call: CallId, bytes: Bytes },
 }

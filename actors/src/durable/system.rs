@@ -33,8 +33,8 @@ use super::{
 };
 use crate::tool::{Progress, ToolSlot};
 
-/// The most that enters at once: a record holds 8 MiB.
-const ENTRANCE_MAX: usize = 6 * 1024 * 1024;
+/// The most that enters at once: a plan of 8 MiB, and what comes with it.
+const ENTRANCE_MAX: usize = 10 * 1024 * 1024;
 
 /// Why the system did not do as asked.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -103,7 +103,7 @@ pub struct Figures {
 #[derive(Clone)]
 pub struct System {
     pub(crate) inner: Arc<Inner>,
-    keeper: ActorRef<KeeperMessage>,
+    life: Arc<Life>,
     repairs: Arc<[String]>,
 }
 
@@ -256,7 +256,7 @@ impl System {
                     core.watches.insert(watch, sender);
                     core.accepted.watch(key.clone(), watch);
                 }
-                (Watching { inner: &self.inner, watch }, found)
+                (Watching { inner: &self.inner, key: &key, watch }, found)
             };
             if let Some(value) = found {
                 self.inner.until_durable(self.inner.latest()).await?;
@@ -328,7 +328,7 @@ impl System {
     /// Follow one stream: what is in the ledger first, then what becomes durable.
     #[must_use]
     pub fn tail(&self, stream: StreamId) -> Tail {
-        Tail::new(self.inner.observers.subscribe(), self.ledger(), stream)
+        Tail::new(self.inner.observers.subscribe(), self.inner.failure.subscribe(), self.ledger(), stream)
     }
 
     /// What running calls last said of themselves.
@@ -383,31 +383,54 @@ impl System {
     /// unfinished goes on at the next start.
     pub async fn stop(&self, grace: Duration) {
         self.inner.core.lock().draining = true;
-        self.inner.stop_tools();
-        self.inner.in_flight.drain(grace).await;
-        {
+        self.inner.drain_tools(grace).await;
+        let latest = {
             let mut core = self.inner.core.lock();
             core.stopping = true;
             self.inner.work.notify_all();
-        }
-        let latest = self.inner.latest();
+            core.accepted.open().latest()
+        };
         if self.inner.until_durable(latest).await.is_ok() {
+            // What is not noted is found by reading.
             let _ = self.inner.store.idle();
         }
+        self.life.end();
+    }
+}
+
+/// Ends a system when its last handle goes.
+struct Life {
+    inner: Arc<Inner>,
+    keeper: ActorRef<KeeperMessage>,
+}
+
+impl Life {
+    /// Accept nothing more, let go of the store, end every actor.
+    fn end(&self) {
         self.inner.close("the system stopped");
+        self.inner.end_tools();
         self.keeper.stop(None);
         self.inner.store.release();
+    }
+}
+
+impl Drop for Life {
+    fn drop(&mut self) {
+        self.end();
     }
 }
 
 /// Takes a watch back when nobody waits for it any more.
 struct Watching<'a> {
     inner: &'a Inner,
+    key: &'a Bytes,
     watch: u64,
 }
 
 impl Drop for Watching<'_> {
     fn drop(&mut self) {
-        self.inner.core.lock().watches.remove(&self.watch);
+        let mut core = self.inner.core.lock();
+        core.watches.remove(&self.watch);
+        core.accepted.unwatch(self.key, self.watch);
     }
 }

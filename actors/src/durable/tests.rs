@@ -90,6 +90,7 @@ impl Behavior for Counter {
                     input: Json::from(json!(1)),
                     timeout_ms: 60_000,
                     checkpoint: None,
+                    key_since_ms: turn.now_ms(),
                 });
                 turn.emit(&Happened::Called(call));
             }

@@ -118,6 +118,7 @@ fn errand(turn: &mut Turn<'_, Phase>, errand: Errand, tool: &str, input: Json) -
         input,
         timeout_ms: TIMEOUT_MS,
         checkpoint: None,
+        key_since_ms: turn.now_ms(),
     });
     turn.emit(&Event::Sent { call, errand });
     Ok(())

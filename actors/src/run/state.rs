@@ -13,8 +13,12 @@ use crate::{
     plan::{Checked, Digest, Evaluator, Plans, Scope, TaskAt},
 };
 
+/// Phases that run at once at most: one turn must be able to stop them all.
+const RUNNING_MAX: usize = 512;
 /// Phases started by one turn at most.
 const STARTS_MAX: usize = 256;
+/// The longest reason that is kept.
+const REASON_MAX: usize = 512;
 /// Room for the rest of what a phase begins with, its input above all.
 const BEGIN_MAX: usize = INPUT_MAX + 4 * 1024;
 /// The largest input of a run: 256 KiB. Larger data belongs into the artifact store.
@@ -185,7 +189,9 @@ impl Behavior for Run {
                 go_on(turn)
             }
             (Running | Stopping, Message::PhaseEnded { phase, end }) => phase_ended(turn, phase, end),
-            (Running, Message::Cancel { reason }) => {
+            (Running, Message::Cancel { mut reason }) => {
+                // It is told to everything that runs.
+                reason.truncate(reason.floor_char_boundary(REASON_MAX));
                 turn.emit(&Event::Cancelled { reason });
                 go_on(turn)
             }
@@ -281,6 +287,10 @@ fn start_ready(turn: &mut Turn<'_, Run>, plan: &Checked) -> Result<(), Rejection
             && plan.phases[at as usize].needs.iter().all(|need| turn.state().is_settled(*need));
         if !is_ready || turn.state().failure.is_some() || turn.state().cancelled.is_some() {
             continue;
+        }
+        if turn.state().running().count() >= RUNNING_MAX {
+            // Each end of one looks for the next.
+            break;
         }
         if started == STARTS_MAX || turn.bytes_left() < phase::OUTPUTS_MAX + BEGIN_MAX {
             let me = Address::<Run>::new(turn.me());

@@ -68,11 +68,15 @@ pub enum Event {
         job: Job,
         /// Its first call.
         call: CallId,
+        /// When, in milliseconds since 1970: its key is known from then on.
+        key_since_ms: u64,
     },
     /// It intends another call.
     Called {
         /// Which.
         call: CallId,
+        /// Since when its key is known.
+        key_since_ms: u64,
     },
     /// An attempt failed, and certainly had no effect; another follows.
     AttemptFailed {
@@ -96,6 +100,8 @@ pub enum Event {
     Doubted {
         /// Which.
         call: CallId,
+        /// What it saved for the next attempt.
+        checkpoint: Option<Bytes>,
         /// Why.
         failure: Failure,
     },
@@ -158,6 +164,8 @@ pub struct State {
     pub job: Option<Job>,
     /// Attempts so far.
     pub attempt: u32,
+    /// Since when the key of this generation is known, once a call was made with it.
+    pub key_since_ms: Option<u64>,
     /// Definite failures so far: part of the key.
     pub generation: u32,
     /// Whether it is no longer wanted.
@@ -207,17 +215,24 @@ impl Behavior for Task {
 
     fn apply(state: &mut State, event: &Event) {
         match event {
-            Event::Began { job, call } => {
+            Event::Began { job, call, key_since_ms } => {
                 state.job = Some(job.clone());
+                state.key_since_ms = Some(*key_since_ms);
                 state.attempt = 1;
                 state.status = Calling(*call);
             }
-            Event::Called { call } | Event::Repeated { call } => {
+            Event::Called { call, key_since_ms } => {
+                state.attempt += 1;
+                state.key_since_ms = Some(*key_since_ms);
+                state.status = Calling(*call);
+            }
+            Event::Repeated { call } => {
                 state.attempt += 1;
                 state.status = Calling(*call);
             }
             Event::AttemptFailed { checkpoint, .. } => {
                 state.generation += 1;
+                state.key_since_ms = None;
                 state.checkpoint.clone_from(checkpoint);
                 state.status = Backoff;
             }
@@ -225,7 +240,10 @@ impl Behavior for Task {
                 state.checkpoint.clone_from(checkpoint);
                 state.status = Backoff;
             }
-            Event::Doubted { call, .. } => state.status = Doubt(*call),
+            Event::Doubted { call, checkpoint, .. } => {
+                state.checkpoint.clone_from(checkpoint);
+                state.status = Doubt(*call);
+            }
             Event::Stopping { .. } => state.stopping = true,
             Event::Succeeded | Event::Failed { .. } | Event::Stopped => state.status = Ended,
         }
@@ -266,14 +284,34 @@ fn job(turn: &Turn<'_, Task>) -> Result<Job, Rejection> {
 fn begin(turn: &mut Turn<'_, Task>, job: Job) -> Result<(), Rejection> {
     let request = request(turn, &job, 1, 0)?;
     let call = turn.call(request);
-    turn.emit(&Event::Began { job, call });
+    let key_since_ms = turn.now_ms();
+    turn.emit(&Event::Began { job, call, key_since_ms });
     Ok(())
 }
 
 fn call_again(turn: &mut Turn<'_, Task>) -> Result<(), Rejection> {
-    let call = repeat_call(turn)?;
-    turn.emit(&Event::Called { call });
+    let key_since_ms = turn.state().key_since_ms.unwrap_or(turn.now_ms());
+    let job = job(turn)?;
+    let request = request(turn, &job, turn.state().attempt + 1, turn.state().generation)?;
+    if is_forgotten(turn, &request) {
+        let failure =
+            Failure::new("forgotten", "the tool no longer remembers the key of an attempt with an unknown outcome");
+        let checkpoint = turn.state().checkpoint.clone();
+        let call = turn.hold(request, failure.clone());
+        turn.emit(&Event::Doubted { call, checkpoint, failure });
+    } else {
+        let call = turn.call(request);
+        turn.emit(&Event::Called { call, key_since_ms });
+    }
     Ok(())
+}
+
+/// Whether a repeat with this key would be a second effect: its tool remembers keys only so long.
+fn is_forgotten(turn: &Turn<'_, Task>, request: &Request) -> bool {
+    match request.effect {
+        Effect::Idempotent { remembers_ms } => turn.now_ms().saturating_sub(request.key_since_ms) > remembers_ms,
+        Effect::AtMostOnce => false,
+    }
 }
 
 fn repeat_call(turn: &mut Turn<'_, Task>) -> Result<CallId, Rejection> {
@@ -296,6 +334,7 @@ fn request(turn: &Turn<'_, Task>, job: &Job, attempt: u32, generation: u32) -> R
         input: job.input.clone(),
         timeout_ms: task.timeout_ms,
         checkpoint: turn.state().checkpoint.clone(),
+        key_since_ms: turn.state().key_since_ms.unwrap_or(turn.now_ms()),
     })
 }
 
@@ -311,7 +350,7 @@ fn answered(turn: &mut Turn<'_, Task>, answer: Answer) -> Result<(), Rejection> 
         Verdict::Ended(Outcome::Failed(_) | Outcome::Unknown(_)) if turn.state().stopping => end(turn, End::Stopped),
         Verdict::Ended(Outcome::Failed(failure)) => failed(turn, failure, checkpoint),
         Verdict::Ended(Outcome::Unknown(failure)) => unknown(turn, failure, checkpoint),
-        Verdict::InDoubt(failure) => doubted(turn, call, failure),
+        Verdict::InDoubt(failure) => doubted(turn, call, failure, checkpoint),
         Verdict::Repeat => Err(Rejection::new("a call that is not in doubt cannot be repeated by decision")),
     }
 }
@@ -341,7 +380,7 @@ fn unknown(turn: &mut Turn<'_, Task>, failure: Failure, checkpoint: Option<Bytes
         InDoubt::Hold | InDoubt::Repeat => {
             let request = request(turn, &job, turn.state().attempt, turn.state().generation)?;
             let call = turn.hold(request, failure.clone());
-            turn.emit(&Event::Doubted { call, failure });
+            turn.emit(&Event::Doubted { call, checkpoint, failure });
             Ok(())
         }
     }
@@ -356,24 +395,30 @@ fn wait(turn: &Turn<'_, Task>, failure: &Failure) -> Result<Option<u64>, Rejecti
     Ok(again.then(wait_ms))
 }
 
-fn doubted(turn: &mut Turn<'_, Task>, call: CallId, failure: Failure) -> Result<(), Rejection> {
+fn doubted(
+    turn: &mut Turn<'_, Task>,
+    call: CallId,
+    failure: Failure,
+    checkpoint: Option<Bytes>,
+) -> Result<(), Rejection> {
     let job = job(turn)?;
     match ordered(turn, &job)?.task().in_doubt {
-        InDoubt::Hold => {
-            turn.emit(&Event::Doubted { call, failure });
-            Ok(())
-        }
         InDoubt::Fail => {
             turn.settle(call);
-            end(turn, End::Failed(failure))
+            return end(turn, End::Failed(failure));
         }
-        InDoubt::Repeat => {
-            turn.settle(call);
-            let call = repeat_call(turn)?;
-            turn.emit(&Event::Repeated { call });
-            Ok(())
+        InDoubt::Repeat if !turn.state().stopping => {
+            if let Some(wait_ms) = wait(turn, &failure)? {
+                turn.settle(call);
+                turn.emit(&Event::AttemptUnknown { failure, wait_ms, checkpoint });
+                turn.timer(BACKOFF, wait_ms);
+                return Ok(());
+            }
         }
+        InDoubt::Hold | InDoubt::Repeat => {}
     }
+    turn.emit(&Event::Doubted { call, checkpoint, failure });
+    Ok(())
 }
 
 fn decided(turn: &mut Turn<'_, Task>, answer: Answer) -> Result<(), Rejection> {

@@ -149,7 +149,7 @@ impl World {
 
     /// What a start does: doubt what was under way, take up every other call, ring who has mail.
     fn resume(&mut self) {
-        let receipt = self.life.accepted.doubt_started_calls(self.clock_ms);
+        let receipt = self.life.accepted.doubt_calls_of_the_last_life(self.clock_ms);
         self.life.runnable.extend(receipt.ring);
         let live = self.life.accepted.live();
         let intended = live.calls.iter().filter(|(_, row)| row.state == RowState::Intended).map(|(call, _)| *call);

@@ -2,7 +2,7 @@
 
 use std::{
     fmt,
-    sync::Arc,
+    sync::{Arc, Weak},
     time::{Duration, Instant},
 };
 
@@ -38,7 +38,7 @@ pub(crate) struct Shared {
     pub(crate) beat: Mutex<(Instant, Progress)>,
     pub(crate) checkpoint: Mutex<Option<Bytes>>,
     /// Where saves go; none for a call outside any engine.
-    pub(crate) system: Option<Arc<Inner>>,
+    pub(crate) system: Option<Weak<Inner>>,
 }
 
 impl fmt::Debug for Shared {
@@ -148,7 +148,7 @@ impl CallContext {
         if bytes.len() > CHECKPOINT_MAX {
             return Err(CheckpointTooLarge { bytes: bytes.len() });
         }
-        if let Some(inner) = &self.shared.system {
+        if let Some(inner) = self.shared.system.as_ref().and_then(Weak::upgrade) {
             inner.save_checkpoint(self.call, bytes.clone());
         }
         *self.shared.checkpoint.lock() = Some(bytes);

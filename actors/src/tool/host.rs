@@ -48,7 +48,9 @@ pub(crate) enum HostMessage {
     Started(Vec<CallId>),
     /// A call ended and its permit is free.
     Freed,
-    /// Take no more calls.
+    /// Begin no more calls; those whose start is on its way to the disk are still made.
+    Drain,
+    /// End.
     Stop,
 }
 
@@ -158,6 +160,7 @@ pub(crate) struct Queue {
     inner: Arc<Inner>,
     id: u32,
     waiting: VecDeque<CallId>,
+    drains: bool,
 }
 
 impl Actor for Host {
@@ -170,7 +173,7 @@ impl Actor for Host {
         _: ActorRef<HostMessage>,
         (inner, id): Self::Arguments,
     ) -> Result<Queue, ActorProcessingErr> {
-        Ok(Queue { inner, id, waiting: VecDeque::new() })
+        Ok(Queue { inner, id, waiting: VecDeque::new(), drains: false })
     }
 
     async fn handle(
@@ -183,6 +186,7 @@ impl Actor for Host {
             HostMessage::Calls(calls) => queue.waiting.extend(calls),
             HostMessage::Started(calls) => queue.run(&calls),
             HostMessage::Freed => {}
+            HostMessage::Drain => queue.drains = true,
             HostMessage::Stop => {
                 myself.stop(Some("stop".to_owned()));
                 return Ok(());
@@ -222,7 +226,7 @@ impl Queue {
     /// Begin as many calls as there are permits for.
     fn pump(&mut self, myself: &ActorRef<HostMessage>) {
         let take = self.slot().free_permits().min(BATCH).min(self.waiting.len());
-        if take == 0 {
+        if take == 0 || self.drains {
             return;
         }
         let calls: Vec<_> = self.waiting.drain(..take).collect();
@@ -269,8 +273,8 @@ impl Queue {
         if !outcomes.is_empty() {
             let ended: Vec<_> = outcomes.iter().map(|(call, ..)| *call).collect();
             self.inner.answer(outcomes);
-            self.inner.in_flight.end(ended.iter().copied());
-            self.slot().give_back(ended);
+            self.slot().give_back(ended.iter().copied());
+            self.inner.in_flight.end(ended);
         }
     }
 
@@ -314,11 +318,11 @@ impl Queue {
             let Prepared { call, calling, cx, timeout } = prepared;
             let outcome = within(calling, &cx, timeout).await;
             inner.answer(vec![finished(&cx, outcome)]);
-            inner.in_flight.end([call]);
             if let Some(slot) = inner.tools.get(&id) {
                 slot.give_back([call]);
                 slot.tell(HostMessage::Freed);
             }
+            inner.in_flight.end([call]);
         });
     }
 }
@@ -337,7 +341,7 @@ fn context(call: CallId, row: &Row, inner: &Arc<Inner>) -> CallContext {
             cancel: CancellationToken::new(),
             beat: Mutex::new((now, Progress::default())),
             checkpoint: Mutex::new(None),
-            system: Some(inner.clone()),
+            system: Some(Arc::downgrade(inner)),
         }),
     }
 }
@@ -355,11 +359,16 @@ fn finished(cx: &CallContext, outcome: Outcome) -> (CallId, Outcome, Option<Byte
         Outcome::Done(output) if output.len() > OUTPUT_MAX => {
             Outcome::unknown("output", format!("it gave {} bytes, and {OUTPUT_MAX} can be kept", output.len()))
         }
-        outcome => outcome,
+        Outcome::Done(output) => Outcome::Done(output),
+        Outcome::Failed(failure) => Outcome::Failed(failure.trimmed()),
+        Outcome::Unknown(failure) => Outcome::Unknown(failure.trimmed()),
     };
     let checkpoint = match outcome {
         Outcome::Done(_) => None,
-        Outcome::Failed(_) | Outcome::Unknown(_) => cx.shared.checkpoint.lock().take(),
+        // An attempt that saved nothing leaves what the one before it saved.
+        Outcome::Failed(_) | Outcome::Unknown(_) => {
+            cx.shared.checkpoint.lock().take().or_else(|| cx.last_checkpoint.clone())
+        }
     };
     (cx.call, outcome, checkpoint)
 }
@@ -384,7 +393,7 @@ async fn within(mut calling: Calling, cx: &CallContext, timeout: Duration) -> Ou
     }
     cx.cancel();
     match tokio::time::timeout(STOP_GRACE, &mut caught).await {
-        Ok(outcome @ Outcome::Done(_)) => outcome,
+        Ok(outcome @ (Outcome::Done(_) | Outcome::Failed(_))) => outcome,
         _ => Outcome::unknown("timeout", format!("no answer within {timeout:?}")),
     }
 }
@@ -407,7 +416,16 @@ impl Inner {
         }
     }
 
-    pub(crate) fn stop_tools(&self) {
+    /// Begin no more calls, ask those that run to stop, and wait for them at most so long.
+    pub(crate) async fn drain_tools(&self, grace: Duration) {
+        for slot in self.tools.values() {
+            slot.tell(HostMessage::Drain);
+        }
+        let is_still = || self.tools.values().all(|slot| slot.permits.lock().is_empty());
+        self.in_flight.drain(grace, is_still).await;
+    }
+
+    pub(crate) fn end_tools(&self) {
         for slot in self.tools.values() {
             slot.tell(HostMessage::Stop);
         }

@@ -4,7 +4,10 @@
 //! began, and does not begin it again.
 
 use std::{
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -14,6 +17,9 @@ use tokio::sync::Notify;
 
 use super::context::{Progress, Shared};
 use crate::durable::CallId;
+
+/// How often a drain looks again by itself.
+const LOOK_AGAIN: Duration = Duration::from_millis(20);
 
 /// One running call.
 struct Running {
@@ -28,6 +34,7 @@ pub(crate) struct InFlight {
     running: Mutex<FxHashMap<CallId, Running>>,
     /// Calls that were cancelled while their start was on its way to the disk.
     doomed: Mutex<FxHashSet<CallId>>,
+    drains: AtomicBool,
     ended: Notify,
 }
 
@@ -38,7 +45,7 @@ impl InFlight {
         if running.contains_key(&call) {
             return false;
         }
-        if self.doomed.lock().remove(&call) {
+        if self.doomed.lock().remove(&call) || self.drains.load(Ordering::SeqCst) {
             shared.cancel.cancel();
         }
         let began = crate::clock::monotonic();
@@ -75,18 +82,20 @@ impl InFlight {
         self.doomed.lock().insert(call);
     }
 
-    /// Ask everything to stop, and wait for it at most so long.
-    pub(crate) async fn drain(&self, grace: Duration) {
+    /// Ask everything to stop, also what still begins, and wait until nothing runs and `is_still`, at most so long.
+    pub(crate) async fn drain(&self, grace: Duration, is_still: impl Fn() -> bool) {
+        self.drains.store(true, Ordering::SeqCst);
         for running in self.running.lock().values() {
             running.shared.cancel.cancel();
         }
         let empty = async {
             loop {
                 let ended = self.ended.notified();
-                if self.running.lock().is_empty() {
+                if self.running.lock().is_empty() && is_still() {
                     return;
                 }
-                ended.await;
+                // A permit may be given back without a call having run: look again now and then.
+                let _ = tokio::time::timeout(LOOK_AGAIN, ended).await;
             }
         };
         // What does not end in time is found again at the next start, by its row.

@@ -70,6 +70,8 @@ pub(super) async fn at_rest(works: &Works) -> anyhow::Result<Vec<Violation>> {
 /// I7, and I1 and I4 in the streams of the runs that lived through most deaths.
 pub(super) async fn ledger(works: &Arc<Works>, client: &Client) -> anyhow::Result<Vec<Violation>> {
     let mut tried: Vec<_> = client.submitted.iter().map(|(number, known)| (known.lives, *number)).collect();
+    // A run that did not end has been told of already.
+    tried.retain(|(_, number)| client.submitted.get(number).is_some_and(|known| known.outcome.is_some()));
     tried.sort_unstable_by(|a, b| b.cmp(a));
     let mut streams = Vec::new();
     for (_, number) in tried.into_iter().take(STREAMS) {

@@ -61,14 +61,14 @@ impl Client {
     pub(crate) fn hear(&mut self, said: &Said) -> Option<u64> {
         match said {
             Said::Acknowledged { number, run } => self.acknowledged(*number, run),
-            Said::Ended { number, outcome } => return self.ended(*number, outcome),
+            Said::Ended { number, outcome } if self.ended(*number, outcome) => return Some(self.fresh()),
             Said::Refused { number, why } => {
                 self.complain(Violation::wrong("I5", format!("submission {number} was refused: {why}")))
             }
             Said::Closed { cause } => {
                 self.complain(Violation::wrong("I5", format!("the store closed by itself: {cause}")))
             }
-            Said::Up | Said::Decided { .. } | Said::Killed { .. } => {}
+            Said::Ended { .. } | Said::Up | Said::Decided { .. } | Said::Killed { .. } => {}
         }
         None
     }
@@ -89,19 +89,19 @@ impl Client {
         }
     }
 
-    /// What has ended once stays as it ended.
-    pub(crate) fn ended(&mut self, number: u64, outcome: &Outcome) -> Option<u64> {
+    /// What has ended once stays as it ended; says whether this was the first news of it.
+    pub(crate) fn ended(&mut self, number: u64, outcome: &Outcome) -> bool {
         let known = self.submitted.entry(number).or_default();
         match &known.outcome {
             Some(first) if first != outcome => {
                 let what = format!("submission {number} ended as {first:?} and later as {outcome:?}");
                 self.complain(Violation::duplicated("I1", what));
-                None
+                false
             }
-            Some(_) => None,
+            Some(_) => false,
             None => {
                 known.outcome = Some(outcome.clone());
-                Some(self.fresh())
+                true
             }
         }
     }
@@ -135,7 +135,6 @@ mod tests {
     #[test]
     fn a_second_end_is_a_complaint() {
         let mut client = Client::new(7, 1);
-        client.begin();
         client.ended(1, &Outcome::Succeeded(Json::NULL));
         client.ended(1, &Outcome::Cancelled { reason: "no".to_owned() });
         assert_eq!(client.complaints[0].rule, "I1");

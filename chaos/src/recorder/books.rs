@@ -70,19 +70,19 @@ impl Books {
         let drawn = random::number_of(&call.key);
         match call.tool.as_str() {
             "deny" => (Answer::Refused, None),
-            "flaky" if drawn % 3 == 0 => (Answer::Refused, None),
+            "flaky" if drawn.is_multiple_of(3) => (Answer::Refused, None),
             // No memory: whoever calls twice has it twice.
             "once" => {
                 let (receipt, number) = self.happen(call);
-                (if drawn % 20 == 0 { Answer::Lost } else { Answer::Done(receipt) }, number)
+                (if drawn.is_multiple_of(20) { Answer::Lost } else { Answer::Done(receipt) }, number)
             }
             tool => match self.effects.get(&call.key).cloned() {
                 Some(receipt) => (Answer::Done(receipt), None),
                 None => {
                     let (receipt, number) = self.happen(call);
                     let answer = match tool {
-                        "lossy" if drawn % 3 == 0 => Answer::Lost,
-                        "slow" if drawn % 3 == 0 => Answer::Late(receipt),
+                        "lossy" if drawn.is_multiple_of(3) => Answer::Lost,
+                        "slow" if drawn.is_multiple_of(3) => Answer::Late(receipt),
                         _ => Answer::Done(receipt),
                     };
                     (answer, number)
@@ -145,7 +145,7 @@ mod tests {
     #[test]
     fn a_lost_answer_is_given_to_the_repeat() {
         let mut books = Books::default();
-        let key = (0..).map(|n: u32| n.to_string()).find(|key| random::number_of(key) % 3 == 0).unwrap();
+        let key = (0..).map(|n: u32| n.to_string()).find(|key| random::number_of(key).is_multiple_of(3)).unwrap();
         assert_eq!(books.record(call("lossy", &key)), Answer::Lost);
         assert!(matches!(books.record(call("lossy", &key)), Answer::Done(_)));
         assert!(books.receipt(&key).is_some());

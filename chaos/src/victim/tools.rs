@@ -45,7 +45,9 @@ impl Remote {
             attempt: cx.attempt(),
             life: self.outside.life,
             epoch: cx.fencing_token(),
-            deaf: self.name == "lossy" && cx.attempt() == 1 && random::number_of(&cx.key().to_string()) % 7 == 0,
+            deaf: self.name == "lossy"
+                && cx.attempt() == 1
+                && random::number_of(&cx.key().to_string()).is_multiple_of(7),
         }
     }
 
@@ -54,7 +56,7 @@ impl Remote {
         let drawn = random::number_of(key) >> 32;
         match self.name {
             "once" => Duration::from_micros(drawn % 6_000),
-            _ if drawn % 4 == 0 => Duration::from_micros(drawn % 3_000),
+            _ if drawn.is_multiple_of(4) => Duration::from_micros(drawn % 3_000),
             _ => Duration::ZERO,
         }
     }

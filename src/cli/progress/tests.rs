@@ -46,7 +46,7 @@ fn a_retry_is_told_with_its_path_and_counted_when_it_comes() {
     assert!(matches!(told, Some(Happening::Retry { path, wait_ms: 500, .. }) if path == "inspect/hash[2]"));
     assert_eq!(story.progress.units[&unit].step, Step::BackOff { until_ms: 1_500 });
     assert_eq!(story.progress.retries, 0);
-    story.task(unit, &T::Called { call: CallId(8) });
+    story.task(unit, &T::Called { call: CallId(8), key_since_ms: 0 });
     let unit = &story.progress.units[&unit];
     assert_eq!((unit.attempt, unit.step), (2, Step::Calling(CallId(8))));
     assert_eq!((story.progress.attempts, story.progress.retries, story.progress.phases[1].retries), (2, 1, 1));
@@ -55,7 +55,7 @@ fn a_retry_is_told_with_its_path_and_counted_when_it_comes() {
 #[test]
 fn only_a_run_in_which_nothing_else_moves_waits_for_decisions() {
     let (mut story, unit) = Story::inspecting();
-    let doubted = |call| T::Doubted { call, failure: Failure::new("crash", "who knows") };
+    let doubted = |call| T::Doubted { call, checkpoint: None, failure: Failure::new("crash", "who knows") };
     story.start(INSPECT, &[(0, Some(1), ActorId(0x500))]);
     story.task(unit, &doubted(CallId(7)));
     assert!(!story.progress.waits_for_decisions_only(), "another task has not begun");
@@ -150,7 +150,7 @@ impl Story {
 
 fn began(call: u64) -> task::Event {
     let (run, plan, input) = (RunId([1; 16]), Digest([2; 32]), Json::from(Value::Null));
-    T::Began { job: Job { run, plan, phase: 0, task: 0, item: None, input }, call: CallId(call) }
+    T::Began { job: Job { run, plan, phase: 0, task: 0, item: None, input }, call: CallId(call), key_since_ms: 0 }
 }
 
 fn done(actor: ActorId) -> phase::Event {

@@ -7,11 +7,11 @@ use rustc_hash::FxHashMap;
 use tokio::sync::{Notify, broadcast, watch};
 
 use super::{
-    System,
+    Life, System,
     inner::{Core, Inner},
 };
 use crate::{
-    clock::{Clock, SystemClock},
+    clock::{Clock, SteadyClock},
     durable::{
         accepted::Accepted,
         behavior::Behavior,
@@ -32,7 +32,7 @@ type Look = Box<dyn FnOnce(&Live) -> Vec<StreamId> + Send>;
 pub struct SystemBuilder {
     registry: Registry,
     extensions: Extensions,
-    clock: Arc<dyn Clock>,
+    clock: Option<Arc<dyn Clock>>,
     tools: Vec<(String, Arc<dyn AnyTool>)>,
     recovered: Option<Look>,
 }
@@ -42,7 +42,7 @@ impl Default for SystemBuilder {
         Self {
             registry: Registry::new(),
             extensions: Extensions::default(),
-            clock: Arc::new(SystemClock),
+            clock: None,
             tools: Vec::new(),
             recovered: None,
         }
@@ -67,7 +67,7 @@ impl SystemBuilder {
     /// Use another clock.
     #[must_use]
     pub fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
-        self.clock = clock;
+        self.clock = Some(clock);
         self
     }
 
@@ -96,12 +96,14 @@ impl SystemBuilder {
             tracing::warn!("{repair}");
         }
         let ids = Ids::after(live.highest_id);
+        let clock = self.clock.unwrap_or_else(|| Arc::new(SteadyClock::not_before(live.latest_ms)));
         let held = self.recovered.map(|look| look(&live)).unwrap_or_default();
         let mut accepted = Accepted::new(live, recovered.durable.next());
         accepted.hold(held);
         // Before any tool's actor is there to mistake a start of the former life for one of its own. Whom this tells is
         // rung with everyone else who has mail.
-        let _ = accepted.doubt_started_calls(self.clock.now_ms());
+        let _ = accepted.doubt_calls_of_the_last_life(clock.now_ms());
+        accepted.resume_suspended(clock.now_ms());
         let tools =
             self.tools.into_iter().map(|(name, tool)| (codec::fnv1a(&name), ToolSlot::new(name, tool))).collect();
         let inner = Arc::new(Inner {
@@ -119,7 +121,7 @@ impl SystemBuilder {
             ids,
             registry: self.registry,
             extensions: self.extensions,
-            clock: self.clock,
+            clock,
             store,
             fence: recovered.fence,
             directory: Directory::default(),
@@ -141,6 +143,8 @@ async fn launch(inner: Arc<Inner>, repairs: Vec<String>) -> Result<System, store
     let (keeper, _) =
         ractor::Actor::spawn(None, Keeper, inner.clone()).await.map_err(|error| internal(error.to_string()))?;
     inner.directory.set_keeper(keeper.get_cell());
+    // From here on, whatever goes wrong ends all of it.
+    let life = Arc::new(Life { inner: inner.clone(), keeper });
     spawn_committer(&inner).map_err(|error| internal(error.to_string()))?;
     for slot in inner.tools.values() {
         slot.start(&inner).await.map_err(|error| internal(error.to_string()))?;
@@ -149,7 +153,7 @@ async fn launch(inner: Arc<Inner>, repairs: Vec<String>) -> Result<System, store
     let timers = Arc::clone(&inner);
     #[expect(clippy::disallowed_methods, reason = "the system owns its timer task")]
     tokio::spawn(async move { timers.run_timers().await });
-    Ok(System { inner, keeper, repairs: repairs.into() })
+    Ok(System { inner, life, repairs: repairs.into() })
 }
 
 fn spawn_committer(inner: &Arc<Inner>) -> std::io::Result<()> {

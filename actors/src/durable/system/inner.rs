@@ -29,6 +29,9 @@ use crate::{
     tool::{InFlight, ToolSlot},
 };
 
+/// The most that answers of one commit hold.
+const ANSWERS_MAX: usize = 4 * 1024 * 1024;
+
 /// Why a host's commit was not accepted.
 #[derive(Debug)]
 pub(crate) enum Unaccepted {
@@ -173,14 +176,37 @@ impl Inner {
         let _ = self.with_accepted(|accepted, now_ms| accepted.save_checkpoint(now_ms, call, bytes));
     }
 
-    /// Let outcomes in.
-    pub(crate) fn answer(self: &Arc<Self>, mut outcomes: Vec<(CallId, Outcome, Option<Bytes>)>) {
-        if self.core.lock().draining {
-            // They were asked to stop because the system stops, which is no outcome of theirs: the rows stay, and the
-            // next life goes on with them. What was done is done.
-            outcomes.retain(|(_, outcome, _)| matches!(outcome, Outcome::Done(_)));
+    /// Let outcomes in, in commits of a bounded size.
+    pub(crate) fn answer(self: &Arc<Self>, outcomes: Vec<(CallId, Outcome, Option<Bytes>)>) {
+        let mut batch = Vec::with_capacity(outcomes.len());
+        let mut bytes = 0;
+        for outcome in outcomes {
+            bytes += outcome.1.bytes();
+            if bytes > ANSWERS_MAX && !batch.is_empty() {
+                self.answer_batch(std::mem::take(&mut batch));
+                bytes = outcome.1.bytes();
+            }
+            batch.push(outcome);
         }
-        if let Ok(receipt) = self.with_accepted(|accepted, now_ms| accepted.answer(now_ms, outcomes)) {
+        self.answer_batch(batch);
+    }
+
+    fn answer_batch(self: &Arc<Self>, mut outcomes: Vec<(CallId, Outcome, Option<Bytes>)>) {
+        let draining = self.core.lock().draining;
+        let answered = self.with_accepted(|accepted, now_ms| {
+            if draining {
+                // They were asked to stop because the system stops, which is no outcome of theirs: the rows stay, and the
+                // next life goes on with them. What was done is done, and what surely was not may still be.
+                for (call, outcome, _) in &outcomes {
+                    if matches!(outcome, Outcome::Failed(_)) {
+                        accepted.take_back_start(now_ms, *call);
+                    }
+                }
+                outcomes.retain(|(_, outcome, _)| matches!(outcome, Outcome::Done(_)));
+            }
+            accepted.answer(now_ms, outcomes)
+        });
+        if let Ok(receipt) = answered {
             self.ring_all(&receipt, None);
         }
     }
@@ -205,10 +231,7 @@ impl Inner {
 
     /// The record that holds the latest of what is accepted.
     pub(crate) fn latest(&self) -> Sequence {
-        let mut core = self.core.lock();
-        let open = core.accepted.open();
-        let next = open.sequence();
-        if open.is_empty() { Sequence(next.0 - 1) } else { next }
+        self.core.lock().accepted.open().latest()
     }
 
     pub(crate) async fn until_durable(&self, sequence: Sequence) -> Result<(), Error> {
