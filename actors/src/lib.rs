@@ -7,6 +7,9 @@
 //! **Invariants:** `durable` imports nothing from the upper stratum (a test guards it). Nothing here is global: no
 //! recorder, no subscriber, no signal handler, no printing, no exit. Absent on purpose: HTTP, CLI, YAML, dashboards.
 
+#[cfg(windows)]
+compile_error!("Headframe runs on Linux (where it is proved) and macOS; Windows is not supported yet");
+
 pub mod clock;
 pub mod durable;
 mod hex;

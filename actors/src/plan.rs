@@ -1,6 +1,6 @@
 //! What a run is to do: pure data, validated, and known by the digest of its content.
 //!
-//! A plan comes from YAML (the `headframe` crate) or from [`builder`]; both give the same value and so the same digest.
+//! A plan comes from YAML (the `headframe` crate) or from the builder ([`Plan::builder`]); both give the same value and so the same digest.
 //! Templates and conditions inside it stay text; [`Evaluate`] says what they mean.
 //!
 //! **Invariant:** nothing in a plan refers to anything outside it but tool names; a [`Checked`] plan has no cycle,

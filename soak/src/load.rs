@@ -28,7 +28,24 @@ use tokio::task::JoinSet;
 pub(crate) struct Ended {
     pub(crate) runs: u64,
     pub(crate) per_s: f64,
+    /// Processor time of the whole process for each of them: the figure that a busy machine does not move.
+    pub(crate) cpu_us_per_run: f64,
     pub(crate) times: Histogram<u64>,
+}
+
+/// When somebody last looked, and how much processor time had been used by then.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Last {
+    at: Instant,
+    cpu: Duration,
+}
+
+impl Last {
+    pub(crate) fn now() -> Self {
+        let time = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
+        let (seconds, nanos) = (u64::try_from(time.tv_sec).unwrap_or(0), u32::try_from(time.tv_nsec).unwrap_or(0));
+        Self { at: monotonic(), cpu: Duration::new(seconds, nanos) }
+    }
 }
 
 /// Shared by the lanes.
@@ -112,12 +129,13 @@ impl Load {
     }
 
     /// What ended since `last`, which moves on.
-    pub(crate) fn since_last(&self, last: &mut Instant) -> Ended {
-        let now = monotonic();
+    pub(crate) fn since_last(&self, last: &mut Last) -> Ended {
+        let now = Last::now();
         let times = std::mem::replace(&mut *lock(&self.shared.times), empty());
-        let per_s = times.len() as f64 / now.duration_since(*last).as_secs_f64();
+        let per_s = times.len() as f64 / now.at.duration_since(last.at).as_secs_f64();
+        let cpu_us_per_run = now.cpu.saturating_sub(last.cpu).as_secs_f64() * 1e6 / times.len().max(1) as f64;
         *last = now;
-        Ended { runs: self.shared.runs.load(Ordering::Relaxed), per_s, times }
+        Ended { runs: self.shared.runs.load(Ordering::Relaxed), per_s, cpu_us_per_run, times }
     }
 
     /// Wait until the lanes have ended.

@@ -15,7 +15,11 @@ use anyhow::Context as _;
 use clap::{Parser, value_parser};
 use headframe::{Engine, clock::monotonic};
 
-use self::{load::Load, report::Report, sample::Sample};
+use self::{
+    load::{Last, Load},
+    report::Report,
+    sample::Sample,
+};
 
 /// Keep one engine under steady load, and watch what grows
 #[derive(Debug, Parser)]
@@ -79,7 +83,7 @@ async fn watch(args: &Args, folder: &std::path::Path) -> anyhow::Result<ExitCode
     let engine = load::tools(Engine::builder().data(folder)).start().await?;
     let mut load = Load::start(&engine, args.concurrency, args.length)?;
     println!("{}", sample::HEADER);
-    let (began, mut last, mut samples) = (monotonic(), monotonic(), Vec::new());
+    let (began, mut last, mut samples) = (monotonic(), Last::now(), Vec::new());
     while began.elapsed() < args.length && !load.has_failed() {
         tokio::time::sleep(args.sample.min(args.length.saturating_sub(began.elapsed()))).await;
         let sample = Sample::take(&engine, folder, began.elapsed(), load.since_last(&mut last))?;

@@ -33,6 +33,7 @@ const SERIES: &[Series] = &[
     Series { name: "calls", of: |sample| sample.calls as f64, level: true },
     Series { name: "disk MiB", of: |sample| sample.disk_bytes as f64 / 1_048_576.0, level: false },
     Series { name: "runs/s", of: |sample| sample.runs_per_s, level: false },
+    Series { name: "us CPU/run", of: |sample| sample.cpu_us_per_run, level: true },
     Series { name: "p50 ms", of: |sample| sample.p50_ms, level: false },
     Series { name: "p99 ms", of: |sample| sample.p99_ms, level: false },
 ];
@@ -150,6 +151,7 @@ mod tests {
             disk_bytes: 0,
             runs: 0,
             runs_per_s: zero,
+            cpu_us_per_run: 500.0,
             p50_ms: zero,
             p99_ms: zero,
         }

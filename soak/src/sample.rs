@@ -8,8 +8,7 @@ use headframe::Engine;
 use crate::load::Ended;
 
 /// The names of the columns that a [`Sample`] prints.
-pub(crate) const HEADER: &str =
-    "    time   rss MiB    fds  threads   actors   hosted    calls  disk MiB       runs   runs/s   p50 ms   p99 ms";
+pub(crate) const HEADER: &str = "    time   rss MiB    fds  threads   actors   hosted    calls  disk MiB       runs   runs/s  us CPU/run   p50 ms   p99 ms";
 
 /// One look.
 #[derive(Clone, Debug)]
@@ -24,6 +23,7 @@ pub(crate) struct Sample {
     pub(crate) disk_bytes: u64,
     pub(crate) runs: u64,
     pub(crate) runs_per_s: f64,
+    pub(crate) cpu_us_per_run: f64,
     pub(crate) p50_ms: f64,
     pub(crate) p99_ms: f64,
 }
@@ -44,6 +44,7 @@ impl Sample {
             disk_bytes: bytes_in(folder)?,
             runs: ended.runs,
             runs_per_s: ended.per_s,
+            cpu_us_per_run: ended.cpu_us_per_run,
             p50_ms: ended.times.value_at_quantile(0.50) as f64 / 1_000.0,
             p99_ms: ended.times.value_at_quantile(0.99) as f64 / 1_000.0,
         })
@@ -52,11 +53,11 @@ impl Sample {
 
 impl fmt::Display for Sample {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { fds, threads, actors, hosted, calls, runs, runs_per_s, p50_ms, p99_ms, .. } = self;
+        let Self { fds, threads, actors, hosted, calls, runs, runs_per_s, cpu_us_per_run, p50_ms, p99_ms, .. } = self;
         let time = humantime::format_duration(Duration::from_secs(self.at.as_secs())).to_string();
         let (rss, disk) = (self.rss_kib as f64 / 1_024.0, self.disk_bytes as f64 / 1_048_576.0);
         write!(f, "{time:>8} {rss:>9.1} {fds:>6} {threads:>8} {actors:>8} {hosted:>8} {calls:>8} {disk:>9.1} ")?;
-        write!(f, "{runs:>10} {runs_per_s:>8.1} {p50_ms:>8.2} {p99_ms:>8.2}")
+        write!(f, "{runs:>10} {runs_per_s:>8.1} {cpu_us_per_run:>11.0} {p50_ms:>8.2} {p99_ms:>8.2}")
     }
 }
 

@@ -41,6 +41,8 @@ pub(crate) struct Progress {
     pub(crate) latest_at: u64,
     /// Events that this build cannot read.
     pub(crate) unreadable: u64,
+    /// Whether it waits for an operator.
+    pub(crate) is_held: bool,
     places: HashMap<ActorId, usize>,
     /// Fan-outs whose items are on their way.
     fetching: HashMap<CallId, u32>,
@@ -230,6 +232,7 @@ impl Progress {
             R::Broken { place, failure } => return Some(Happening::Broken { place, failure }),
             R::Cancelled { reason } => return Some(Happening::Cancelled { reason }),
             R::Held { reason } => {
+                self.is_held = true;
                 let failure = Failure::new("held", reason);
                 return Some(Happening::Broken { place: "the run".to_owned(), failure });
             }

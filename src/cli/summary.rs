@@ -143,6 +143,10 @@ fn retries(number: u64) -> String {
 
 /// How to decide what a run is held for.
 pub(crate) fn tell_doubts(out: Out, doubts: &[(CallId, Row)], flags: &str) {
+    if doubts.is_empty() {
+        out.note(format_args!("it waits for an operator: `headframe runs show{flags} RUN` says why"));
+        return;
+    }
     for (call, row) in doubts {
         out.note(format_args!(
             "  {} {} ({call}, tool {})",

@@ -223,12 +223,17 @@ fn draw(engine: &Engine, runs: &[Watched], view: &mut dyn View) {
 /// The calls to decide, if nothing else is waited for in any run that has not ended.
 async fn held(system: &durable::System, runs: &[Watched]) -> Result<Option<Vec<(CallId, Row)>>, Error> {
     let open: Vec<_> = runs.iter().filter(|run| run.outcome.is_none()).collect();
-    if open.is_empty() || !open.iter().all(|run| run.progress.waits_for_decisions_only()) {
+    let is_stuck = |run: &&&Watched| run.progress.is_held || run.progress.waits_for_decisions_only();
+    if open.is_empty() || !open.iter().all(|run| is_stuck(&run)) {
         return Ok(None);
     }
     let mut doubts = Vec::new();
     for run in open {
-        let stream = StreamId(run.handle.row().await?.actor.0);
+        let row = run.handle.row().await?;
+        if row.held.is_some() {
+            continue;
+        }
+        let stream = StreamId(row.actor.0);
         match doubts_only(system, stream).await? {
             Some(calls) => doubts.extend(calls),
             None => return Ok(None),

@@ -66,7 +66,7 @@ pub trait Behavior: Sized + Send + 'static {
     /// Read a snapshot that an older build wrote.
     ///
     /// # Errors
-    /// If the version is not known; the state is then folded from the events.
+    /// If the version is not known; the actor is then suspended, with its mailbox kept.
     fn migrate_state(old: Stored<'_>) -> Result<Self::State, codec::Error> {
         Err(codec::Error::Version { found: old.format.version, known: Self::VERSION })
     }

@@ -140,7 +140,7 @@ pub(super) fn returned(turn: &mut Turn<'_, Phase>, answer: Answer) -> Result<(),
     let event = match given {
         Ok(Given::Window(window)) => Event::Fetched { call: answer.call, window },
         Ok(Given::Reference(reference)) => Event::PutAside { call: answer.call, reference },
-        Err(failure) => failed(turn, answer.call, errand, failure)?,
+        Err(failure) => failed(answer.call, errand, failure),
     };
     turn.emit(&event);
     Ok(())
@@ -169,8 +169,8 @@ fn read(errand: Errand, output: &Json) -> Result<Given, Failure> {
     }
 }
 
-fn failed(turn: &Turn<'_, Phase>, call: CallId, errand: Errand, failure: Failure) -> Result<Event, Rejection> {
+/// The data of a fan-out cannot be had, or what it gave cannot be kept: an optional task does not excuse that.
+fn failed(call: CallId, errand: Errand, failure: Failure) -> Event {
     let (Errand::Fetch { task, .. } | Errand::PutAside { task }) = errand;
-    let optional = plan(turn)?.phases[begin(turn)?.phase as usize].tasks[task as usize].optional;
-    Ok(Event::ErrandFailed { call, unit: Unit { task, item: None }, optional, failure })
+    Event::ErrandFailed { call, unit: Unit { task, item: None }, optional: false, failure }
 }

@@ -81,7 +81,10 @@ pub(super) fn more(turn: &mut Turn<'_, Phase>) -> Result<Left, Rejection> {
         let Some((_, scope)) = &mut scope else { break Left::Nothing };
         if let Err((unit, failure)) = start_one(turn, &plan, (phase, task), scope, &mut batch) {
             flush(turn, &mut batch);
-            turn.emit(&Event::Unstartable { unit, optional: ordered.tasks[task as usize].optional, failure });
+            // Data that cannot be cut is nothing that an optional task failed at: nobody would see that all of it is missing.
+            let is_uncut = unit.item.is_none() && ordered.tasks[task as usize].for_each.is_some();
+            let optional = ordered.tasks[task as usize].optional && !is_uncut;
+            turn.emit(&Event::Unstartable { unit, optional, failure });
         }
     };
     flush(turn, &mut batch);

@@ -203,10 +203,9 @@ impl Behavior for Task {
                 Ok(())
             }
             (New | Backoff, Message::Poisoned { reason }) => end(turn, poisoned(reason)),
-            (Calling(call) | Doubt(call), Message::Poisoned { reason }) => {
-                turn.settle(call);
-                end(turn, poisoned(reason))
-            }
+            // Its call may be under way, and has no outcome yet. If the outcome is what was lost, nobody here can know it:
+            // the phase hears of this refusal, and holds the run where everyone can see it.
+            (Calling(_) | Doubt(_), Message::Poisoned { reason }) => Err(Rejection::fatal(reason)),
             // An echo of what is settled already. Dropping it is what makes redelivery safe.
             (_, Message::Answered(_) | Message::BackoffOver) | (Ended, _) => Ok(()),
             (status, message) => Err(Rejection::new(format!("a task that is {status:?} takes no {message:?}"))),

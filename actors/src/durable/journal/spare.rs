@@ -107,7 +107,7 @@ impl Spare {
             self.state = settled(make());
             return;
         }
-        #[allow(clippy::disallowed_methods, reason = "filling a file with zeros takes longer than a record may wait")]
+        #[expect(clippy::disallowed_methods, reason = "filling a file with zeros takes longer than a record may wait")]
         let thread = thread::Builder::new().name("journal-spare".to_owned()).spawn(make);
         self.state = match thread {
             Ok(thread) => State::Making(thread),
