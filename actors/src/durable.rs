@@ -35,7 +35,6 @@ mod system;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use self::system::Inner;
 #[cfg(feature = "testing")]
 pub(crate) use self::{
     accepted::{Accepted, Commit},
@@ -56,3 +55,4 @@ pub use self::{
     record::Note,
     system::{Decision, Error, Figures, System, SystemBuilder},
 };
+pub(crate) use self::{call::cut, system::Inner};

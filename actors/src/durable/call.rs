@@ -87,8 +87,8 @@ impl Failure {
 
     /// What is kept of it: 8 KiB of sentence, and details up to 64 KiB.
     pub(crate) fn trimmed(mut self) -> Self {
-        self.class.truncate(self.class.floor_char_boundary(64));
-        self.message.truncate(self.message.floor_char_boundary(8 * 1024));
+        cut(&mut self.class, 64);
+        cut(&mut self.message, 8 * 1024);
         if self.details.len() > 64 * 1024 {
             self.details = Json::NULL;
         }
@@ -101,6 +101,12 @@ impl Failure {
         self.details = details.into();
         self
     }
+}
+
+/// Keep at most so many bytes of a text, in whole characters.
+pub(crate) fn cut(text: &mut String, max: usize) {
+    let end = (0..=max.min(text.len())).rev().find(|at| text.is_char_boundary(*at));
+    text.truncate(end.unwrap_or(0));
 }
 
 /// What makes a repeat recognisable to the tool: the same for every attempt at the same thing.

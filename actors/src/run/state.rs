@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use self::Status::{Ended, New, Running, Stopping};
 use super::{Outcome, Row, RunId, index_key};
 use crate::{
-    durable::{ActorId, Address, Behavior, Failure, Fate, Rejection, Turn},
+    durable::{ActorId, Address, Behavior, Failure, Fate, Rejection, Turn, cut},
     json::Json,
     phase::{self, Phase},
     plan::{Checked, Digest, Evaluator, Plans, Scope, TaskAt},
@@ -191,7 +191,7 @@ impl Behavior for Run {
             (Running | Stopping, Message::PhaseEnded { phase, end }) => phase_ended(turn, phase, end),
             (Running, Message::Cancel { mut reason }) => {
                 // It is told to everything that runs.
-                reason.truncate(reason.floor_char_boundary(REASON_MAX));
+                cut(&mut reason, REASON_MAX);
                 turn.emit(&Event::Cancelled { reason });
                 go_on(turn)
             }
