@@ -103,3 +103,18 @@ impl Clock for ManualClock {
 pub fn monotonic() -> Instant {
     Instant::now()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_steady_clock_starts_no_earlier_than_what_was_written_down() {
+        let written = SystemClock.now_ms() + 86_400_000;
+        let clock = SteadyClock::not_before(written);
+        let first = clock.now_ms();
+        assert!(first >= written);
+        assert!(clock.now_ms() >= first);
+        assert!(SteadyClock::not_before(0).now_ms() + 60_000 > SystemClock.now_ms());
+    }
+}

@@ -282,24 +282,56 @@ async fn a_killed_tool_actor_does_not_begin_a_running_call_again() {
     assert_eq!(seen.verdicts, ["unknown: cancelled"]);
 }
 
-#[tokio::test]
+/// Once a tool's actor of the next life took the written start of the former one for its own, where threads allowed it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_at_most_once_call_that_was_under_way_is_in_doubt_after_a_crash_and_a_person_decides() {
+    for _ in 0..20 {
+        let (store, calls) = (Memory::new(), Arc::new(AtomicU32::new(0)));
+        let with_tool = || builder().tool("slow", Arc::new(Slow(calls.clone())));
+        let dead = with_tool().start(Arc::new(store.reopen())).await.unwrap();
+        let address = counter(&dead).await;
+        dead.tell(address, &Told::Call { tool: "slow".to_owned(), effect: Effect::AtMostOnce }).await.unwrap();
+        until(&dead, address, |_| calls.load(Ordering::SeqCst) == 1).await;
+        // The process dies here: another life begins on what is durable.
+        let system = with_tool().start(Arc::new(store.reopen())).await.unwrap();
+        let seen = until(&system, address, |count| !count.verdicts.is_empty()).await;
+        assert_eq!(seen.verdicts, ["doubt: crash"]);
+        let doubts = system.doubts().await.unwrap();
+        system.decide(doubts[0].0, Decision::Happened(Json::from(json!("receipt"))), "tester").await.unwrap();
+        let seen = until(&system, address, |count| count.verdicts.len() == 2).await;
+        assert_eq!(seen.verdicts[1], "done");
+        assert_eq!(calls.load(Ordering::SeqCst), 1, "it was never called again");
+        assert!(matches!(system.decide(doubts[0].0, Decision::Repeat, "tester").await, Err(Error::Missing(_))));
+    }
+}
+
+#[tokio::test]
+async fn an_idempotent_call_whose_tool_has_forgotten_the_key_is_in_doubt_after_a_crash() {
     let (store, calls) = (Memory::new(), Arc::new(AtomicU32::new(0)));
-    let with_tool = || builder().tool("slow", Arc::new(Slow(calls.clone())));
-    let system = with_tool().start(Arc::new(store.reopen())).await.unwrap();
-    let address = counter(&system).await;
-    system.tell(address, &Told::Call { tool: "slow".to_owned(), effect: Effect::AtMostOnce }).await.unwrap();
-    until(&system, address, |_| calls.load(Ordering::SeqCst) == 1).await;
-    // The process dies here: another life begins on what is durable.
+    let clock = Arc::new(crate::clock::ManualClock::at(1_000_000));
+    let with_tool = || builder().clock(clock.clone()).tool("slow", Arc::new(Slow(calls.clone())));
+    let dead = with_tool().start(Arc::new(store.reopen())).await.unwrap();
+    let address = counter(&dead).await;
+    let effect = Effect::Idempotent { remembers_ms: 500 };
+    dead.tell(address, &Told::Call { tool: "slow".to_owned(), effect }).await.unwrap();
+    until(&dead, address, |_| calls.load(Ordering::SeqCst) == 1).await;
+    clock.advance(501);
     let system = with_tool().start(Arc::new(store.reopen())).await.unwrap();
     let seen = until(&system, address, |count| !count.verdicts.is_empty()).await;
     assert_eq!(seen.verdicts, ["doubt: crash"]);
-    let doubts = system.doubts().await.unwrap();
-    system.decide(doubts[0].0, Decision::Happened(Json::from(json!("receipt"))), "tester").await.unwrap();
-    let seen = until(&system, address, |count| count.verdicts.len() == 2).await;
-    assert_eq!(seen.verdicts[1], "done");
-    assert_eq!(calls.load(Ordering::SeqCst), 1, "it was never called again");
-    assert!(matches!(system.decide(doubts[0].0, Decision::Repeat, "tester").await, Err(Error::Missing(_))));
+    assert_eq!(calls.load(Ordering::SeqCst), 1, "a second call would be a second effect");
+}
+
+#[tokio::test]
+async fn a_system_whose_last_handle_goes_lets_go_of_its_store() {
+    let store = Memory::new();
+    let life = Arc::new(store.reopen());
+    let system = builder().start(life.clone()).await.unwrap();
+    let address = counter(&system).await;
+    drop(system);
+    assert!(store::Store::idle(&*life).is_err(), "the store was released");
+    let system = builder().start(Arc::new(store.reopen())).await.unwrap();
+    assert_eq!(count(&system, address).await.total, 0);
 }
 
 #[tokio::test]

@@ -52,9 +52,28 @@ fn an_at_most_once_call_is_never_repeated_wherever_the_process_dies() {
 
 #[test]
 fn a_second_death_in_recovery_changes_nothing() {
-    for ending in story(Effect::IDEMPOTENT).dying_twice() {
-        assert!(succeeded(&ending.outcome), "{}: {:?}", ending.death, ending.outcome);
-        assert_eq!((ending.effects("bank"), ending.effects("books")), (1, 4), "{}", ending.death);
+    let mut tellings = 0;
+    for story in [story(Effect::IDEMPOTENT), story(Effect::IDEMPOTENT).synced_eagerly()] {
+        for ending in story.dying_twice() {
+            assert!(succeeded(&ending.outcome), "{}: {:?}", ending.death, ending.outcome);
+            assert_eq!((ending.effects("bank"), ending.effects("books")), (1, 4), "{}", ending.death);
+            tellings += 1;
+        }
+    }
+    assert!(tellings >= 20_000, "only {tellings} pairs of deaths");
+}
+
+#[test]
+fn nothing_is_lost_when_every_message_reaches_the_disk_before_it_is_taken() {
+    for ending in story(Effect::AtMostOnce).synced_eagerly().dying_around_every_commit() {
+        assert!(ending.invocations("bank") <= 1, "{}", ending.death);
+        assert_eq!(succeeded(&ending.outcome), ending.effects("bank") == 1, "{}", ending.death);
+    }
+    for cancel_after in 2..12 {
+        let story = story(Effect::IDEMPOTENT).synced_eagerly().cancelled_after(cancel_after);
+        for ending in story.dying_around_every_commit() {
+            assert!(!matches!(ending.outcome, Outcome::Failed { .. }), "{}: {:?}", ending.death, ending.outcome);
+        }
     }
 }
 
@@ -66,6 +85,16 @@ fn a_lost_answer_repeats_under_the_same_key() {
         assert!(succeeded(&ending.outcome), "{}: {:?}", ending.death, ending.outcome);
         assert_eq!(ending.effects("bank"), 1, "{}", ending.death);
     }
+}
+
+#[test]
+fn a_call_that_a_rule_repeats_is_repeated_only_so_often_and_then_held() {
+    let charge = |task: crate::plan::TaskBuilder| task.in_doubt(crate::plan::InDoubt::Repeat).retry(3);
+    let plan = Plan::builder("repeat").phase("only", |phase| phase.task("charge", "bank", charge));
+    let ending = Story::of(plan.build()).tool("bank", Fake::loses_answers(Effect::AtMostOnce, 100)).undisturbed();
+    // Three attempts under one key; then a person looked into the books.
+    assert_eq!((ending.invocations("bank"), ending.effects("bank")), (3, 1));
+    assert!(succeeded(&ending.outcome), "{:?}", ending.outcome);
 }
 
 #[test]
@@ -103,7 +132,8 @@ fn a_fan_out_over_an_artifact_takes_each_item_once_wherever_the_process_dies() {
     let plan = Plan::builder("windows").phase("only", |phase| phase.max_parallel(2).task("fan", "bank", fan));
     let story = Story::of(plan.build())
         .tool("bank", Fake::works(Effect::IDEMPOTENT))
-        .tool("items", Fake::answers(Effect::IDEMPOTENT, windows));
+        .tool("items", Fake::answers(Effect::IDEMPOTENT, windows))
+        .synced_eagerly();
     for ending in story.dying_around_every_commit() {
         assert!(succeeded(&ending.outcome), "{}: {:?}", ending.death, ending.outcome);
         assert_eq!((ending.effects("bank"), ending.effects("items")), (5, 3), "{}", ending.death);

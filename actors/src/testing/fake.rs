@@ -40,7 +40,13 @@ impl Fake {
     /// Has its effect but loses its first answer, then works.
     #[must_use]
     pub fn loses_an_answer(effect: Effect) -> Self {
-        Self { unknowns: 1, ..Self::works(effect) }
+        Self::loses_answers(effect, 1)
+    }
+
+    /// Has its effect but loses so many answers, then works.
+    #[must_use]
+    pub fn loses_answers(effect: Effect, answers: u32) -> Self {
+        Self { unknowns: answers, ..Self::works(effect) }
     }
 }
 

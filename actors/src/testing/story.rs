@@ -22,6 +22,7 @@ pub struct Story {
     tools: BTreeMap<String, Acted>,
     cancel_after: Option<u64>,
     poison: Option<u64>,
+    eager: bool,
 }
 
 /// Where a process died.
@@ -86,7 +87,7 @@ impl Story {
     #[must_use]
     pub fn with_templates(plan: Plan, evaluate: Arc<dyn Evaluate>) -> Self {
         let plan = plan.check(&*evaluate).unwrap_or_else(|problems| panic!("the plan is not sound: {problems:?}"));
-        Self { plan, evaluate, tools: BTreeMap::new(), cancel_after: None, poison: None }
+        Self { plan, evaluate, tools: BTreeMap::new(), cancel_after: None, poison: None, eager: false }
     }
 
     /// With a tool.
@@ -100,6 +101,14 @@ impl Story {
     #[must_use]
     pub fn cancelled_after(mut self, commits: u64) -> Self {
         self.cancel_after = Some(commits);
+        self
+    }
+
+    /// Sync after every commit, so that every message lies in a mailbox on disk before it is taken. Otherwise a sync waits
+    /// until nothing else can be done, and most messages never reach the disk.
+    #[must_use]
+    pub fn synced_eagerly(mut self) -> Self {
+        self.eager = true;
         self
     }
 
@@ -120,7 +129,7 @@ impl Story {
 
     fn world(&self) -> World {
         let (plan, tools) = (self.plan.clone(), self.tools.clone());
-        World::new(plan, self.evaluate.clone(), tools, self.cancel_after, self.poison)
+        World::new(plan, self.evaluate.clone(), tools, self.cancel_after, self.poison, self.eager)
     }
 
     /// Tell it without any death.

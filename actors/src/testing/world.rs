@@ -49,6 +49,8 @@ pub(super) struct World {
     cancel_after: Option<u64>,
     /// Turns until the message of one is given up.
     poison: Option<u64>,
+    /// Whether every commit is synced by itself.
+    eager: bool,
     life: Life,
 }
 
@@ -74,6 +76,7 @@ impl World {
         tools: BTreeMap<String, Acted>,
         cancel_after: Option<u64>,
         poison: Option<u64>,
+        eager: bool,
     ) -> Self {
         let plans = Plans::default();
         plans.add(plan.clone());
@@ -94,6 +97,7 @@ impl World {
             commits_before: 0,
             cancel_after,
             poison,
+            eager,
             life,
         }
     }
@@ -126,7 +130,13 @@ impl World {
             if self.cancel_after.is_some_and(|after| self.commits_before + self.life.commits >= after) {
                 self.cancel_after = None;
                 self.cancel();
-            } else if !(self.turn() || self.sync() || self.call() || self.fire() || self.resolve()) {
+            } else if !((self.eager && self.sync())
+                || self.turn()
+                || self.sync()
+                || self.call()
+                || self.fire()
+                || self.resolve())
+            {
                 return false;
             }
         }
@@ -332,6 +342,12 @@ impl World {
 
     pub(super) fn tools(&self) -> &BTreeMap<String, Acted> {
         &self.tools
+    }
+
+    /// Whether a rule of the plan repeats calls in doubt.
+    pub(super) fn repeats_doubts(&self) -> bool {
+        let mut tasks = self.plan.phases.iter().flat_map(|phase| &phase.tasks);
+        tasks.any(|task| task.in_doubt == crate::plan::InDoubt::Repeat)
     }
 
     pub(super) fn crashes(&self) -> u32 {
