@@ -6,19 +6,20 @@
 //! **Invariants:** a commit is accepted whole or refused whole; a message is consumed once; a call's row and its answer
 //! trade places in one commit; an actor that stops has no children and no calls left.
 
+mod calls;
+mod trouble;
+
 use std::collections::VecDeque;
 
 use bytes::Bytes;
 
 use super::{
-    call::{Answer, Effect, Failure, Outcome, Row, RowState, Verdict},
-    codec,
     entry::{Body, Entry, Fate, Fired},
     id::{ActorId, CallId, Sequence, StreamId},
     live::Live,
     open::{Open, Sealed},
     outbox::Outbox,
-    record::{NOTE, Note, Op},
+    record::Op,
 };
 
 /// One turn's work, on its way in.
@@ -373,25 +374,6 @@ impl Accepted {
         }
     }
 
-    fn intend(
-        &mut self,
-        caller: ActorId,
-        at: u32,
-        call: CallId,
-        request: super::call::Request,
-        doubt: Option<Failure>,
-    ) {
-        let intended_at = self.open.base_ms() + u64::from(at);
-        let state = doubt.map_or(RowState::Intended, RowState::InDoubt);
-        let wanted = state == RowState::Intended;
-        let tool = codec::fnv1a(&request.tool);
-        self.push(Op::Call { call, row: Box::new(Row { caller, request, intended_at, state }) });
-        if wanted {
-            self.open.effects().calls.push((tool, call));
-            self.open.demand += 1;
-        }
-    }
-
     fn reply(&mut self, token: u64, reply: Result<Bytes, String>) {
         self.open.effects().replies.push((token, reply));
         self.open.demand += 1;
@@ -417,95 +399,6 @@ impl Accepted {
         Ok(receipt)
     }
 
-    /// Let a batch of outcomes in. An outcome whose row is gone is late: counted, and nothing else.
-    pub(crate) fn answer(&mut self, now_ms: u64, outcomes: Vec<(CallId, Outcome, Option<Bytes>)>) -> Receipt {
-        let at = self.begin(now_ms, outcomes.iter().map(|(_, outcome, _)| outcome.bytes()).sum());
-        let mut receipt = Receipt { sequence: self.open.sequence(), ..Receipt::default() };
-        for (call, outcome, checkpoint) in outcomes {
-            let Some(row) = self.live.calls.get(&call) else {
-                self.late_answers += 1;
-                continue;
-            };
-            let caller = row.caller;
-            let verdict = settle(row, outcome, self.open.base_ms() + u64::from(at));
-            match &verdict {
-                Verdict::InDoubt(failure) => self.push(Op::CallDoubted { call, failure: failure.clone() }),
-                Verdict::Ended(_) | Verdict::Repeat => self.push(Op::CallGone { call }),
-            };
-            self.deliver(caller, at, Body::Answer(Answer { call, verdict, checkpoint }), None, &mut receipt);
-        }
-        receipt
-    }
-
-    /// A person or a rule decides a call in doubt.
-    pub(crate) fn decide(&mut self, now_ms: u64, call: CallId, verdict: Verdict, note: Note) -> Option<Receipt> {
-        let row = self.live.calls.get(&call)?;
-        if !matches!(row.state, RowState::InDoubt(_)) {
-            return None;
-        }
-        let caller = row.caller;
-        let at = self.begin(now_ms, 1_024);
-        let mut receipt = Receipt { sequence: self.open.sequence(), ..Receipt::default() };
-        self.push(Op::Note { actor: caller, at, note });
-        self.advance(caller);
-        self.push(Op::CallGone { call });
-        self.deliver(caller, at, Body::Answer(Answer { call, verdict, checkpoint: None }), None, &mut receipt);
-        Some(receipt)
-    }
-
-    /// Write down that an at-most-once call is about to be made; `false` if its row is gone or not fresh.
-    pub(crate) fn start_call(&mut self, now_ms: u64, call: CallId) -> bool {
-        let Some(row) = self.live.calls.get(&call).filter(|row| row.state == RowState::Intended) else { return false };
-        let tool = codec::fnv1a(&row.request.tool);
-        self.begin(now_ms, 24);
-        self.push(Op::CallStarted { call });
-        self.open.effects().started.push((tool, call));
-        self.open.demand += 1;
-        true
-    }
-
-    /// A running call saves something for its next attempt; a call that is gone saves nothing.
-    pub(crate) fn save_checkpoint(&mut self, now_ms: u64, call: CallId, bytes: Bytes) {
-        if self.live.calls.contains_key(&call) {
-            self.begin(now_ms, bytes.len());
-            self.push(Op::CallCheckpoint { call, bytes });
-        }
-    }
-
-    /// After a start: of an at-most-once call that was under way when the last life ended, and of any call whose tool no
-    /// longer remembers its key, nobody knows whether it happened.
-    pub(crate) fn doubt_calls_of_the_last_life(&mut self, now_ms: u64) -> Receipt {
-        let is_forgotten = |row: &Row| match row.request.effect {
-            Effect::Idempotent { remembers_ms } => now_ms.saturating_sub(row.request.key_since_ms) > remembers_ms,
-            Effect::AtMostOnce => false,
-        };
-        let is_doubtful =
-            |row: &Row| row.state == RowState::Started || (row.state == RowState::Intended && is_forgotten(row));
-        let crash = || Outcome::unknown("crash", "the process ended while the call was under way");
-        let doubtful = self.live.calls.iter().filter(|(_, row)| is_doubtful(row));
-        let outcomes = doubtful.map(|(call, row)| (*call, crash(), row.request.checkpoint.clone())).collect();
-        self.answer(now_ms, outcomes)
-    }
-
-    /// After a start: actors that were suspended are tried again; one that still cannot be loaded is suspended again.
-    pub(crate) fn resume_suspended(&mut self, now_ms: u64) {
-        let suspended =
-            self.live.actors.iter().filter(|(_, row)| row.suspended.is_some() && !self.held.contains(&row.stream));
-        let suspended: Vec<_> = suspended.map(|(actor, _)| *actor).collect();
-        for actor in suspended {
-            self.begin(now_ms, 24);
-            self.push(Op::Resume { actor });
-        }
-    }
-
-    /// The system stops, and a call that was to be made once surely was not: it can be made in the next life.
-    pub(crate) fn take_back_start(&mut self, now_ms: u64, call: CallId) {
-        if self.live.calls.get(&call).is_some_and(|row| row.state == RowState::Started) {
-            self.begin(now_ms, 24);
-            self.push(Op::CallNotStarted { call });
-        }
-    }
-
     /// Turn due timers into messages; at most so many at once.
     pub(crate) fn fire(&mut self, now_ms: u64, most: usize) -> Receipt {
         let due = self.live.timers.range(..(now_ms.saturating_add(1), ActorId(0), 0));
@@ -523,88 +416,5 @@ impl Accepted {
 
     pub(crate) fn next_due_ms(&self) -> Option<u64> {
         self.live.timers.keys().find(|(_, actor, _)| !self.is_held(*actor)).map(|(due_ms, ..)| *due_ms)
-    }
-
-    /// Give up the head message: it goes to the dead letters, and the actor's owner is told. Without an owner the actor
-    /// is suspended where everyone can see it.
-    pub(crate) fn bury(&mut self, now_ms: u64, actor: ActorId, entry: u64, reason: &str) -> Receipt {
-        let at = self.begin(now_ms, 1_024);
-        let mut receipt = Receipt { sequence: self.open.sequence(), ..Receipt::default() };
-        let Some(row) = self.live.actors.get_mut(&actor) else { return receipt };
-        if row.mailbox.front().is_none_or(|head| head.number != entry) {
-            return receipt;
-        }
-        let Some(head) = row.mailbox.pop_front() else { return receipt };
-        let parent = row.parent;
-        if !self.open.take_back(head.place) {
-            self.push(Op::Discard { actor, number: entry });
-        }
-        if let Some(token) = head.reply {
-            self.reply(token, Err(format!("the actor died of the message: {reason}")));
-        }
-        self.push(Op::Dead { to: actor, at, reason: reason.to_owned(), body: head.body });
-        self.write_note(actor, at, Note::Buried { reason: reason.to_owned() });
-        let fate = Fate::Poisoned { child: actor, reason: reason.to_owned() };
-        self.tell_owner(actor, parent, at, fate, reason, &mut receipt);
-        if self.head(actor).is_some() {
-            receipt.ring.push(actor);
-        }
-        receipt
-    }
-
-    /// The actor cannot be loaded: it keeps its mailbox and is not run.
-    pub(crate) fn suspend(&mut self, now_ms: u64, actor: ActorId, reason: &str) -> Receipt {
-        let at = self.begin(now_ms, 1_024);
-        let mut receipt = Receipt { sequence: self.open.sequence(), ..Receipt::default() };
-        let Some(parent) = self.live.actors.get(&actor).map(|row| row.parent) else { return receipt };
-        self.write_note(actor, at, Note::Suspended { reason: reason.to_owned() });
-        self.push(Op::Suspend { actor, reason: reason.to_owned() });
-        if parent != ActorId::ENGINE {
-            let fate = Fate::Suspended { child: actor, reason: reason.to_owned() };
-            self.deliver(parent, at, Body::Fate(fate), None, &mut receipt);
-        }
-        receipt
-    }
-
-    fn tell_owner(
-        &mut self,
-        actor: ActorId,
-        parent: ActorId,
-        at: u32,
-        fate: Fate,
-        reason: &str,
-        receipt: &mut Receipt,
-    ) {
-        if parent == ActorId::ENGINE {
-            self.push(Op::Suspend { actor, reason: reason.to_owned() });
-        } else {
-            self.deliver(parent, at, Body::Fate(fate), None, receipt);
-        }
-    }
-
-    /// Write into an actor's stream.
-    pub(crate) fn note(&mut self, now_ms: u64, actor: ActorId, note: Note) {
-        let at = self.begin(now_ms, 256);
-        self.write_note(actor, at, note);
-    }
-
-    fn write_note(&mut self, actor: ActorId, at: u32, note: Note) {
-        debug_assert!(codec::seal(NOTE, &note).len() < 64 * 1024, "notes are short");
-        self.push(Op::Note { actor, at, note });
-        self.advance(actor);
-    }
-}
-
-/// What becomes of a call whose attempt ended so. Only an idempotent call's unknown outcome goes back to its caller,
-/// who may repeat it with the same key while the tool remembers keys.
-fn settle(row: &Row, outcome: Outcome, now_ms: u64) -> Verdict {
-    match (outcome, row.request.effect) {
-        (Outcome::Unknown(failure), Effect::AtMostOnce) => Verdict::InDoubt(failure),
-        (Outcome::Unknown(failure), Effect::Idempotent { remembers_ms })
-            if now_ms.saturating_sub(row.request.key_since_ms) > remembers_ms =>
-        {
-            Verdict::InDoubt(failure)
-        }
-        (outcome, _) => Verdict::Ended(outcome),
     }
 }

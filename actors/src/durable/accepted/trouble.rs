@@ -1,0 +1,91 @@
+//! What the runtime does to actors in trouble: give up a message, suspend, try again, tell the owner.
+
+use super::{Accepted, Receipt};
+use crate::durable::{
+    codec,
+    entry::{Body, Fate},
+    id::ActorId,
+    record::{NOTE, Note, Op},
+};
+
+impl Accepted {
+    /// After a start: actors that were suspended are tried again; one that still cannot be loaded is suspended again.
+    pub(crate) fn resume_suspended(&mut self, now_ms: u64) {
+        let suspended =
+            self.live.actors.iter().filter(|(_, row)| row.suspended.is_some() && !self.held.contains(&row.stream));
+        let suspended: Vec<_> = suspended.map(|(actor, _)| *actor).collect();
+        for actor in suspended {
+            self.begin(now_ms, 24);
+            self.push(Op::Resume { actor });
+        }
+    }
+
+    /// Give up the head message: it goes to the dead letters, and the actor's owner is told. Without an owner the actor
+    /// is suspended where everyone can see it.
+    pub(crate) fn bury(&mut self, now_ms: u64, actor: ActorId, entry: u64, reason: &str) -> Receipt {
+        let at = self.begin(now_ms, 1_024);
+        let mut receipt = Receipt { sequence: self.open.sequence(), ..Receipt::default() };
+        let Some(row) = self.live.actors.get_mut(&actor) else { return receipt };
+        if row.mailbox.front().is_none_or(|head| head.number != entry) {
+            return receipt;
+        }
+        let Some(head) = row.mailbox.pop_front() else { return receipt };
+        let parent = row.parent;
+        if !self.open.take_back(head.place) {
+            self.push(Op::Discard { actor, number: entry });
+        }
+        if let Some(token) = head.reply {
+            self.reply(token, Err(format!("the actor died of the message: {reason}")));
+        }
+        self.push(Op::Dead { to: actor, at, reason: reason.to_owned(), body: head.body });
+        self.write_note(actor, at, Note::Buried { reason: reason.to_owned() });
+        let fate = Fate::Poisoned { child: actor, reason: reason.to_owned() };
+        self.tell_owner(actor, parent, at, fate, reason, &mut receipt);
+        if self.head(actor).is_some() {
+            receipt.ring.push(actor);
+        }
+        receipt
+    }
+
+    /// The actor cannot be loaded: it keeps its mailbox and is not run.
+    pub(crate) fn suspend(&mut self, now_ms: u64, actor: ActorId, reason: &str) -> Receipt {
+        let at = self.begin(now_ms, 1_024);
+        let mut receipt = Receipt { sequence: self.open.sequence(), ..Receipt::default() };
+        let Some(parent) = self.live.actors.get(&actor).map(|row| row.parent) else { return receipt };
+        self.write_note(actor, at, Note::Suspended { reason: reason.to_owned() });
+        self.push(Op::Suspend { actor, reason: reason.to_owned() });
+        if parent != ActorId::ENGINE {
+            let fate = Fate::Suspended { child: actor, reason: reason.to_owned() };
+            self.deliver(parent, at, Body::Fate(fate), None, &mut receipt);
+        }
+        receipt
+    }
+
+    pub(super) fn tell_owner(
+        &mut self,
+        actor: ActorId,
+        parent: ActorId,
+        at: u32,
+        fate: Fate,
+        reason: &str,
+        receipt: &mut Receipt,
+    ) {
+        if parent == ActorId::ENGINE {
+            self.push(Op::Suspend { actor, reason: reason.to_owned() });
+        } else {
+            self.deliver(parent, at, Body::Fate(fate), None, receipt);
+        }
+    }
+
+    /// Write into an actor's stream.
+    pub(crate) fn note(&mut self, now_ms: u64, actor: ActorId, note: Note) {
+        let at = self.begin(now_ms, 256);
+        self.write_note(actor, at, note);
+    }
+
+    pub(super) fn write_note(&mut self, actor: ActorId, at: u32, note: Note) {
+        debug_assert!(codec::seal(NOTE, &note).len() < 64 * 1024, "notes are short");
+        self.push(Op::Note { actor, at, note });
+        self.advance(actor);
+    }
+}
