@@ -7,7 +7,10 @@ mod client;
 mod killing;
 mod stage;
 
-use std::{io::IsTerminal as _, process::ExitCode};
+use std::{
+    io::{IsTerminal as _, Write as _},
+    process::ExitCode,
+};
 
 use anyhow::Context as _;
 use tokio::signal::unix::{SignalKind, signal};
@@ -30,9 +33,9 @@ const INTERRUPTED: u8 = 130;
 pub(crate) fn main(args: &Args) -> anyhow::Result<ExitCode> {
     let seed = args.seed.unwrap_or_else(random::fresh_seed);
     if args.json {
-        eprintln!("seed {seed}");
+        esay(&format!("seed {seed}"));
     } else {
-        println!("seed {seed}");
+        say(&format!("seed {seed}"));
     }
     let mut stage = match Stage::new(args) {
         Ok(stage) => stage,
@@ -98,9 +101,14 @@ fn progress(life: u32, kills: u32) {
 
 fn tell(args: &Args, report: &Report) -> ExitCode {
     if args.json {
-        println!("{}", serde_json::to_string_pretty(report).unwrap_or_default());
+        say(&serde_json::to_string_pretty(report).unwrap_or_default());
     } else {
-        println!("{report}");
+        say(&report.to_string());
     }
     if report.violations.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// Whoever reads only the beginning still gets the verdict, as the exit code.
+fn say(text: &str) {
+    let _ = writeln!(std::io::stdout(), "{text}");
 }

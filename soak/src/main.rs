@@ -2,14 +2,19 @@
 //!
 //! **Invariants:** a sample reads the process from outside, through `/proc/self`, and the engine as an embedder can. What
 //! grows by design is named and not hidden; what must not be left at the end (actors, calls) fails the run.
-#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a program whose output is its purpose")]
+#![expect(clippy::print_stderr, reason = "a program that says on stderr why it ends")]
 
 mod load;
 mod report;
 mod sample;
 mod slope;
 
-use std::{path::PathBuf, process::ExitCode, time::Duration};
+use std::{
+    io::{self, Write as _},
+    path::PathBuf,
+    process::ExitCode,
+    time::Duration,
+};
 
 use anyhow::Context as _;
 use clap::{Parser, value_parser};
@@ -61,6 +66,10 @@ fn main() -> ExitCode {
         }
     };
     soak(&args, folder.path()).unwrap_or_else(|error| {
+        if error.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe) {
+            // Whoever read our output has seen enough.
+            return ExitCode::SUCCESS;
+        }
         eprintln!("error: {error:#}");
         ExitCode::FAILURE
     })
@@ -82,19 +91,20 @@ fn soak(args: &Args, folder: &std::path::Path) -> anyhow::Result<ExitCode> {
 async fn watch(args: &Args, folder: &std::path::Path) -> anyhow::Result<ExitCode> {
     let engine = load::tools(Engine::builder().data(folder)).start().await?;
     let mut load = Load::start(&engine, args.concurrency, args.length)?;
-    println!("{}", sample::HEADER);
+    let mut out = io::stdout();
+    writeln!(out, "{}", sample::HEADER)?;
     let (began, mut last, mut samples) = (monotonic(), Last::now(), Vec::new());
     while began.elapsed() < args.length && !load.has_failed() {
         tokio::time::sleep(args.sample.min(args.length.saturating_sub(began.elapsed()))).await;
         let sample = Sample::take(&engine, folder, began.elapsed(), load.since_last(&mut last))?;
-        println!("{sample}");
+        writeln!(out, "{sample}")?;
         samples.push(sample);
     }
     load.end().await?;
     let figures = engine.system().figures();
     let left_over = figures.actors + figures.calls;
     engine.stop().await;
-    println!("\n{}", Report::new(&samples, left_over));
+    writeln!(out, "\n{}", Report::new(&samples, left_over))?;
     Ok(if left_over == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
