@@ -33,7 +33,7 @@ const INTERRUPTED: u8 = 130;
 pub(crate) fn main(args: &Args) -> anyhow::Result<ExitCode> {
     let seed = args.seed.unwrap_or_else(random::fresh_seed);
     if args.json {
-        esay(&format!("seed {seed}"));
+        eprintln!("seed {seed}");
     } else {
         say(&format!("seed {seed}"));
     }
