@@ -63,7 +63,8 @@ impl Directory {
         }
     }
 
-    /// A host ends by itself: the next message finds no host and makes a new one.
+    /// A host ends by itself: the next message finds no host and makes a new one. Its keeper need not hear of it: most
+    /// hosts end so, and the keeper's bell would ring for each of them.
     pub(crate) fn forget(&self, actor: ActorId, cell: &ActorCell) {
         let mut slots = self.slots.lock();
         if slots.hosts.get(&actor).is_some_and(|host| host.get_id() == cell.get_id()) {
@@ -71,6 +72,11 @@ impl Directory {
         }
         slots.actors.remove(&cell.get_id());
         slots.deaths.remove(&actor);
+        let keeper = slots.keeper.clone();
+        drop(slots);
+        if let Some(keeper) = keeper {
+            cell.unlink(keeper);
+        }
     }
 
     /// Kill an actor's host, as a fault would. Says whether there was one.
