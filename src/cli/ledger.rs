@@ -23,8 +23,11 @@ pub(crate) enum Command {
         /// An id, the beginning of one, or `last`
         run: String,
     },
-    /// Compute every hash chain again
-    Verify,
+    /// Compute every hash chain again, or that of one run
+    Verify {
+        /// An id, the beginning of one, or `last`; every run if it is not given
+        run: Option<String>,
+    },
     /// The events of a run with their hashes, as JSON lines
     Export {
         /// An id, the beginning of one, or `last`
@@ -35,7 +38,7 @@ pub(crate) enum Command {
 pub(crate) fn run(command: Command, common: &Common, out: Out) -> Result<Exit, Error> {
     match command {
         Command::Show { run } => show(common, out, &run),
-        Command::Verify => verify(common, out),
+        Command::Verify { run } => verify(common, out, run.as_deref()),
         Command::Export { run } => export(common, out, &run),
     }
 }
@@ -95,8 +98,15 @@ fn read(ledger: &Ledger, stream: StreamId, mut take: impl FnMut(Item) -> std::io
     Ok(written?)
 }
 
-fn verify(common: &Common, out: Out) -> Result<Exit, Error> {
-    let verified = look::ledger(&common.data)?.verify()?;
+fn verify(common: &Common, out: Out, wanted: Option<&str>) -> Result<Exit, Error> {
+    let verified = match wanted {
+        None => look::ledger(&common.data)?.verify()?,
+        Some(wanted) => {
+            let look = Look::at(&common.data)?;
+            let stream = StreamId(look.find(wanted)?.actor.0);
+            look.ledger().verify_stream(stream)?
+        }
+    };
     match out.format {
         Format::Table => {
             let streams = shown::count(verified.streams, "stream");

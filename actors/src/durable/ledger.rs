@@ -99,11 +99,23 @@ impl Ledger {
     /// # Errors
     /// If the store cannot be read.
     pub fn verify(&self) -> Result<Verified, store::Error> {
-        let mut reader = Reader::new(None);
+        self.verify_only(None)
+    }
+
+    /// The same for one stream.
+    ///
+    /// # Errors
+    /// If the store cannot be read.
+    pub fn verify_stream(&self, stream: StreamId) -> Result<Verified, store::Error> {
+        self.verify_only(Some(stream))
+    }
+
+    fn verify_only(&self, only: Option<StreamId>) -> Result<Verified, store::Error> {
+        let mut reader = Reader::new(only);
         let mut found = Verified::default();
         self.scan(Sequence(1), &mut |sequence, record| {
             found.events += reader.count(record);
-            for (stream, head) in &record.heads {
+            for (stream, head) in record.heads.iter().filter(|(stream, _)| only.is_none_or(|only| only == *stream)) {
                 if reader.heads.get(stream) != Some(head) {
                     found
                         .problems
