@@ -167,12 +167,6 @@ pub fn open<T: DeserializeOwned>(format: Format, sealed: &[u8]) -> Result<T, Err
     stored.decode()
 }
 
-/// Whether a value is of this type, judged by the head of its envelope alone.
-#[must_use]
-pub fn is(type_id: u32, sealed: &[u8]) -> bool {
-    sealed.len() > 6 && sealed[2..6] == type_id.to_le_bytes()
-}
-
 fn decode<T: DeserializeOwned>(payload: &[u8]) -> Result<T, Error> {
     let (value, used) =
         bincode::serde::decode_from_slice(payload, CONFIG).map_err(|error| Error::Payload(error.to_string()))?;
