@@ -14,6 +14,7 @@ mod accepted;
 mod behavior;
 mod call;
 mod chain;
+mod checkpointer;
 pub mod codec;
 mod committer;
 mod directory;
@@ -50,9 +51,9 @@ pub use self::{
     id::{ActorId, CallId, Epoch, Partition, Sequence, StreamId},
     kind::{Extensions, Registry},
     ledger::{Item, Ledger, Tail, Verified, What},
-    live::{Actor, DeadLetter, Live},
+    live::{Actor, DeadLetter, Index, Live},
     outbox::Address,
     record::Note,
-    system::{Decision, Error, Figures, System, SystemBuilder},
+    system::{Census, Decision, Error, Figures, Recovery, System, SystemBuilder},
 };
 pub(crate) use self::{call::cut, system::Inner};

@@ -42,3 +42,8 @@ pub(crate) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<
         <[u8; 32]>::deserialize(deserializer)
     }
 }
+
+/// Bytes as hexadecimal text.
+pub(crate) fn text(bytes: &[u8]) -> String {
+    Shown(bytes).to_string()
+}

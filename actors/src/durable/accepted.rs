@@ -7,6 +7,7 @@
 //! trade places in one commit; an actor that stops has no children and no calls left.
 
 mod calls;
+mod rows;
 mod trouble;
 
 use std::collections::VecDeque;
@@ -16,7 +17,7 @@ use bytes::Bytes;
 use super::{
     entry::{Body, Entry, Fate, Fired},
     id::{ActorId, CallId, Sequence, StreamId},
-    live::Live,
+    live::{Known, Live},
     open::{Open, Sealed},
     outbox::Outbox,
     record::Op,
@@ -53,6 +54,9 @@ pub enum Refused {
     /// A newer activation exists, or the version moved on: this host is of the past.
     #[error("{0} has a newer activation")]
     Fenced(ActorId),
+    /// These actors must be brought into memory first.
+    #[error("{} actors are not in memory", .0.len())]
+    Cold(Vec<ActorId>),
     /// The behaviour broke a rule of the runtime.
     #[error("{actor} broke a rule: {rule}")]
     Broken {
@@ -79,6 +83,11 @@ pub struct Entrance {
 }
 
 impl Entrance {
+    /// The keys of its index rows.
+    pub(crate) fn keys(&self) -> impl Iterator<Item = &Bytes> {
+        self.puts.iter().map(|(key, _)| key).chain(&self.unless)
+    }
+
     /// About how many bytes enter.
     pub(crate) fn bytes(&self) -> usize {
         let rows: usize = self.puts.iter().map(|(key, value)| key.len() + value.len()).sum();
@@ -94,6 +103,17 @@ impl Entrance {
 /// The row that an [`Entrance`] found instead.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Existing(pub Bytes);
+
+/// What came of an [`Entrance`].
+#[derive(Debug)]
+pub(crate) enum Entered {
+    Done(Receipt),
+    Exists(Existing),
+    /// What the store was asked may be outdated: ask again.
+    LookAgain,
+    /// This actor must be brought into memory first.
+    Cold(ActorId),
+}
 
 /// What a new activation starts from.
 #[derive(Debug)]
@@ -119,6 +139,7 @@ pub(crate) struct Accepted {
     held: rustc_hash::FxHashSet<StreamId>,
     generations: u64,
     late_answers: u64,
+    residency: rows::Residency,
 }
 
 impl Accepted {
@@ -134,6 +155,7 @@ impl Accepted {
             held: rustc_hash::FxHashSet::default(),
             generations,
             late_answers: 0,
+            residency: rows::Residency::default(),
         }
     }
 
@@ -183,10 +205,11 @@ impl Accepted {
         })
     }
 
-    /// Take a turn's commit.
-    pub(crate) fn accept(&mut self, now_ms: u64, commit: Commit) -> Result<Receipt, Refused> {
-        self.check(&commit)?;
-        let Commit { actor, entry, mut outbox, .. } = commit;
+    /// Take a turn's commit. A commit that is refused is left as it is, so that it can be handed in again.
+    pub(crate) fn accept(&mut self, now_ms: u64, commit: &mut Commit) -> Result<Receipt, Refused> {
+        self.check(commit)?;
+        let (actor, entry) = (commit.actor, commit.entry);
+        let mut outbox = std::mem::take(&mut commit.outbox);
         let at = self.begin(now_ms, outbox.bytes);
         let mut receipt = Receipt { sequence: self.open.sequence(), ..Receipt::default() };
         let head = self.consume(actor, at, entry, &mut outbox);
@@ -195,7 +218,9 @@ impl Accepted {
             self.respond(actor, at, head, &mut outbox, &mut receipt);
         }
         if outbox.stop {
-            self.push(Op::Stop { actor });
+            if let Some(parent) = self.live.actors.get(&actor).map(|row| row.parent) {
+                self.push(Op::Ended { actor, parent });
+            }
             self.activations.remove(&actor);
             receipt.stopped = true;
         } else {
@@ -217,7 +242,7 @@ impl Accepted {
             let rule = format!("it stops with {children} children and {calls} calls left");
             return Err(Refused::Broken { actor, rule });
         }
-        Ok(())
+        self.all_here(commit.outbox.sends.iter().map(|(to, _)| *to)).map_err(Refused::Cold)
     }
 
     /// The time of a commit never runs back.
@@ -227,7 +252,7 @@ impl Accepted {
     }
 
     fn push(&mut self, op: Op) -> (Sequence, u32) {
-        self.live.apply(self.open.base_ms(), &op);
+        self.live.apply(self.open.sequence(), self.open.base_ms(), &op);
         self.open.push(op)
     }
 
@@ -239,7 +264,8 @@ impl Accepted {
         let consumed = if coalesced { 0 } else { entry };
         let events = std::mem::take(&mut outbox.events);
         // The head is off the mailbox already, whether or not the disk knows of it.
-        self.live.turn(actor, self.open.base_ms() + u64::from(at), 0, &events, &outbox.digests);
+        let at_ms = self.open.base_ms() + u64::from(at);
+        self.live.turn(self.open.sequence(), actor, at_ms, 0, &events, &outbox.digests);
         self.open.push(Op::Turn { actor, at, consumed, events });
         self.advance(actor);
         Some(head)
@@ -260,7 +286,7 @@ impl Accepted {
                 let reply = outbox.reply.take().unwrap_or_else(|| Err("the actor gave no reply".to_owned()));
                 self.reply(token, reply);
             }
-            (None, Some(refusal)) => _ = self.push(Op::Dead { to: actor, at, reason: refusal.reason, body: head.body }),
+            (None, Some(refusal)) => self.give_up(actor, at, refusal.reason, head.body),
             (None, None) => {}
         }
     }
@@ -285,7 +311,7 @@ impl Accepted {
             self.timer(actor, change);
         }
         for call in outbox.settled.drain(..) {
-            self.push(Op::CallGone { call });
+            self.push(Op::CallEnded { call, caller: actor });
         }
         for (call, request, doubt) in outbox.calls.drain(..) {
             self.intend(actor, at, call, request, doubt);
@@ -332,7 +358,7 @@ impl Accepted {
 
     fn deliver(&mut self, to: ActorId, at: u32, body: Body, reply: Option<u64>, receipt: &mut Receipt) {
         let Some(row) = self.live.actors.get(&to) else {
-            self.push(Op::Dead { to, at, reason: "late: the actor has finished".to_owned(), body });
+            self.give_up(to, at, "late: the actor has finished".to_owned(), body);
             if let Some(token) = reply {
                 self.reply(token, Err("the actor has finished".to_owned()));
             }
@@ -379,6 +405,36 @@ impl Accepted {
         self.open.demand += 1;
     }
 
+    /// Let something in from outside. `looked` is what was found under its `unless`, in memory or in the store, and the
+    /// count of evictions that this belongs to.
+    pub(crate) fn let_in(
+        &mut self,
+        now_ms: u64,
+        entrance: &mut Option<Entrance>,
+        looked: Option<(Option<Bytes>, u64)>,
+    ) -> Entered {
+        let Some(wanted) = entrance.as_ref() else { return Entered::LookAgain };
+        if let (Some(key), Some((found, evictions))) = (&wanted.unless, looked)
+            && let Known::Unknown(now) = self.known(key)
+        {
+            match found {
+                Some(found) if now == evictions => return Entered::Exists(Existing(found)),
+                None if now == evictions => {}
+                _ => return Entered::LookAgain,
+            }
+        }
+        if let Some((to, _)) = &wanted.deliver
+            && self.is_cold(*to)
+        {
+            return Entered::Cold(*to);
+        }
+        match entrance.take().map(|entrance| self.enter(now_ms, entrance)) {
+            Some(Ok(receipt)) => Entered::Done(receipt),
+            Some(Err(existing)) => Entered::Exists(existing),
+            None => Entered::LookAgain,
+        }
+    }
+
     /// Let something in from outside.
     pub(crate) fn enter(&mut self, now_ms: u64, entrance: Entrance) -> Result<Receipt, Existing> {
         if let Some(existing) = entrance.unless.as_ref().and_then(|key| self.live.index.get(key)) {
@@ -399,13 +455,18 @@ impl Accepted {
         Ok(receipt)
     }
 
-    /// Turn due timers into messages; at most so many at once.
+    /// Turn due timers into messages; at most so many at once. Those of actors that are not in memory stay as they are.
     pub(crate) fn fire(&mut self, now_ms: u64, most: usize) -> Receipt {
         let due = self.live.timers.range(..(now_ms.saturating_add(1), ActorId(0), 0));
+        let is_ready = |actor: ActorId| !self.is_held(actor) && !self.is_cold(actor);
         let due: Vec<_> =
-            due.filter(|((_, actor, _), _)| !self.is_held(*actor)).take(most).map(|(key, set)| (*key, *set)).collect();
+            due.filter(|((_, actor, _), _)| is_ready(*actor)).take(most).map(|(key, set)| (*key, *set)).collect();
         let mut receipt = Receipt { sequence: self.open.sequence(), ..Receipt::default() };
-        for ((due_ms, actor, name), generation) in due {
+        for (key, generation) in due {
+            if !self.live.confirm_timer(key, generation) {
+                continue;
+            }
+            let (due_ms, actor, name) = key;
             let at = self.begin(now_ms, 64);
             receipt.sequence = self.open.sequence();
             self.push(Op::TimerGone { actor, name });

@@ -16,7 +16,7 @@ use std::{
 use parking_lot::MutexGuard;
 
 use super::{
-    codec,
+    checkpointer, codec,
     open::Sealed,
     record,
     system::{Core, Inner},
@@ -40,6 +40,7 @@ pub(crate) fn run(inner: &Arc<Inner>) {
         let began = crate::clock::monotonic();
         match inner.store.append(inner.fence, sealed.sequence, &buffer) {
             Ok(()) => {
+                inner.appended(buffer.len() as u64);
                 pace.linger = (began.elapsed() * LINGER_SYNCS).min(LINGER_MAX);
                 publish(inner, sealed);
             }
@@ -80,7 +81,7 @@ fn next(inner: &Arc<Inner>, pace: &mut Pace) -> Option<Sealed> {
         let sleep = if is_empty {
             Sleep::Idle
         } else if demand >= pace.expected || core.stopping {
-            return seal(&mut core, pace, demand);
+            return seal(inner, &mut core, pace, demand);
         } else if demand > 0 {
             Sleep::Linger(*demanded.get_or_insert(now) + pace.linger)
         } else {
@@ -88,16 +89,18 @@ fn next(inner: &Arc<Inner>, pace: &mut Pace) -> Option<Sealed> {
         };
         match sleep {
             Sleep::Idle => wait_for_work(inner, &mut core),
-            Sleep::Linger(until) | Sleep::Until(until) if until <= now => return seal(&mut core, pace, demand),
+            Sleep::Linger(until) | Sleep::Until(until) if until <= now => return seal(inner, &mut core, pace, demand),
             Sleep::Until(until) => wait_until(inner, &mut core, 1, until),
             Sleep::Linger(until) => wait_until(inner, &mut core, pace.expected, until),
         }
     }
 }
 
-fn seal(core: &mut Core, pace: &mut Pace, demand: usize) -> Option<Sealed> {
+fn seal(inner: &Inner, core: &mut Core, pace: &mut Pace, demand: usize) -> Option<Sealed> {
     pace.expected = demand.max(1);
-    core.accepted.seal()
+    let sealed = core.accepted.seal();
+    checkpointer::slice(inner, core);
+    sealed
 }
 
 fn wait_until(inner: &Inner, core: &mut MutexGuard<'_, Core>, demand: usize, until: Instant) {

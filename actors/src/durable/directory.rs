@@ -10,7 +10,7 @@ use ractor::{Actor, ActorCell, ActorProcessingErr, ActorRef, SupervisionEvent};
 use rustc_hash::FxHashMap;
 
 use super::{
-    host::{Host, Ring},
+    host::{Bell, Host},
     id::ActorId,
     record::Note,
     system::Inner,
@@ -30,9 +30,15 @@ pub(crate) struct Directory {
 #[derive(Default)]
 struct Slots {
     keeper: Option<ActorCell>,
-    hosts: FxHashMap<ActorId, ActorRef<Ring>>,
+    hosts: FxHashMap<ActorId, Hosting>,
     actors: FxHashMap<ractor::ActorId, ActorId>,
     deaths: FxHashMap<ActorId, Deaths>,
+}
+
+/// A host, and when its bell was last rung.
+struct Hosting {
+    host: ActorRef<Bell>,
+    rung: std::time::Instant,
 }
 
 struct Deaths {
@@ -56,9 +62,12 @@ impl Directory {
     /// Ring an actor's bell; spawn its host if it has none.
     pub(crate) fn ring(&self, inner: &Arc<Inner>, actor: ActorId) {
         let mut slots = self.slots.lock();
-        match slots.hosts.get(&actor) {
+        match slots.hosts.get_mut(&actor) {
             // Fails only while that host is ending: its keeper then looks at the mailbox again.
-            Some(host) => _ = host.send_message(Ring),
+            Some(hosting) => {
+                hosting.rung = crate::clock::monotonic();
+                let _ = hosting.host.send_message(Bell::Ring);
+            }
             None => slots.spawn(inner, actor),
         }
     }
@@ -67,7 +76,7 @@ impl Directory {
     /// hosts end so, and the keeper's bell would ring for each of them.
     pub(crate) fn forget(&self, actor: ActorId, cell: &ActorCell) {
         let mut slots = self.slots.lock();
-        if slots.hosts.get(&actor).is_some_and(|host| host.get_id() == cell.get_id()) {
+        if slots.hosts.get(&actor).is_some_and(|hosting| hosting.host.get_id() == cell.get_id()) {
             slots.hosts.remove(&actor);
         }
         slots.actors.remove(&cell.get_id());
@@ -81,7 +90,7 @@ impl Directory {
 
     /// Kill an actor's host, as a fault would. Says whether there was one.
     pub(crate) fn kill(&self, actor: ActorId) -> bool {
-        let host = self.slots.lock().hosts.get(&actor).cloned();
+        let host = self.slots.lock().hosts.get(&actor).map(|hosting| hosting.host.clone());
         host.is_some_and(|host| {
             host.kill();
             true
@@ -91,6 +100,28 @@ impl Directory {
     /// Actors that have a host now.
     pub(crate) fn hosted(&self) -> Vec<ActorId> {
         self.slots.lock().hosts.keys().copied().collect()
+    }
+
+    /// Whether an actor has a host now.
+    pub(crate) fn has_host(&self, actor: ActorId) -> bool {
+        self.slots.lock().hosts.contains_key(&actor)
+    }
+
+    /// Ask hosts to end whose bell has not rung for so long, and of more than `most` the least lately rung.
+    pub(crate) fn passivate(&self, idle: Duration, most: usize) {
+        let now = crate::clock::monotonic();
+        let slots = self.slots.lock();
+        let mut hosts: Vec<_> = slots.hosts.values().collect();
+        let surplus = hosts.len().saturating_sub(most);
+        if surplus > 0 {
+            hosts.sort_unstable_by_key(|hosting| hosting.rung);
+        }
+        for (at, hosting) in hosts.into_iter().enumerate() {
+            if at < surplus || now.duration_since(hosting.rung) >= idle {
+                // A host that is ending needs not be asked.
+                let _ = hosting.host.send_message(Bell::Passivate);
+            }
+        }
     }
 
     /// A host ended; returns whose it was, if it had not been forgotten.
@@ -136,9 +167,9 @@ impl Slots {
             return;
         };
         // A new host has not heard the bell yet.
-        let _ = host.send_message(Ring);
+        let _ = host.send_message(Bell::Ring);
         self.actors.insert(host.get_id(), actor);
-        self.hosts.insert(actor, host);
+        self.hosts.insert(actor, Hosting { host, rung: crate::clock::monotonic() });
     }
 }
 
@@ -208,11 +239,13 @@ impl Actor for Keeper {
 fn look_again(inner: &Arc<Inner>, actor: ActorId) {
     if inner.head(actor).is_some() {
         inner.directory.ring(inner, actor);
+    } else {
+        inner.release(actor);
     }
 }
 
 fn died(inner: &Arc<Inner>, keeper: &ActorRef<KeeperMessage>, actor: ActorId, reason: &str) {
-    let Some(head) = inner.head(actor) else { return };
+    let Some(head) = inner.head(actor) else { return inner.release(actor) };
     tracing::warn!(%actor, entry = head.number, reason, "an actor died of a message");
     match inner.directory.count(actor, head.number) {
         Cure::Bury => inner.bury(actor, head.number, reason),

@@ -3,6 +3,8 @@
 //! Its ractor mailbox is a doorbell: the messages lie in the accepted view. A panic kills it, and nothing of the broken
 //! turn was visible to anyone; the keeper loads the actor again.
 //!
+//! A host that has been idle for long ends, and the next message makes a new one (`system/passivation.rs`).
+//!
 //! **Invariant:** what a host knows is what its last accepted commit left; when a commit is refused, the host ends.
 
 use std::sync::Arc;
@@ -20,9 +22,14 @@ use super::{
 /// Turns taken for one ring of the bell, before others get the thread.
 const TURNS_AT_ONCE: usize = 32;
 
-/// There is something in the mailbox.
+/// What a host can be told.
 #[derive(Debug)]
-pub(crate) struct Ring;
+pub(crate) enum Bell {
+    /// There is something in the mailbox.
+    Ring,
+    /// It has been idle for long: end, unless there is something in the mailbox.
+    Passivate,
+}
 
 /// Hosts one durable actor.
 pub(crate) struct Host;
@@ -32,24 +39,31 @@ pub(crate) struct HostState {
     inner: Arc<Inner>,
     actor: ActorId,
     active: Option<Hosted>,
+    /// The latest activation of this host.
+    activation: Option<u64>,
 }
 
 impl Actor for Host {
-    type Msg = Ring;
+    type Msg = Bell;
     type State = HostState;
     type Arguments = (Arc<Inner>, ActorId);
 
     async fn pre_start(
         &self,
-        _: ActorRef<Ring>,
+        _: ActorRef<Bell>,
         (inner, actor): Self::Arguments,
     ) -> Result<HostState, ActorProcessingErr> {
-        Ok(HostState { inner, actor, active: None })
+        Ok(HostState { inner, actor, active: None, activation: None })
     }
 
-    async fn handle(&self, myself: ActorRef<Ring>, _: Ring, hosted: &mut HostState) -> Result<(), ActorProcessingErr> {
-        if let Step::End = hosted.take_turns(&myself) {
+    async fn handle(&self, myself: ActorRef<Bell>, bell: Bell, hosted: &mut HostState) -> Result<(), ActorProcessingErr> {
+        let step = match bell {
+            Bell::Ring => hosted.take_turns(&myself).await,
+            Bell::Passivate => hosted.passivate(),
+        };
+        if let Step::End = step {
             hosted.inner.directory.forget(hosted.actor, &myself.get_cell());
+            hosted.deactivate();
             myself.stop(None);
             // A bell that rang meanwhile is lost with this host.
             if hosted.inner.head(hosted.actor).is_some() {
@@ -66,14 +80,15 @@ enum Step {
 }
 
 impl HostState {
-    fn take_turns(&mut self, myself: &ActorRef<Ring>) -> Step {
+    async fn take_turns(&mut self, myself: &ActorRef<Bell>) -> Step {
+        self.inner.until_room().await;
         let mut next = self.inner.head(self.actor);
         for _ in 0..TURNS_AT_ONCE {
             let Some(entry) = next else { return Step::Rest };
             if self.active.is_none() && !self.load() {
                 return Step::End;
             }
-            match self.take(&entry) {
+            match self.take(&entry).await {
                 Ok(receipt) if receipt.stopped => return Step::End,
                 Ok(receipt) => next = receipt.next,
                 Err(Unaccepted::Closed | Unaccepted::Fenced) => return Step::End,
@@ -83,20 +98,34 @@ impl HostState {
         }
         // Others first; the rest is still in the mailbox. A bell that cannot be rung is that of a host which is ending,
         // and its keeper looks at the mailbox again.
-        let _ = myself.send_message(Ring);
+        let _ = myself.send_message(Bell::Ring);
         Step::Rest
+    }
+
+    /// End if nothing is to be done; children that are in memory keep their parent here.
+    fn passivate(&mut self) -> Step {
+        if self.inner.may_passivate(self.actor) { Step::End } else { Step::Rest }
+    }
+
+    /// From here on the actor's row may leave memory.
+    fn deactivate(&mut self) {
+        if let Some(activation) = self.activation.take() {
+            // A closed store needs no room.
+            let _ = self.inner.with_accepted(|accepted, _| accepted.deactivate(self.actor, activation));
+        }
     }
 
     fn load(&mut self) -> bool {
         self.active = self.inner.load(self.actor);
+        self.activation = self.active.as_ref().map(Hosted::activation).or(self.activation);
         self.active.is_some()
     }
 
-    fn take(&mut self, entry: &Entry) -> Result<Receipt, Unaccepted> {
+    async fn take(&mut self, entry: &Entry) -> Result<Receipt, Unaccepted> {
         let active = self.active.as_mut().expect("loaded before the first turn");
         let commit = active.take(self.actor, entry, &self.inner.ids, &self.inner.extensions);
         let is_dirty = active.is_dirty;
-        let receipt = self.inner.accept(commit)?;
+        let receipt = self.inner.accept(commit).await?;
         if is_dirty {
             self.active = None;
         }

@@ -43,6 +43,11 @@ impl Hosted {
         })
     }
 
+    /// Which activation this is.
+    pub(crate) fn activation(&self) -> u64 {
+        self.activation.number
+    }
+
     /// Take one message.
     pub(crate) fn take(&mut self, actor: ActorId, entry: &Entry, ids: &Ids, extensions: &Extensions) -> Commit {
         let at = At {

@@ -192,7 +192,7 @@ impl Reader {
                 Op::Note { actor, at, note } => {
                     self.step(*actor, record.base_ms + u64::from(*at), Written::Note(note), visit)
                 }
-                Op::Stop { actor } => {
+                Op::Stop { actor } | Op::Ended { actor, .. } => {
                     self.actors.remove(actor);
                     true
                 }

@@ -66,6 +66,11 @@ impl Open {
         if self.current.record.ops.is_empty() { Sequence(current.0 - 1) } else { current }
     }
 
+    /// The last whole record, if the one that is being filled is empty.
+    pub(crate) fn boundary(&self) -> Option<Sequence> {
+        self.current.record.ops.is_empty().then(|| Sequence(self.current.sequence.0 - 1))
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         self.full.is_empty() && self.current.record.ops.is_empty()
     }

@@ -57,15 +57,15 @@ pub(crate) enum Op {
     CallStarted { call: CallId },
     /// A call is in doubt.
     CallDoubted { call: CallId, failure: Failure },
-    /// A call has its outcome, or is no longer wanted.
+    /// As [`Op::CallEnded`]; written by older builds.
     CallGone { call: CallId },
     /// An index row was written.
     Put { key: Bytes, value: Bytes },
     /// An index row was removed.
     Remove { key: Bytes },
-    /// An actor finished: mailbox and timers are gone.
+    /// As [`Op::Ended`]; written by older builds.
     Stop { actor: ActorId },
-    /// A message was put with the dead letters.
+    /// A message was put with the dead letters; written by older builds. Now they are index rows.
     Dead { to: ActorId, at: u32, reason: String, body: Body },
     /// An actor is not run until it is resumed; its mailbox is kept.
     Suspend { actor: ActorId, reason: String },
@@ -77,6 +77,10 @@ pub(crate) enum Op {
     CallNotStarted { call: CallId },
     /// A running call saved something for its next attempt.
     CallCheckpoint { call: CallId, bytes: Bytes },
+    /// An actor finished: mailbox and timers are gone. Names its parent, whose row it changes too.
+    Ended { actor: ActorId, parent: ActorId },
+    /// A call has its outcome, or is no longer wanted. Names its caller, whose row it changes too.
+    CallEnded { call: CallId, caller: ActorId },
 }
 
 /// What the runtime itself writes into a stream.

@@ -12,7 +12,9 @@ mod contract;
 mod local;
 mod memory;
 
-use std::path::PathBuf;
+use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
+
+use bytes::Bytes;
 
 #[cfg(test)]
 pub(crate) use self::local::{Tuning, check};
@@ -40,6 +42,52 @@ pub struct Recovered {
     pub durable: Sequence,
     /// What was mended on the way, in sentences for people.
     pub repairs: Vec<String>,
+}
+
+/// Live rows as of some record: opaque keys and values, in the order of their keys.
+///
+/// Blocking, and slow now and then: never used on a thread that others wait for.
+pub trait Rows: Send + Sync {
+    /// One row.
+    ///
+    /// # Errors
+    /// If it cannot be read.
+    fn get(&self, key: &[u8]) -> Result<Option<Bytes>, Error>;
+
+    /// The rows from one key on and before another, while `visit` says `true`.
+    ///
+    /// # Errors
+    /// If they cannot be read.
+    fn scan(&self, from: &[u8], to: &[u8], visit: &mut dyn FnMut(&[u8], Bytes) -> bool) -> Result<(), Error>;
+}
+
+/// What a start begins from.
+#[derive(Clone, Default)]
+pub struct Opened {
+    /// The rows, if the store keeps any.
+    pub rows: Option<Arc<dyn Rows>>,
+    /// The rows hold every record up to this one.
+    pub from: Sequence,
+    /// And perhaps some up to this one.
+    pub to: Sequence,
+    /// What the checkpoint noted beside the rows.
+    pub meta: Bytes,
+    /// What was mended on the way, in sentences for people.
+    pub repairs: Vec<String>,
+}
+
+/// One checkpoint: rows that changed, and how far they go.
+pub struct Checkpoint<'a> {
+    /// Before it, the rows held every record up to this one.
+    pub since: Sequence,
+    /// With it, they do up to this one.
+    pub from: Sequence,
+    /// Some of them hold records up to this one, which is durable.
+    pub to: Sequence,
+    /// To be noted beside the rows.
+    pub meta: Bytes,
+    /// Keys, each with its row, or `None` where the row is gone.
+    pub changes: &'a BTreeMap<Bytes, Option<Bytes>>,
 }
 
 /// What a check of the whole store found.
@@ -70,7 +118,17 @@ pub struct Stats {
 
 /// Keeps records. Blocking: the committer calls it from a thread of its own.
 pub trait Store: Send + Sync + 'static {
-    /// Find what is durable and hand over every record in order; called once, before the first append.
+    /// Find the rows that a start begins from; called once, before [`recover`](Store::recover). Without it, or without
+    /// rows, a start begins from nothing.
+    ///
+    /// # Errors
+    /// If what is there cannot be read.
+    fn open(&self) -> Result<Opened, Error> {
+        Ok(Opened::default())
+    }
+
+    /// Find what is durable and hand over, in order, every record that the opened rows do not hold; called once, before
+    /// the first append.
     ///
     /// # Errors
     /// If the store is damaged below what was acknowledged, or `visit` refuses a record.
@@ -88,6 +146,16 @@ pub trait Store: Send + Sync + 'static {
     /// # Errors
     /// If a record below the durable end cannot be read.
     fn scan(&self, from: Sequence, visit: &mut dyn FnMut(Sequence, &[u8]) -> bool) -> Result<(), Error>;
+
+    /// Write rows, durably; a crash on the way leaves some of them written. `go_on` is asked now and then, may wait, and
+    /// says whether to go on.
+    ///
+    /// # Errors
+    /// If not all of it was written; the rows are then as after a crash, and the journal is unharmed.
+    fn checkpoint(&self, checkpoint: &Checkpoint<'_>, go_on: &mut dyn FnMut() -> bool) -> Result<(), Error> {
+        let _ = (checkpoint, go_on);
+        Err(Error::Misuse { cause: "it keeps no rows".to_owned() })
+    }
 
     /// Nothing comes for a while: note how far acknowledgements went.
     ///
@@ -178,6 +246,14 @@ pub enum Error {
         /// Which record.
         sequence: Sequence,
         /// Why.
+        cause: String,
+    },
+    /// A row in the store is not what its key says.
+    #[error("HF0009: the row {key} cannot be understood: {cause}; the rows are built again by `headframe store repair`")]
+    BadRow {
+        /// Its key, in hexadecimal.
+        key: String,
+        /// What is wrong with it.
         cause: String,
     },
     /// The caller broke the contract of the store.

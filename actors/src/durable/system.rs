@@ -7,7 +7,9 @@
 
 mod builder;
 mod inner;
+mod passivation;
 mod resume;
+mod view;
 
 use std::{sync::Arc, time::Duration};
 
@@ -15,10 +17,13 @@ use bytes::Bytes;
 use ractor::ActorRef;
 use tokio::sync::oneshot;
 
-pub use self::builder::SystemBuilder;
+pub use self::{
+    builder::{Recovery, SystemBuilder},
+    view::Census,
+};
 pub(crate) use self::inner::{Core, Inner, Observed, Unaccepted};
 use super::{
-    accepted::{Entrance, Existing},
+    accepted::{Entered, Entrance, Existing},
     behavior::{Behavior, message_format, reply_format},
     call::{Outcome, Row, RowState, Verdict},
     codec,
@@ -26,7 +31,7 @@ use super::{
     entry::Body,
     id::{ActorId, CallId, Partition, Sequence, StreamId},
     ledger::{Ledger, Tail},
-    live::{Actor, DeadLetter, Live},
+    live::Live,
     outbox::Address,
     record::Note,
     store,
@@ -35,6 +40,11 @@ use crate::tool::{Progress, ToolSlot};
 
 /// The most that enters at once: a plan of 8 MiB, and what comes with it.
 const ENTRANCE_MAX: usize = 10 * 1024 * 1024;
+
+/// How long a stop waits for rows to be written.
+const STOP_CHECKPOINT: Duration = Duration::from_secs(5);
+/// The longest key of an index row.
+const KEY_MAX: usize = 1_000;
 
 /// Why the system did not do as asked.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -56,6 +66,12 @@ pub enum Error {
     NoReplyYet {
         /// How long was waited.
         waited: Duration,
+    },
+    /// Rows wait to be written faster than the disk takes them, or the disk is full. Nothing was changed: try again later.
+    #[error("HF0012: nothing more is taken in for now: {cause}; try again later")]
+    Busy {
+        /// What is waited for.
+        cause: String,
     },
     /// What was to enter is too large.
     #[error("HF0011: {bytes} bytes were to enter at once, and {max} are allowed: put large data aside as an artifact")]
@@ -89,7 +105,7 @@ pub enum Decision {
 pub struct Figures {
     /// The store's own.
     pub store: store::Stats,
-    /// Live actors.
+    /// Live actors in memory; [`System::census`] counts all.
     pub actors: usize,
     /// Actors that have a host in memory.
     pub hosted: usize,
@@ -135,7 +151,7 @@ impl System {
         let partition = Partition(u8::try_from(id % 256).expect("below 256"));
         let actor = ActorId(id << 8 | u64::from(partition.0));
         let entrance = Entrance { unless, puts: puts(actor), root: Some((kind, actor, first)), ..Entrance::default() };
-        match self.enter(entrance)? {
+        match self.enter(entrance).await? {
             Ok(sequence) => {
                 self.durable(sequence).await?;
                 Ok(Ok(Address::new(actor)))
@@ -154,7 +170,7 @@ impl System {
     /// [`Error::OutcomeUnknown`] if the store closed meanwhile.
     pub async fn tell<B: Behavior>(&self, to: Address<B>, message: &B::Message) -> Result<(), Error> {
         let body = Body::Message(codec::seal(message_format::<B>(), message));
-        let entered = self.enter(Entrance { deliver: Some((to.id, body)), ..Entrance::default() })?;
+        let entered = self.enter(Entrance { deliver: Some((to.id, body)), ..Entrance::default() }).await?;
         self.durable(entered.unwrap_or_default()).await
     }
 
@@ -170,8 +186,8 @@ impl System {
             puts: vec![(row, Bytes::from_static(b"1"))],
             deliver: Some((to.id, body)),
             ..Entrance::default()
-        })?;
-        self.durable(entered.unwrap_or_else(|_| self.inner.latest())).await
+        });
+        self.durable(entered.await?.unwrap_or_else(|_| self.inner.latest())).await
     }
 
     /// Ask an actor; the answer is that of the commit that took the message, and is durable.
@@ -188,7 +204,11 @@ impl System {
         let token = self.inner.ids.next();
         let (sender, receiver) = oneshot::channel();
         self.inner.core.lock().asks.insert(token, sender);
-        let _ = self.enter(Entrance { deliver: Some((to.id, body)), reply: Some(token), ..Entrance::default() })?;
+        let entrance = Entrance { deliver: Some((to.id, body)), reply: Some(token), ..Entrance::default() };
+        if let Err(error) = self.enter(entrance).await {
+            self.inner.core.lock().asks.remove(&token);
+            return Err(error);
+        }
         let reply = tokio::time::timeout(within, receiver).await;
         self.inner.core.lock().asks.remove(&token);
         match reply {
@@ -199,17 +219,32 @@ impl System {
         }
     }
 
-    fn enter(&self, entrance: Entrance) -> Result<Result<Sequence, Existing>, Error> {
+    async fn enter(&self, entrance: Entrance) -> Result<Result<Sequence, Existing>, Error> {
         let bytes = entrance.bytes();
         if bytes > ENTRANCE_MAX {
             return Err(Error::TooLarge { bytes, max: ENTRANCE_MAX });
         }
-        self.inner.with_accepted(|accepted, now_ms| accepted.enter(now_ms, entrance)).map(|entered| {
-            entered.map(|receipt| {
-                self.inner.ring_all(&receipt, None);
-                receipt.sequence
-            })
-        })
+        if entrance.keys().any(|key| key.len() > KEY_MAX) {
+            return Err(Error::TooLarge { bytes: KEY_MAX + 1, max: KEY_MAX });
+        }
+        self.inner.admits()?;
+        let mut entrance = Some(entrance);
+        loop {
+            let existing = match entrance.as_ref().and_then(|entrance| entrance.unless.clone()) {
+                Some(key) => Some(self.inner.lookup(&key).await?),
+                None => None,
+            };
+            let entered = self.inner.with_accepted(|accepted, now_ms| accepted.let_in(now_ms, &mut entrance, existing))?;
+            match entered {
+                Entered::Done(receipt) => {
+                    self.inner.ring_all(&receipt, None);
+                    return Ok(Ok(receipt.sequence));
+                }
+                Entered::Exists(existing) => return Ok(Err(existing)),
+                Entered::LookAgain => {}
+                Entered::Cold(actor) => self.inner.bring(vec![actor]).await?,
+            }
+        }
     }
 
     /// Wait until a record is durable.
@@ -225,10 +260,13 @@ impl System {
     /// # Errors
     /// [`Error::OutcomeUnknown`] if the store closed before.
     pub async fn get(&self, key: &[u8]) -> Result<Option<Bytes>, Error> {
-        self.read(|live| live.index.get(key).cloned()).await
+        let (value, _) = self.inner.lookup(&Bytes::copy_from_slice(key)).await?;
+        self.inner.until_durable(self.inner.latest()).await?;
+        Ok(value)
     }
 
-    /// Read what is live; returns once all of it is durable.
+    /// Read what is live and in memory; returns once all of it is durable. In memory are all calls, and every actor that
+    /// has mail; of other actors and of index rows, those that changed since the last checkpoint.
     ///
     /// # Errors
     /// [`Error::OutcomeUnknown`] if the store closed before.
@@ -257,6 +295,11 @@ impl System {
                     core.accepted.watch(key.clone(), watch);
                 }
                 (Watching { inner: &self.inner, key: &key, watch }, found)
+            };
+            // It may have left memory; the watch is set already.
+            let found = match found {
+                None => self.inner.lookup(&key).await?.0.filter(|value| done(value)),
+                found => found,
             };
             if let Some(value) = found {
                 self.inner.until_durable(self.inner.latest()).await?;
@@ -295,28 +338,14 @@ impl System {
             Decision::Repeat => (Verdict::Repeat, "repeat".to_owned()),
         };
         let note = Note::Decided { call, decision: said, by: by.to_owned() };
+        let caller = self.inner.core.lock().accepted.live().calls.get(&call).map(|row| row.caller);
+        self.inner.bring(caller.into_iter().collect()).await?;
         let receipt = self
             .inner
             .with_accepted(|accepted, now_ms| accepted.decide(now_ms, call, verdict, note))?
             .ok_or_else(|| Error::Missing(format!("call {call} in doubt")))?;
         self.inner.ring_all(&receipt, None);
         self.durable(receipt.sequence).await
-    }
-
-    /// A live actor.
-    ///
-    /// # Errors
-    /// [`Error::OutcomeUnknown`] if the store closed before.
-    pub async fn actor(&self, actor: ActorId) -> Result<Option<Actor>, Error> {
-        self.read(|live| live.actors.get(&actor).cloned()).await
-    }
-
-    /// Messages that were given up, oldest first.
-    ///
-    /// # Errors
-    /// [`Error::OutcomeUnknown`] if the store closed before.
-    pub async fn dead_letters(&self) -> Result<Vec<DeadLetter>, Error> {
-        self.read(|live| live.dead.iter().cloned().collect()).await
     }
 
     /// The ledger: every durable event, in order.
@@ -366,6 +395,16 @@ impl System {
         }
     }
 
+    /// Write rows that changed now, and wait until they are durable, at most so long.
+    ///
+    /// # Errors
+    /// Why they were not written.
+    pub async fn checkpoint(&self, within: Duration) -> Result<(), String> {
+        let inner = self.inner.clone();
+        let done = self.inner.runtime.spawn_blocking(move || inner.checkpoint_now(within)).await;
+        done.unwrap_or_else(|_| Err("the system stopped".to_owned()))
+    }
+
     /// What closed the store, once something has.
     #[must_use]
     pub fn failure(&self) -> Option<Arc<str>> {
@@ -384,6 +423,11 @@ impl System {
     pub async fn stop(&self, grace: Duration) {
         self.inner.core.lock().draining = true;
         self.inner.drain_tools(grace).await;
+        let inner = self.inner.clone();
+        let saved = self.inner.runtime.spawn_blocking(move || inner.checkpoint_now(STOP_CHECKPOINT)).await;
+        if let Ok(Err(reason)) = saved {
+            tracing::warn!(reason, "rows were not written at the end; the next start replays the journal instead");
+        }
         let latest = {
             let mut core = self.inner.core.lock();
             core.stopping = true;

@@ -199,7 +199,7 @@ async fn a_message_that_kills_five_times_goes_to_the_dead_letters_and_the_owner_
     tokio::time::timeout(SOON, suspended).await.expect("a root without an owner is suspended where everyone sees it");
     let dead = system.dead_letters().await.unwrap();
     assert_eq!(dead.len(), 1);
-    assert!(dead[0].reason.contains("asked to"), "{}", dead[0].reason);
+    assert!(dead[0].1.reason.contains("asked to"), "{}", dead[0].1.reason);
     // Nothing of the broken turns was ever visible: the first message was the only turn.
     assert_eq!(system.actor(address.id).await.unwrap().unwrap().version, 1);
 }

@@ -219,8 +219,8 @@ impl World {
             self.life.hosts.insert(actor, Hosted::load(&self.registry, activation).expect("what was stored loads"));
         }
         let host = self.life.hosts.get_mut(&actor).expect("just loaded");
-        let commit: Commit = host.take(actor, &entry, &self.life.ids, &self.extensions);
-        let receipt = self.life.accepted.accept(self.clock_ms, commit).expect("nobody else commits");
+        let mut commit: Commit = host.take(actor, &entry, &self.life.ids, &self.extensions);
+        let receipt = self.life.accepted.accept(self.clock_ms, &mut commit).expect("nobody else commits");
         self.life.commits += 1;
         self.life.runnable.extend(receipt.ring.into_iter().filter(|other| *other != actor));
         for call in receipt.cancelled {

@@ -272,9 +272,8 @@ impl Queue {
         }
         if !outcomes.is_empty() {
             let ended: Vec<_> = outcomes.iter().map(|(call, ..)| *call).collect();
-            self.inner.answer(outcomes);
-            self.slot().give_back(ended.iter().copied());
-            self.inner.in_flight.end(ended);
+            let (inner, id) = (self.inner.clone(), self.id);
+            self.inner.answer(outcomes, move || inner.end_calls(id, ended));
         }
     }
 
@@ -317,12 +316,13 @@ impl Queue {
         tokio::spawn(async move {
             let Prepared { call, calling, cx, timeout } = prepared;
             let outcome = within(calling, &cx, timeout).await;
-            inner.answer(vec![finished(&cx, outcome)]);
-            if let Some(slot) = inner.tools.get(&id) {
-                slot.give_back([call]);
-                slot.tell(HostMessage::Freed);
-            }
-            inner.in_flight.end([call]);
+            let ending = inner.clone();
+            inner.answer(vec![finished(&cx, outcome)], move || {
+                ending.end_calls(id, vec![call]);
+                if let Some(slot) = ending.tools.get(&id) {
+                    slot.tell(HostMessage::Freed);
+                }
+            });
         });
     }
 }
@@ -414,6 +414,14 @@ impl Inner {
             Some(slot) => slot.tell(message),
             None => tracing::warn!("a call waits for a tool that is not registered in this process"),
         }
+    }
+
+    /// The answers of these calls are in: their permits are free, and they do not run any more.
+    fn end_calls(&self, tool: u32, calls: Vec<CallId>) {
+        if let Some(slot) = self.tools.get(&tool) {
+            slot.give_back(calls.iter().copied());
+        }
+        self.in_flight.end(calls);
     }
 
     /// Begin no more calls, ask those that run to stop, and wait for them at most so long.

@@ -37,11 +37,30 @@ impl Accepted {
             let verdict = settle(row, outcome, self.open.base_ms() + u64::from(at));
             match &verdict {
                 Verdict::InDoubt(failure) => self.push(Op::CallDoubted { call, failure: failure.clone() }),
-                Verdict::Ended(_) | Verdict::Repeat => self.push(Op::CallGone { call }),
+                Verdict::Ended(_) | Verdict::Repeat => self.push(Op::CallEnded { call, caller }),
             };
             self.deliver(caller, at, Body::Answer(Answer { call, verdict, checkpoint }), None, &mut receipt);
         }
         receipt
+    }
+
+    /// Who waits for these outcomes.
+    pub(crate) fn callers<'a>(
+        &'a self,
+        outcomes: &'a [(CallId, Outcome, Option<Bytes>)],
+    ) -> impl Iterator<Item = ActorId> + 'a {
+        outcomes.iter().filter_map(|(call, ..)| self.live.calls.get(call).map(|row| row.caller))
+    }
+
+    /// The system stops, and calls were asked to stop because of that, which is no outcome of theirs: the rows stay, and
+    /// the next life goes on with them. What was done is done, and what surely was not may still be.
+    pub(crate) fn keep_what_was_done(&mut self, now_ms: u64, outcomes: &mut Vec<(CallId, Outcome, Option<Bytes>)>) {
+        for (call, outcome, _) in outcomes.iter() {
+            if matches!(outcome, Outcome::Failed(_)) {
+                self.take_back_start(now_ms, *call);
+            }
+        }
+        outcomes.retain(|(_, outcome, _)| matches!(outcome, Outcome::Done(_)));
     }
 
     /// A person or a rule decides a call in doubt.
@@ -55,7 +74,7 @@ impl Accepted {
         let mut receipt = Receipt { sequence: self.open.sequence(), ..Receipt::default() };
         self.push(Op::Note { actor: caller, at, note });
         self.advance(caller);
-        self.push(Op::CallGone { call });
+        self.push(Op::CallEnded { call, caller });
         self.deliver(caller, at, Body::Answer(Answer { call, verdict, checkpoint: None }), None, &mut receipt);
         Some(receipt)
     }
@@ -79,17 +98,17 @@ impl Accepted {
         }
     }
 
+    /// After a start: who must be in memory before calls are doubted, and, where streams are held, told apart.
+    pub(crate) fn callers_to_look_at(&self, now_ms: u64, holds: bool) -> Vec<ActorId> {
+        let doubtful = |row: &&Row| holds || is_doubtful(row, now_ms);
+        self.live.calls.values().filter(doubtful).map(|row| row.caller).collect()
+    }
+
     /// After a start: of an at-most-once call that was under way when the last life ended, and of any call whose tool no
     /// longer remembers its key, nobody knows whether it happened.
     pub(crate) fn doubt_calls_of_the_last_life(&mut self, now_ms: u64) -> Receipt {
-        let is_forgotten = |row: &Row| match row.request.effect {
-            Effect::Idempotent { remembers_ms } => now_ms.saturating_sub(row.request.key_since_ms) > remembers_ms,
-            Effect::AtMostOnce => false,
-        };
-        let is_doubtful =
-            |row: &Row| row.state == RowState::Started || (row.state == RowState::Intended && is_forgotten(row));
         let crash = || Outcome::unknown("crash", "the process ended while the call was under way");
-        let doubtful = self.live.calls.iter().filter(|(_, row)| is_doubtful(row));
+        let doubtful = self.live.calls.iter().filter(|(_, row)| is_doubtful(row, now_ms));
         let outcomes = doubtful.map(|(call, row)| (*call, crash(), row.request.checkpoint.clone())).collect();
         self.answer(now_ms, outcomes)
     }
@@ -101,6 +120,15 @@ impl Accepted {
             self.push(Op::CallNotStarted { call });
         }
     }
+}
+
+/// Whether nobody knows what became of a call when the process ended.
+fn is_doubtful(row: &Row, now_ms: u64) -> bool {
+    let is_forgotten = match row.request.effect {
+        Effect::Idempotent { remembers_ms } => now_ms.saturating_sub(row.request.key_since_ms) > remembers_ms,
+        Effect::AtMostOnce => false,
+    };
+    row.state == RowState::Started || (row.state == RowState::Intended && is_forgotten)
 }
 
 /// What becomes of a call whose attempt ended so. Only an idempotent call's unknown outcome goes back to its caller,

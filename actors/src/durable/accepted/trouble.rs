@@ -5,6 +5,7 @@ use crate::durable::{
     codec,
     entry::{Body, Fate},
     id::ActorId,
+    live::DeadLetter,
     record::{NOTE, Note, Op},
 };
 
@@ -37,7 +38,7 @@ impl Accepted {
         if let Some(token) = head.reply {
             self.reply(token, Err(format!("the actor died of the message: {reason}")));
         }
-        self.push(Op::Dead { to: actor, at, reason: reason.to_owned(), body: head.body });
+        self.give_up(actor, at, reason.to_owned(), head.body);
         self.write_note(actor, at, Note::Buried { reason: reason.to_owned() });
         let fate = Fate::Poisoned { child: actor, reason: reason.to_owned() };
         self.tell_owner(actor, parent, at, fate, reason, &mut receipt);
@@ -59,6 +60,13 @@ impl Accepted {
             self.deliver(parent, at, Body::Fate(fate), None, &mut receipt);
         }
         receipt
+    }
+
+    /// Put a message with the dead letters.
+    pub(super) fn give_up(&mut self, to: ActorId, at: u32, reason: String, body: Body) {
+        let letter = DeadLetter { to, at_ms: self.open.base_ms() + u64::from(at), reason, body };
+        let key = self.live.next_dead_letter_key();
+        self.index(key, Some(letter.seal()));
     }
 
     pub(super) fn tell_owner(

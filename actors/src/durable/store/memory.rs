@@ -5,11 +5,12 @@
 //!
 //! **Invariant:** a handle that failed stays closed; what it left behind is what its [`Tail`] says, to the byte.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
+use bytes::Bytes;
 use parking_lot::Mutex;
 
-use super::{Error, Fence, Recovered, Stats, Store};
+use super::{Checkpoint, Error, Fence, Opened, Recovered, Rows, Stats, Store};
 use crate::durable::{
     id::{Epoch, Sequence},
     journal::frame::{self, Place},
@@ -44,6 +45,12 @@ struct Shared {
     ends: Vec<usize>,
     crc: u32,
     epoch: Epoch,
+    /// Whether rows are kept at all.
+    keeps_rows: bool,
+    rows: BTreeMap<Bytes, Bytes>,
+    from: Sequence,
+    to: Sequence,
+    meta: Bytes,
 }
 
 /// What ends with a handle.
@@ -52,6 +59,8 @@ struct Life {
     recovered: bool,
     closed: Option<String>,
     fails: Option<(u64, Tail)>,
+    /// How many rows are written before a crash.
+    rows_left: Option<usize>,
     stats: Stats,
 }
 
@@ -60,6 +69,19 @@ impl Memory {
     #[must_use]
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// An empty store that keeps rows too.
+    #[must_use]
+    pub fn with_rows() -> Self {
+        let memory = Self::default();
+        memory.shared.lock().keeps_rows = true;
+        memory
+    }
+
+    /// Crash in the next checkpoint, after so many of its rows.
+    pub fn fail_checkpoint_after(&self, rows: usize) {
+        self.life.lock().rows_left = Some(rows);
     }
 
     /// Crash in the n-th append from now, counted from 1: it returns [`Error::Closed`], as do all after it, and leaves of
@@ -93,7 +115,58 @@ impl Memory {
     }
 }
 
+/// The rows of a [`Memory`].
+struct MemoryRows(Arc<Mutex<Shared>>);
+
+impl Rows for MemoryRows {
+    fn get(&self, key: &[u8]) -> Result<Option<Bytes>, Error> {
+        Ok(self.0.lock().rows.get(key).cloned())
+    }
+
+    fn scan(&self, from: &[u8], to: &[u8], visit: &mut dyn FnMut(&[u8], Bytes) -> bool) -> Result<(), Error> {
+        // A copy, because `visit` may write.
+        let rows: Vec<_> = {
+            let shared = self.0.lock();
+            let range = shared.rows.range(Bytes::copy_from_slice(from)..Bytes::copy_from_slice(to));
+            range.map(|(key, value)| (key.clone(), value.clone())).collect()
+        };
+        let _ = rows.into_iter().try_for_each(|(key, value)| if visit(&key, value) { Ok(()) } else { Err(()) });
+        Ok(())
+    }
+}
+
 impl Store for Memory {
+    fn open(&self) -> Result<Opened, Error> {
+        let shared = self.shared.lock();
+        let rows = shared.keeps_rows.then(|| Arc::new(MemoryRows(self.shared.clone())) as Arc<dyn Rows>);
+        Ok(Opened { rows, from: shared.from, to: shared.to, meta: shared.meta.clone(), repairs: Vec::new() })
+    }
+
+    fn checkpoint(&self, checkpoint: &Checkpoint<'_>, go_on: &mut dyn FnMut() -> bool) -> Result<(), Error> {
+        let mut life = self.life.lock();
+        let mut shared = self.shared.lock();
+        life.open()?;
+        if checkpoint.to > shared.durable() {
+            return Err(Error::Misuse { cause: format!("a checkpoint goes to {}, past the journal", checkpoint.to) });
+        }
+        shared.to = checkpoint.to;
+        // Ids are noted before any row that holds one.
+        shared.meta = checkpoint.meta.clone();
+        for (written, (key, value)) in checkpoint.changes.iter().enumerate() {
+            if life.rows_left == Some(written) || !go_on() {
+                let cause = format!("a crash was asked for, after {written} rows");
+                life.closed = Some(cause.clone());
+                return Err(Error::Closed { cause });
+            }
+            match value {
+                Some(value) => shared.rows.insert(key.clone(), value.clone()),
+                None => shared.rows.remove(key),
+            };
+        }
+        shared.from = checkpoint.from;
+        Ok(())
+    }
+
     fn recover(&self, visit: &mut dyn FnMut(Sequence, &[u8]) -> Result<(), Error>) -> Result<Recovered, Error> {
         let mut life = self.life.lock();
         if life.recovered {
@@ -101,7 +174,7 @@ impl Store for Memory {
         }
         let mut shared = self.shared.lock();
         let repairs = shared.cut().into_iter().collect();
-        for sequence in (1..=shared.durable().0).map(Sequence) {
+        for sequence in (shared.from.next().0..=shared.durable().0).map(Sequence) {
             visit(sequence, shared.payload(sequence))?;
         }
         shared.epoch = Epoch(shared.epoch.0 + 1);

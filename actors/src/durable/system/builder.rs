@@ -1,7 +1,12 @@
 //! How a system starts: recover, then hosts, tools, the committer, and whatever was unfinished.
 
-use std::sync::{Arc, atomic::AtomicU64};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, atomic::AtomicU64},
+    time::Duration,
+};
 
+use bytes::Bytes;
 use parking_lot::{Condvar, Mutex};
 use rustc_hash::FxHashMap;
 use tokio::sync::{Notify, broadcast, watch};
@@ -9,24 +14,43 @@ use tokio::sync::{Notify, broadcast, watch};
 use super::{
     Life, System,
     inner::{Core, Inner},
+    passivation::Idle,
 };
 use crate::{
     clock::{Clock, SteadyClock},
     durable::{
         accepted::Accepted,
         behavior::Behavior,
+        checkpointer::{self, Pace},
         codec, committer,
         directory::{Directory, Keeper},
-        id::StreamId,
+        id::{Sequence, StreamId},
         kind::{Extensions, Ids, Registry},
-        live::Live,
-        store::{self, Store},
+        live::{self, Live},
+        store::{self, Rows, Store},
     },
     tool::{AnyTool, InFlight, ToolSlot},
 };
 
 /// Looks at what was recovered, and says which streams are held.
-type Look = Box<dyn FnOnce(&Live) -> Vec<StreamId> + Send>;
+type Look = Box<dyn FnOnce(&Recovery<'_>) -> Result<Vec<StreamId>, store::Error> + Send>;
+
+/// What a start found, before anything runs.
+pub struct Recovery<'a> {
+    live: &'a Live,
+    rows: Option<&'a dyn Rows>,
+}
+
+impl Recovery<'_> {
+    /// The index rows of a range, in order.
+    ///
+    /// # Errors
+    /// If they cannot be read.
+    pub fn range(&self, from: &Bytes, to: &Bytes) -> Result<BTreeMap<Bytes, Bytes>, store::Error> {
+        let overlay = self.live.index.overlay(from, to);
+        super::view::merged(overlay, self.rows, from, to, usize::MAX)
+    }
+}
 
 /// How to start a system.
 pub struct SystemBuilder {
@@ -35,6 +59,8 @@ pub struct SystemBuilder {
     clock: Option<Arc<dyn Clock>>,
     tools: Vec<(String, Arc<dyn AnyTool>)>,
     recovered: Option<Look>,
+    pace: Pace,
+    idle: Idle,
 }
 
 impl Default for SystemBuilder {
@@ -45,6 +71,8 @@ impl Default for SystemBuilder {
             clock: None,
             tools: Vec::new(),
             recovered: None,
+            pace: Pace::default(),
+            idle: Idle::default(),
         }
     }
 }
@@ -81,8 +109,27 @@ impl SystemBuilder {
     /// Look at what was recovered before anything runs; streams that this returns are held: their actors do not run in
     /// this life, and what comes for them waits.
     #[must_use]
-    pub fn recovered(mut self, look: impl FnOnce(&Live) -> Vec<StreamId> + Send + 'static) -> Self {
+    pub fn recovered(
+        mut self,
+        look: impl FnOnce(&Recovery<'_>) -> Result<Vec<StreamId>, store::Error> + Send + 'static,
+    ) -> Self {
         self.recovered = Some(Box::new(look));
+        self
+    }
+
+    /// End the host of an actor that has had no message for so long; 60 s when not said. What it knows is in its row, and
+    /// the next message makes a new host. Of more than `hosts_max` (100,000) the least lately used end, too.
+    #[must_use]
+    pub fn passivate(mut self, after: Duration, hosts_max: usize) -> Self {
+        self.idle = Idle { after, hosts_max: hosts_max.max(1) };
+        self
+    }
+
+    /// Write rows that changed this often (5 s when not said), and whenever `bytes` of records (64 MiB) came since. Four
+    /// times as many may wait for their rows; then hosts and admission wait, too.
+    #[must_use]
+    pub fn checkpoint(mut self, every: Duration, bytes: u64) -> Self {
+        self.pace = Pace { every, bytes, bytes_max: bytes.saturating_mul(4) };
         self
     }
 
@@ -91,15 +138,27 @@ impl SystemBuilder {
     /// # Errors
     /// If the store does not recover.
     pub async fn start(self, store: Arc<dyn Store>) -> Result<System, store::Error> {
-        let (live, recovered) = Live::fold(&*store)?;
-        for repair in &recovered.repairs {
+        let opened = store.open()?;
+        let (live, recovered) = Live::start(&*store, &opened)?;
+        for repair in opened.repairs.iter().chain(&recovered.repairs) {
             tracing::warn!("{repair}");
         }
         let ids = Ids::after(live.highest_id);
         let clock = self.clock.unwrap_or_else(|| Arc::new(SteadyClock::not_before(live.latest_ms)));
-        let held = self.recovered.map(|look| look(&live)).unwrap_or_default();
+        let rows = opened.rows.as_deref();
+        let held = self.recovered.map(|look| look(&Recovery { live: &live, rows })).transpose()?.unwrap_or_default();
         let mut accepted = Accepted::new(live, recovered.durable.next());
+        let holds = !held.is_empty();
         accepted.hold(held);
+        if let Some(rows) = rows {
+            let waiting = accepted.callers_to_look_at(clock.now_ms(), holds);
+            for actor in waiting.into_iter().filter(|actor| accepted.is_cold(*actor)).collect::<Vec<_>>() {
+                let chain = live::fetch(rows, actor)?;
+                accepted.bring(actor, 0, chain);
+            }
+            let (window_ms, timers) = super::resume::read_window(rows, 0, clock.now_ms())?;
+            accepted.extend_window(window_ms, timers);
+        }
         // Before any tool's actor is there to mistake a start of the former life for one of its own. Whom this tells is
         // rung with everyone else who has mail.
         let _ = accepted.doubt_calls_of_the_last_life(clock.now_ms());
@@ -116,6 +175,10 @@ impl SystemBuilder {
                 stopping: false,
                 draining: false,
                 committer_sleeps: None,
+                job: None,
+                checkpoint_asked: false,
+                checkpoints: 0,
+                checkpoint_trouble: None,
             }),
             work: Condvar::new(),
             ids,
@@ -129,16 +192,23 @@ impl SystemBuilder {
             in_flight: InFlight::default(),
             runtime: tokio::runtime::Handle::current(),
             durable: AtomicU64::new(recovered.durable.0),
+            rows: opened.rows,
+            pace: self.pace,
+            idle: self.idle,
+            captured: Condvar::new(),
+            unsaved: AtomicU64::new(0),
+            room: Notify::new(),
             timer_set: Notify::new(),
             armed_ms: AtomicU64::new(u64::MAX),
             failure: watch::channel(None).0,
             observers: broadcast::channel(4_096).0,
         });
-        launch(inner, recovered.repairs).await
+        let repairs = opened.repairs.into_iter().chain(recovered.repairs).collect();
+        launch(inner, repairs, opened.from).await
     }
 }
 
-async fn launch(inner: Arc<Inner>, repairs: Vec<String>) -> Result<System, store::Error> {
+async fn launch(inner: Arc<Inner>, repairs: Vec<String>, since: Sequence) -> Result<System, store::Error> {
     let internal = |cause: String| store::Error::Closed { cause };
     let (keeper, _) =
         ractor::Actor::spawn(None, Keeper, inner.clone()).await.map_err(|error| internal(error.to_string()))?;
@@ -146,6 +216,9 @@ async fn launch(inner: Arc<Inner>, repairs: Vec<String>) -> Result<System, store
     // From here on, whatever goes wrong ends all of it.
     let life = Arc::new(Life { inner: inner.clone(), keeper });
     spawn_committer(&inner).map_err(|error| internal(error.to_string()))?;
+    if inner.rows.is_some() {
+        spawn_checkpointer(&inner, since).map_err(|error| internal(error.to_string()))?;
+    }
     for slot in inner.tools.values() {
         slot.start(&inner).await.map_err(|error| internal(error.to_string()))?;
     }
@@ -153,7 +226,22 @@ async fn launch(inner: Arc<Inner>, repairs: Vec<String>) -> Result<System, store
     let timers = Arc::clone(&inner);
     #[expect(clippy::disallowed_methods, reason = "the system owns its timer task")]
     tokio::spawn(async move { timers.run_timers().await });
+    let passivation = Arc::clone(&inner);
+    #[expect(clippy::disallowed_methods, reason = "the system owns the task that ends idle hosts")]
+    tokio::spawn(async move { passivation.run_passivation().await });
     Ok(System { inner, life, repairs: repairs.into() })
+}
+
+fn spawn_checkpointer(inner: &Arc<Inner>, since: Sequence) -> std::io::Result<()> {
+    let checkpointer = Arc::clone(inner);
+    #[expect(clippy::disallowed_methods, reason = "rows are written by a thread of their own")]
+    std::thread::Builder::new().name("headframe-rows".to_owned()).spawn(move || {
+        let run = std::panic::AssertUnwindSafe(|| checkpointer::run(&checkpointer, since));
+        if std::panic::catch_unwind(run).is_err() {
+            checkpointer.close("the checkpointer panicked");
+        }
+    })?;
+    Ok(())
 }
 
 fn spawn_committer(inner: &Arc<Inner>) -> std::io::Result<()> {

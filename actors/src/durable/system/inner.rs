@@ -12,19 +12,20 @@ use parking_lot::{Condvar, Mutex};
 use rustc_hash::FxHashMap;
 use tokio::sync::{Notify, broadcast, oneshot, watch};
 
-use super::Error;
+use super::{Error, passivation::Idle};
 use crate::{
     clock::Clock,
     durable::{
         accepted::{Accepted, Commit, Receipt, Refused},
         call::{Failure, Outcome, RowState},
+        checkpointer::{Job, Pace},
         directory::Directory,
         entry::Entry,
         hosted::Hosted,
         id::{ActorId, CallId, Sequence},
         kind::{Extensions, Ids, Registry},
         record::{Note, Record},
-        store::{Fence, Store},
+        store::{Fence, Rows, Store},
     },
     tool::{InFlight, ToolSlot},
 };
@@ -47,6 +48,9 @@ pub(crate) struct Observed {
     pub(crate) record: Record,
 }
 
+/// How a call ended: which, with what, and what it saved for its next attempt.
+pub(crate) type Ended = (CallId, Outcome, Option<Bytes>);
+
 /// What changes under the lock.
 pub(crate) struct Core {
     pub(crate) accepted: Accepted,
@@ -59,6 +63,14 @@ pub(crate) struct Core {
     pub(crate) draining: bool,
     /// The committer sleeps until so many wait; 0 until there is anything at all.
     pub(crate) committer_sleeps: Option<usize>,
+    /// Rows that are being captured.
+    pub(crate) job: Option<Job>,
+    /// Somebody wants the rows to be written now.
+    pub(crate) checkpoint_asked: bool,
+    /// Checkpoints in this life.
+    pub(crate) checkpoints: u64,
+    /// Why the last checkpoint failed.
+    pub(crate) checkpoint_trouble: Option<String>,
 }
 
 /// What the hosts, the committer and the tools share.
@@ -76,6 +88,16 @@ pub(crate) struct Inner {
     pub(crate) in_flight: InFlight,
     pub(crate) runtime: tokio::runtime::Handle,
     pub(crate) durable: AtomicU64,
+    /// Rows of actors and indexes that are not in memory.
+    pub(crate) rows: Option<Arc<dyn Rows>>,
+    pub(crate) pace: Pace,
+    pub(crate) idle: Idle,
+    /// A slice was captured, or rows are to be, or were, written.
+    pub(crate) captured: Condvar,
+    /// Bytes of records whose rows are not written yet.
+    pub(crate) unsaved: AtomicU64,
+    /// There is room again.
+    pub(crate) room: Notify,
     pub(super) timer_set: Notify,
     pub(super) armed_ms: AtomicU64,
     pub(super) failure: watch::Sender<Option<Arc<str>>>,
@@ -118,16 +140,21 @@ impl Inner {
         }
     }
 
-    pub(crate) fn accept(self: &Arc<Self>, commit: Commit) -> Result<Receipt, Unaccepted> {
+    pub(crate) async fn accept(self: &Arc<Self>, mut commit: Commit) -> Result<Receipt, Unaccepted> {
         let actor = commit.actor;
-        let receipt = match self.with_accepted(|accepted, now_ms| accepted.accept(now_ms, commit)) {
-            Ok(Ok(receipt)) => receipt,
-            Ok(Err(Refused::Fenced(_))) => return Err(Unaccepted::Fenced),
-            Ok(Err(broken @ Refused::Broken { .. })) => return Err(Unaccepted::Broken(broken.to_string())),
-            Err(_) => return Err(Unaccepted::Closed),
-        };
-        self.ring_all(&receipt, Some(actor));
-        Ok(receipt)
+        loop {
+            let cold = match self.with_accepted(|accepted, now_ms| accepted.accept(now_ms, &mut commit)) {
+                Ok(Ok(receipt)) => {
+                    self.ring_all(&receipt, Some(actor));
+                    return Ok(receipt);
+                }
+                Ok(Err(Refused::Cold(cold))) => cold,
+                Ok(Err(Refused::Fenced(_))) => return Err(Unaccepted::Fenced),
+                Ok(Err(broken @ Refused::Broken { .. })) => return Err(Unaccepted::Broken(broken.to_string())),
+                Err(_) => return Err(Unaccepted::Closed),
+            };
+            self.bring(cold).await.map_err(|_| Unaccepted::Closed)?;
+        }
     }
 
     /// Ring whom a receipt names, but for the one who is awake already, and pass cancels on.
@@ -154,6 +181,7 @@ impl Inner {
                 tracing::error!(%actor, reason, "an actor cannot be loaded and is suspended");
                 let receipt = self.with_accepted(|accepted, now_ms| accepted.suspend(now_ms, actor, &reason)).ok()?;
                 self.ring_all(&receipt, None);
+                self.release(actor);
                 None
             }
         }
@@ -176,39 +204,47 @@ impl Inner {
         let _ = self.with_accepted(|accepted, now_ms| accepted.save_checkpoint(now_ms, call, bytes));
     }
 
-    /// Let outcomes in, in commits of a bounded size.
-    pub(crate) fn answer(self: &Arc<Self>, outcomes: Vec<(CallId, Outcome, Option<Bytes>)>) {
-        let mut batch = Vec::with_capacity(outcomes.len());
-        let mut bytes = 0;
-        for outcome in outcomes {
-            bytes += outcome.1.bytes();
-            if bytes > ANSWERS_MAX && !batch.is_empty() {
-                self.answer_batch(std::mem::take(&mut batch));
-                bytes = outcome.1.bytes();
+    /// Let outcomes in, in commits of a bounded size, and then do something. If that takes bringing their callers into
+    /// memory, it is done in a task of its own, which nobody kills.
+    pub(crate) fn answer(self: &Arc<Self>, mut outcomes: Vec<Ended>, then: impl FnOnce() + Send + 'static) {
+        let Err(cold) = self.try_answer(&mut outcomes) else { return then() };
+        let inner = self.clone();
+        self.runtime.spawn(async move {
+            let mut cold = cold;
+            while inner.bring(cold).await.is_ok() {
+                match inner.try_answer(&mut outcomes) {
+                    Ok(()) => break,
+                    Err(still) => cold = still,
+                }
             }
-            batch.push(outcome);
-        }
-        self.answer_batch(batch);
+            then();
+        });
     }
 
-    fn answer_batch(self: &Arc<Self>, mut outcomes: Vec<(CallId, Outcome, Option<Bytes>)>) {
+    /// Let in as many as can be; otherwise, whom to bring for the rest.
+    fn try_answer(self: &Arc<Self>, outcomes: &mut Vec<Ended>) -> Result<(), Vec<ActorId>> {
         let draining = self.core.lock().draining;
-        let answered = self.with_accepted(|accepted, now_ms| {
-            if draining {
-                // They were asked to stop because the system stops, which is no outcome of theirs: the rows stay, and the
-                // next life goes on with them. What was done is done, and what surely was not may still be.
-                for (call, outcome, _) in &outcomes {
-                    if matches!(outcome, Outcome::Failed(_)) {
-                        accepted.take_back_start(now_ms, *call);
-                    }
+        while !outcomes.is_empty() {
+            let mut batch: Vec<_> = outcomes.drain(..batch_len(outcomes)).collect();
+            let answered = self.with_accepted(|accepted, now_ms| {
+                accepted.all_here(accepted.callers(&batch))?;
+                if draining {
+                    accepted.keep_what_was_done(now_ms, &mut batch);
                 }
-                outcomes.retain(|(_, outcome, _)| matches!(outcome, Outcome::Done(_)));
+                Ok(accepted.answer(now_ms, std::mem::take(&mut batch)))
+            });
+            match answered {
+                Ok(Ok(receipt)) => self.ring_all(&receipt, None),
+                Ok(Err(cold)) => {
+                    batch.append(outcomes);
+                    *outcomes = batch;
+                    return Err(cold);
+                }
+                // Nothing is lost: the rows of these calls are there for the next life.
+                Err(_) => outcomes.clear(),
             }
-            accepted.answer(now_ms, outcomes)
-        });
-        if let Ok(receipt) = answered {
-            self.ring_all(&receipt, None);
         }
+        Ok(())
     }
 
     fn cancel(self: &Arc<Self>, call: CallId) {
@@ -272,6 +308,8 @@ impl Inner {
         core.asks.clear();
         core.watches.clear();
         self.work.notify_all();
+        self.captured.notify_all();
+        self.room.notify_waiters();
         self.timer_set.notify_one();
         drop(core);
         self.failure.send_replace(Some(cause));
@@ -283,4 +321,14 @@ impl Inner {
             let _ = self.observers.send(Arc::new(Observed { sequence, record }));
         }
     }
+}
+
+/// How many of the first outcomes go into one commit.
+fn batch_len(outcomes: &[Ended]) -> usize {
+    let mut bytes = 0;
+    let fits = |(_, outcome, _): &&Ended| {
+        bytes += outcome.bytes();
+        bytes <= ANSWERS_MAX
+    };
+    outcomes.iter().take_while(fits).count().max(1)
 }

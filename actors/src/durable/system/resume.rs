@@ -6,7 +6,13 @@ use std::{
 };
 
 use super::inner::Inner;
-use crate::durable::{call::RowState, codec};
+use crate::durable::{
+    call::RowState,
+    codec,
+    id::ActorId,
+    live::stored,
+    store::{self, Rows},
+};
 
 impl Inner {
     /// After a start: hand every other call to its tool, ring everyone who has mail.
@@ -41,22 +47,66 @@ impl Inner {
         loop {
             let fired = self.with_accepted(|accepted, now_ms| {
                 let receipt = accepted.fire(now_ms, MOST);
+                let cold = accepted.cold_due(now_ms, MOST);
                 let due = accepted.next_due_ms();
                 // Under the lock: a timer that is set from here on is compared with this.
                 self.armed_ms.store(due.unwrap_or(u64::MAX), Ordering::Relaxed);
-                (receipt, due, now_ms)
+                (receipt, cold, due, now_ms, accepted.window_ms())
             });
-            let Ok((receipt, due, now_ms)) = fired else { return };
+            let Ok((receipt, cold, due, now_ms, window_ms)) = fired else { return };
             self.ring_all(&receipt, None);
+            if !cold.is_empty() {
+                if self.bring(cold).await.is_err() {
+                    return;
+                }
+                continue;
+            }
+            if window_ms < now_ms.saturating_add(WINDOW_MS / 2) && self.extend_window(window_ms, now_ms).await.is_err() {
+                return;
+            }
             let set = self.timer_set.notified();
             match due {
-                None => set.await,
-                Some(due) => {
-                    let wait = Duration::from_millis(due.saturating_sub(now_ms)).min(LOOK_AGAIN);
+                None if window_ms == u64::MAX => set.await,
+                due => {
+                    let wait = due.map_or(LOOK_AGAIN, |due| Duration::from_millis(due.saturating_sub(now_ms)));
                     // Either way the loop looks again.
-                    let _ = tokio::time::timeout(wait, set).await;
+                    let _ = tokio::time::timeout(wait.min(LOOK_AGAIN), set).await;
                 }
             }
         }
     }
+
+    /// Have the timers in memory that come due next.
+    async fn extend_window(self: &Arc<Self>, from_ms: u64, now_ms: u64) -> Result<(), super::Error> {
+        let read = move |rows: &dyn Rows| read_window(rows, from_ms, now_ms.saturating_add(WINDOW_MS));
+        if let Some((window_ms, timers)) = self.from_rows(read).await? {
+            self.with_accepted(|accepted, _| accepted.extend_window(window_ms, timers))?;
+        }
+        Ok(())
+    }
 }
+
+/// Timers of actors that are not in memory are read so much ahead of time.
+const WINDOW_MS: u64 = 10 * 60 * 1_000;
+/// And at most so many of them at once.
+const WINDOW_MAX: usize = 100_000;
+
+/// The timers due from one time on and before another, or before the time that is returned, if there are too many.
+pub(super) fn read_window(rows: &dyn Rows, from_ms: u64, to_ms: u64) -> Result<(u64, Vec<DueTimer>), store::Error> {
+    let [from, to] = [from_ms, to_ms].map(|due_ms| stored::timer_key((due_ms, ActorId(0), 0)));
+    let (mut timers, mut window_ms) = (Vec::new(), to_ms);
+    rows.scan(&from, &to, &mut |key, generation| {
+        let Some(stored::Key::Timer(due_ms, actor, name)) = stored::read_key(key) else { return true };
+        // All of one moment, or none of them.
+        if timers.len() >= WINDOW_MAX && timers.last().is_some_and(|((last, ..), _): &DueTimer| *last < due_ms) {
+            window_ms = due_ms;
+            return false;
+        }
+        let generation = generation[..].try_into().map_or(0, u64::from_be_bytes);
+        timers.push(((due_ms, actor, name), generation));
+        true
+    })?;
+    Ok((window_ms, timers))
+}
+
+type DueTimer = ((u64, ActorId, u32), u64);

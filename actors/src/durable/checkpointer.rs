@@ -1,0 +1,264 @@
+//! The thread that writes rows to the store, so that a start need not replay everything and memory need not hold
+//! everything.
+//!
+//! ```text
+//! due ─► capture, slice by slice, at the boundaries between records ─► wait until the last slice is durable
+//!     ─► write: from the first boundary, to the last ─► rows that nobody needs leave memory
+//! ```
+//! The slices are taken under the lock by whoever seals a record there (`committer.rs`), because only between two records
+//! a row is as the journal will say; so the committer never waits for this thread, nor this thread for a quiet moment.
+//!
+//! **Invariants:** only what is durable is written; when a write fails, everything it held is written again by a later
+//! one. This thread needs no commit to get on.
+
+use std::{sync::Arc, time::Duration};
+
+use parking_lot::MutexGuard;
+
+use super::{
+    accepted::Accepted,
+    id::Sequence,
+    live::Capture,
+    store::{self, Checkpoint},
+    system::{Core, Inner},
+};
+
+/// Rows that are captured at once, under the lock.
+const SLICE: usize = 256;
+/// After a write that failed, the next is tried so much later.
+const RETRY: Duration = Duration::from_secs(1);
+
+/// Whether anything is due is looked at this often.
+const LOOK_AGAIN: Duration = Duration::from_millis(250);
+
+/// When rows are written, and what may wait to be.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Pace {
+    /// Rows are written at least this often, while any change.
+    pub(crate) every: Duration,
+    /// And as soon as so many bytes of records came since.
+    pub(crate) bytes: u64,
+    /// When so many bytes of records wait for their rows to be written, hosts and admission wait too.
+    pub(crate) bytes_max: u64,
+}
+
+impl Default for Pace {
+    fn default() -> Self {
+        Self { every: Duration::from_secs(5), bytes: 64 << 20, bytes_max: 256 << 20 }
+    }
+}
+
+/// A checkpoint on its way.
+#[derive(Debug, Default)]
+pub(crate) struct Job {
+    capture: Capture,
+    /// The boundary of the first slice.
+    from: Option<Sequence>,
+    /// The boundary of the last.
+    to: Sequence,
+    /// Bytes of records that waited when it began.
+    bytes: u64,
+    meta: bytes::Bytes,
+    is_whole: bool,
+}
+
+impl Job {
+    /// Take one more slice, if this is the boundary between two records.
+    pub(crate) fn slice(&mut self, accepted: &mut Accepted, waiting: u64) {
+        let Some(boundary) = accepted.boundary().filter(|_| !self.is_whole) else { return };
+        if self.from.is_none() {
+            self.capture = accepted.begin_capture();
+            self.from = Some(boundary);
+            self.bytes = waiting;
+        }
+        self.is_whole = !accepted.capture(&mut self.capture, SLICE);
+        self.to = boundary;
+        self.meta = accepted.live().meta();
+    }
+
+    pub(crate) fn is_whole(&self) -> bool {
+        self.is_whole
+    }
+}
+
+/// Run until the system ends.
+pub(crate) fn run(inner: &Arc<Inner>, mut since: Sequence) {
+    while wait_until_due(inner) {
+        let Some(job) = capture(inner) else { return };
+        match write(inner, job, since) {
+            Some(Ok(from)) => since = from,
+            Some(Err(error)) => {
+                tracing::warn!(%error, "rows could not be written; the journal has everything, and they will be tried again");
+                inner.report_checkpoint(Some(error.to_string()));
+                let mut core = inner.core.lock();
+                if core.closed.is_none() {
+                    // Nobody rings this bell early but an end.
+                    let _ = inner.captured.wait_for(&mut core, RETRY);
+                }
+            }
+            None => return,
+        }
+    }
+}
+
+/// Sleep until rows are to be written; `false` when the system ends.
+fn wait_until_due(inner: &Inner) -> bool {
+    let mut core = inner.core.lock();
+    let began = crate::clock::monotonic();
+    loop {
+        if core.closed.is_some() {
+            return false;
+        }
+        let is_old = began.elapsed() >= inner.pace.every;
+        let is_large = inner.unsaved() >= inner.pace.bytes;
+        if core.accepted.live().changed() > 0 && (is_old || is_large) || core.checkpoint_asked {
+            core.checkpoint_asked = false;
+            return true;
+        }
+        let pause = inner.pace.every.saturating_sub(began.elapsed()).clamp(Duration::from_millis(5), inner.pace.every);
+        let _ = inner.captured.wait_for(&mut core, pause.min(LOOK_AGAIN));
+    }
+}
+
+/// Have everything captured that changed; `None` when the system ends first.
+fn capture(inner: &Inner) -> Option<Job> {
+    let mut core = inner.core.lock();
+    core.job = Some(Job::default());
+    loop {
+        if core.closed.is_some() {
+            return None;
+        }
+        // Nothing was accepted for a while: no need to wait for whoever seals.
+        slice(inner, &mut core);
+        if core.job.as_ref().is_none_or(Job::is_whole) {
+            return core.job.take();
+        }
+        if core.accepted.boundary().is_some() {
+            // Others first; there is more to take.
+            MutexGuard::bump(&mut core);
+        } else {
+            let _ = inner.captured.wait_for(&mut core, Duration::from_millis(5));
+        }
+    }
+}
+
+/// Take the next slice of whatever is being captured. Called under the lock, after a record was sealed.
+pub(crate) fn slice(inner: &Inner, core: &mut Core) {
+    let Core { job, accepted, .. } = core;
+    if let Some(job) = job {
+        job.slice(accepted, inner.unsaved());
+        if job.is_whole() {
+            inner.captured.notify_all();
+        }
+    }
+}
+
+/// Write what was captured, once it is durable; `None` when the system ends first.
+fn write(inner: &Arc<Inner>, job: Job, since: Sequence) -> Option<Result<Sequence, store::Error>> {
+    let from = job.from.unwrap_or(since);
+    if job.capture.changes.is_empty() {
+        // What changed is gone again.
+        inner.saved(job.bytes);
+        inner.report_checkpoint(None);
+        return Some(Ok(since));
+    }
+    inner.runtime.block_on(inner.until_durable(job.to)).ok()?;
+    let began = crate::clock::monotonic();
+    let checkpoint = Checkpoint { since, from, to: job.to, meta: job.meta, changes: &job.capture.changes };
+    let written = inner.store.checkpoint(&checkpoint, &mut || inner.pause_checkpoint());
+    let rows = job.capture.changes.len();
+    match written {
+        Ok(()) => {
+            inner.with_accepted(|accepted, _| accepted.checkpointed(job.capture)).ok()?;
+            inner.saved(job.bytes);
+            inner.report_checkpoint(None);
+            tracing::debug!(rows, took = ?began.elapsed(), %from, "rows are written");
+            Some(Ok(from))
+        }
+        Err(error) => {
+            inner.with_accepted(|accepted, _| accepted.not_checkpointed(job.capture)).ok()?;
+            Some(Err(error))
+        }
+    }
+}
+
+impl Inner {
+    /// Bytes of records whose rows are not written yet.
+    pub(crate) fn unsaved(&self) -> u64 {
+        self.unsaved.load(std::sync::atomic::Ordering::Relaxed)
+    }
+
+    fn saved(&self, bytes: u64) {
+        self.unsaved.fetch_sub(bytes, std::sync::atomic::Ordering::Relaxed);
+        self.room.notify_waiters();
+    }
+
+    /// A record was appended.
+    pub(crate) fn appended(&self, bytes: u64) {
+        if self.rows.is_some() {
+            self.unsaved.fetch_add(bytes, std::sync::atomic::Ordering::Relaxed);
+        }
+    }
+
+    /// Whether so much waits for its rows that nothing more may enter.
+    pub(crate) fn is_full(&self) -> bool {
+        self.unsaved() >= self.pace.bytes_max
+    }
+
+    /// Whether anything more may enter.
+    pub(crate) fn admits(&self) -> Result<(), super::system::Error> {
+        if !self.is_full() {
+            return Ok(());
+        }
+        let cause = self.core.lock().checkpoint_trouble.clone();
+        let cause = cause.unwrap_or_else(|| "rows wait to be written".to_owned());
+        Err(super::system::Error::Busy { cause })
+    }
+
+    /// Wait until rows are written, if too much waits for that.
+    pub(crate) async fn until_room(&self) {
+        while self.is_full() {
+            let room = self.room.notified();
+            if !self.is_full() || self.core.lock().closed.is_some() {
+                return;
+            }
+            // A closed store never makes room: look again now and then.
+            let _ = tokio::time::timeout(Duration::from_millis(100), room).await;
+        }
+    }
+
+    /// Between two batches of rows: let others have the disk and the processor, unless it is getting late.
+    fn pause_checkpoint(&self) -> bool {
+        if self.unsaved() < self.pace.bytes_max / 2 {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        self.core.lock().closed.is_none()
+    }
+
+    fn report_checkpoint(&self, trouble: Option<String>) {
+        let mut core = self.core.lock();
+        core.checkpoints += u64::from(trouble.is_none());
+        core.checkpoint_trouble = trouble;
+        self.captured.notify_all();
+    }
+
+    /// Write all rows that changed until now, and wait for it.
+    pub(crate) fn checkpoint_now(&self, within: Duration) -> Result<(), String> {
+        let mut core = self.core.lock();
+        if self.rows.is_none() || core.accepted.live().changed() == 0 {
+            return Ok(());
+        }
+        // One that is under way may have begun before: the one after it has everything.
+        let wanted = core.checkpoints + 1 + u64::from(core.job.is_some());
+        core.checkpoint_asked = true;
+        self.captured.notify_all();
+        let until = crate::clock::monotonic() + within;
+        while core.checkpoints < wanted && core.closed.is_none() {
+            if self.captured.wait_until(&mut core, until).timed_out() {
+                return Err(core.checkpoint_trouble.clone().unwrap_or_else(|| "it took too long".to_owned()));
+            }
+            core.checkpoint_asked |= core.checkpoints < wanted;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,100 @@
+//! Bringing actors into memory, and letting them leave it.
+//!
+//! A host that has been idle for long ends; once its actor's row is written, the row leaves memory too, children before
+//! their parents. The next message brings both back, ancestors first.
+//!
+//! **Invariant:** rows are read on threads that may block, never on one that others wait for.
+
+use std::{sync::Arc, time::Duration};
+
+use super::{Error, inner::Inner};
+use crate::durable::{
+    id::ActorId,
+    live,
+    store::{self, Rows},
+};
+
+/// When hosts end.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Idle {
+    /// A host whose bell has not rung for so long ends.
+    pub(crate) after: Duration,
+    /// Of more hosts than this the least lately rung end.
+    pub(crate) hosts_max: usize,
+}
+
+impl Default for Idle {
+    fn default() -> Self {
+        Self { after: Duration::from_secs(60), hosts_max: 100_000 }
+    }
+}
+
+impl Inner {
+    /// Have these actors in memory, or know that they are gone.
+    pub(crate) async fn bring(self: &Arc<Self>, actors: Vec<ActorId>) -> Result<(), Error> {
+        let inner = self.clone();
+        let brought = self.runtime.spawn_blocking(move || actors.into_iter().try_for_each(|actor| inner.bring_one(actor)));
+        match brought.await {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(error)) => {
+                // Without its rows the system cannot go on; the next start builds them again.
+                self.close(&error.to_string());
+                Err(self.unknown())
+            }
+            Err(_) => Err(self.unknown()),
+        }
+    }
+
+    fn bring_one(&self, actor: ActorId) -> Result<(), store::Error> {
+        let Some(rows) = &self.rows else { return Ok(()) };
+        loop {
+            let asked = self.with_accepted(|accepted, _| accepted.is_cold(actor).then(|| accepted.evictions(actor)));
+            let Ok(Some(evictions)) = asked else { return Ok(()) };
+            let chain = live::fetch(&**rows, actor)?;
+            let taken = self.with_accepted(|accepted, _| accepted.bring(actor, evictions, chain));
+            if !matches!(taken, Ok(false)) {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Read from the rows, on a thread that may block.
+    pub(crate) async fn from_rows<T: Send + 'static>(
+        self: &Arc<Self>,
+        read: impl FnOnce(&dyn Rows) -> Result<T, store::Error> + Send + 'static,
+    ) -> Result<Option<T>, Error> {
+        let Some(rows) = self.rows.clone() else { return Ok(None) };
+        match self.runtime.spawn_blocking(move || read(&*rows)).await {
+            Ok(Ok(value)) => Ok(Some(value)),
+            Ok(Err(error)) => {
+                self.close(&error.to_string());
+                Err(self.unknown())
+            }
+            Err(_) => Err(self.unknown()),
+        }
+    }
+
+    pub(crate) fn may_passivate(&self, actor: ActorId) -> bool {
+        let core = self.core.lock();
+        core.closed.is_some() || core.accepted.is_idle(actor)
+    }
+
+    /// An actor's host is gone: its row may leave memory, unless there is a new host.
+    pub(crate) fn release(&self, actor: ActorId) {
+        // A closed store needs no room.
+        let _ = self.with_accepted(|accepted, _| {
+            if !self.directory.has_host(actor) {
+                accepted.release(actor);
+            }
+        });
+    }
+
+    /// End hosts that are idle, now and then, while the system lives.
+    pub(super) async fn run_passivation(self: Arc<Self>) {
+        let mut closed = self.failure.subscribe();
+        let pause = (self.idle.after / 4).clamp(Duration::from_millis(10), Duration::from_secs(15));
+        while tokio::time::timeout(pause, closed.wait_for(Option::is_some)).await.is_err() {
+            self.directory.passivate(self.idle.after, self.idle.hosts_max);
+        }
+    }
+}

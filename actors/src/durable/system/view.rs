@@ -1,0 +1,182 @@
+//! What the outside reads: what is in memory, over what is in the store.
+//!
+//! **Invariant:** nothing that is read here is told before it is durable. A list is read from memory first and from the
+//! store after, so that nothing that was there throughout is missed.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use bytes::Bytes;
+
+use super::{Error, Inner, System};
+use crate::durable::{
+    id::ActorId,
+    live::{self, Actor, DeadLetter, Known, stored},
+    store::{self, Rows},
+};
+
+/// The most rows that are read at once.
+const ROWS_MAX: usize = 1_000_000;
+
+/// How many actors there are, in memory or not.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
+pub struct Census {
+    /// All of them.
+    pub actors: usize,
+    /// Those in memory.
+    pub in_memory: usize,
+    /// Those that have mail.
+    pub with_mail: usize,
+    /// Those that are suspended.
+    pub suspended: usize,
+}
+
+/// Rows of a range: those in memory, and beneath them those of the store.
+pub(super) fn merged(
+    overlay: BTreeMap<Bytes, Option<Bytes>>,
+    rows: Option<&dyn Rows>,
+    from: &Bytes,
+    to: &Bytes,
+    most: usize,
+) -> Result<BTreeMap<Bytes, Bytes>, store::Error> {
+    let mut found = BTreeMap::new();
+    if let Some(rows) = rows {
+        rows.scan(&stored::index_key(from), &stored::index_key(to), &mut |key, value| {
+            let key = Bytes::copy_from_slice(&key[1..]);
+            if !overlay.contains_key(&key) {
+                found.insert(key, value);
+            }
+            found.len() < most
+        })?;
+    }
+    found.extend(overlay.into_iter().filter_map(|(key, value)| Some((key, value?))));
+    Ok(found)
+}
+
+impl System {
+    /// The index rows of a range, in order, once what was read is durable.
+    ///
+    /// # Errors
+    /// [`Error::OutcomeUnknown`] if the store closed before.
+    pub async fn range(&self, from: &[u8], to: &[u8]) -> Result<BTreeMap<Bytes, Bytes>, Error> {
+        let (from, to) = (Bytes::copy_from_slice(from), Bytes::copy_from_slice(to));
+        let overlay = self.inner.core.lock().accepted.live().index.overlay(&from, &to);
+        let latest = self.inner.latest();
+        let found = match self.inner.rows {
+            None => overlay.into_iter().filter_map(|(key, value)| Some((key, value?))).collect(),
+            Some(_) => {
+                let read = move |rows: &dyn Rows| merged(overlay, Some(rows), &from, &to, ROWS_MAX);
+                self.inner.from_rows(read).await?.unwrap_or_default()
+            }
+        };
+        self.inner.until_durable(latest).await?;
+        Ok(found)
+    }
+
+    /// Messages that were given up, oldest first, each with its number.
+    ///
+    /// # Errors
+    /// [`Error::OutcomeUnknown`] if the store closed before; [`Error::Codec`] if one cannot be read.
+    pub async fn dead_letters(&self) -> Result<Vec<(u64, DeadLetter)>, Error> {
+        let (from, to) = live::dead_letters();
+        let rows = self.range(&from, &to).await?;
+        let read = |(key, sealed): (Bytes, Bytes)| {
+            let number = live::dead_letter_number(&key).unwrap_or_default();
+            Ok((number, DeadLetter::open(&sealed)?))
+        };
+        rows.into_iter().map(read).collect()
+    }
+
+    /// A live actor, in memory or not.
+    ///
+    /// # Errors
+    /// [`Error::OutcomeUnknown`] if the store closed before.
+    pub async fn actor(&self, actor: ActorId) -> Result<Option<Actor>, Error> {
+        let here = |live: &live::Live| live.actors.get(&actor).cloned();
+        if let Some(row) = self.read(here).await? {
+            return Ok(Some(row));
+        }
+        let fetched = self.inner.from_rows(move |rows| live::fetch(rows, actor)).await?;
+        // It may have been brought back meanwhile, and changed.
+        let is_gone = self.inner.core.lock().accepted.live().is_removed(actor);
+        let row = fetched.and_then(|chain| chain.into_iter().next()).map(|(_, row, _)| row);
+        Ok(row.filter(|_| !is_gone))
+    }
+
+    /// Visit every live actor, in memory or not, in no order; those in memory are of one moment, and durable.
+    ///
+    /// # Errors
+    /// [`Error::OutcomeUnknown`] if the store closed before.
+    pub async fn actors<T: Send + 'static>(
+        &self,
+        mut visit: impl FnMut(ActorId, &Actor) -> Option<T> + Send + 'static,
+    ) -> Result<Vec<T>, Error> {
+        let mut told = Vec::new();
+        let (here, latest) = {
+            let mut core = self.inner.core.lock();
+            let live = core.accepted.live();
+            let mut here: rustc_hash::FxHashSet<ActorId> = live.removed().collect();
+            for (actor, row) in &live.actors {
+                here.insert(*actor);
+                told.extend(visit(*actor, row));
+            }
+            (here, core.accepted.open().latest())
+        };
+        let rest = self.inner.from_rows(move |rows| {
+            let mut told = Vec::new();
+            visit_rows(rows, &mut |actor, row| {
+                if !here.contains(&actor) {
+                    told.extend(visit(actor, row));
+                }
+            })?;
+            Ok(told)
+        });
+        told.extend(rest.await?.unwrap_or_default());
+        self.inner.until_durable(latest).await?;
+        Ok(told)
+    }
+
+    /// Count the actors.
+    ///
+    /// # Errors
+    /// [`Error::OutcomeUnknown`] if the store closed before.
+    pub async fn census(&self) -> Result<Census, Error> {
+        let in_memory = self.inner.core.lock().accepted.live().actors.len();
+        let brief = self.actors(|_, row| Some((!row.mailbox.is_empty(), row.suspended.is_some()))).await?;
+        Ok(Census {
+            actors: brief.len(),
+            in_memory,
+            with_mail: brief.iter().filter(|(mail, _)| *mail).count(),
+            suspended: brief.iter().filter(|(_, suspended)| *suspended).count(),
+        })
+    }
+}
+
+fn visit_rows(rows: &dyn Rows, visit: &mut dyn FnMut(ActorId, &Actor)) -> Result<(), store::Error> {
+    let (from, to) = stored::all(b'a');
+    let mut wrong = None;
+    rows.scan(&from, &to, &mut |key, sealed| {
+        let Some(stored::Key::Actor(actor)) = stored::read_key(key) else { return true };
+        match stored::open_actor(&sealed) {
+            Ok((row, _)) => visit(actor, &row),
+            Err(error) => wrong = Some(live::undecodable(key, &error)),
+        }
+        wrong.is_none()
+    })?;
+    wrong.map_or(Ok(()), Err)
+}
+
+impl Inner {
+    /// What there is under an index key, in memory or not; with the count of evictions that this belongs to.
+    pub(crate) async fn lookup(self: &Arc<Self>, key: &Bytes) -> Result<(Option<Bytes>, u64), Error> {
+        let known = self.core.lock().accepted.known(key);
+        match known {
+            Known::Here(value) => Ok((Some(value), 0)),
+            Known::Gone => Ok((None, 0)),
+            Known::Unknown(evictions) => {
+                let stored = stored::index_key(key);
+                let found = self.from_rows(move |rows| rows.get(&stored)).await?;
+                Ok((found.flatten(), evictions))
+            }
+        }
+    }
+}
