@@ -4,6 +4,7 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
+use bytes::Bytes;
 use serde::Serialize;
 use serde_json::Value;
 use tokio::sync::{broadcast, watch};
@@ -13,8 +14,8 @@ use super::{
     codec,
     id::{ActorId, Sequence, StreamId},
     kind::Registry,
-    record::{FORMAT, NOTE, Op, Record},
-    store::{self, Store},
+    record::{FORMAT, NOTE, Note, Op, Record},
+    store::{self, Past, PastEvent, Store},
     system::Observed,
 };
 
@@ -90,8 +91,38 @@ impl Ledger {
     /// # Errors
     /// If the store cannot be read.
     pub fn stream(&self, stream: StreamId, visit: &mut dyn FnMut(Item) -> bool) -> Result<(), store::Error> {
-        let mut reader = Reader::new(Some(stream));
-        self.scan(Sequence(1), &mut |sequence, record| reader.read(&self.registry, sequence, record, visit))
+        self.walk(Some(stream), Sequence(1), visit)
+    }
+
+    /// Visit the events of all streams, those of each in order, while `visit` says `true`.
+    ///
+    /// # Errors
+    /// If the store cannot be read.
+    pub fn all(&self, visit: &mut dyn FnMut(Item) -> bool) -> Result<(), store::Error> {
+        self.walk(None, Sequence(1), visit)
+    }
+
+    fn walk(
+        &self,
+        only: Option<StreamId>,
+        from: Sequence,
+        visit: &mut dyn FnMut(Item) -> bool,
+    ) -> Result<(), store::Error> {
+        let past = self.store.past()?;
+        let mut reader = Reader::new(only);
+        let mut go_on = true;
+        past.visit(only, &mut |event| {
+            let stream = event.stream;
+            let head = reader.take_past(&event);
+            go_on = event.record < from || visit(item(&self.registry, (stream, head), event));
+            go_on
+        })?;
+        if !go_on {
+            return Ok(());
+        }
+        self.scan(past.end().next(), &mut |sequence, record| {
+            reader.read(&*past, &self.registry, sequence, record, &mut |item| sequence < from || visit(item))
+        })
     }
 
     /// Compute every chain again and compare it with the heads that the records carry.
@@ -111,10 +142,19 @@ impl Ledger {
     }
 
     fn verify_only(&self, only: Option<StreamId>) -> Result<Verified, store::Error> {
+        let past = self.store.past()?;
         let mut reader = Reader::new(only);
-        let mut found = Verified::default();
-        self.scan(Sequence(1), &mut |sequence, record| {
-            found.events += reader.count(record);
+        let mut found = Verified { problems: past.verify()?, ..Verified::default() };
+        past.visit(only, &mut |event| {
+            reader.take_past(&event);
+            found.events += 1;
+            true
+        })?;
+        self.scan(past.end().next(), &mut |sequence, record| {
+            reader.walk(&*past, sequence, record, &mut |_, _, _| {
+                found.events += 1;
+                true
+            })?;
             for (stream, head) in record.heads.iter().filter(|(stream, _)| only.is_none_or(|only| only == *stream)) {
                 if reader.heads.get(stream) != Some(head) {
                     found
@@ -122,75 +162,110 @@ impl Ledger {
                         .push(format!("record {sequence}: the chain of {stream} does not arrive at its head"));
                 }
             }
-            true
+            Ok(true)
         })?;
         found.streams = reader.heads.len() as u64;
         Ok(found)
     }
 
-    fn scan(&self, from: Sequence, visit: &mut dyn FnMut(Sequence, &Record) -> bool) -> Result<(), store::Error> {
-        let mut undecodable = None;
-        self.store.scan(from, &mut |sequence, payload| match codec::open::<Record>(FORMAT, payload) {
-            Ok(record) => visit(sequence, &record),
-            Err(error) => {
-                undecodable = Some(store::Error::Undecodable { sequence, cause: error.to_string() });
+    fn scan(
+        &self,
+        from: Sequence,
+        visit: &mut dyn FnMut(Sequence, &Record) -> Result<bool, store::Error>,
+    ) -> Result<(), store::Error> {
+        let mut wrong = None;
+        self.store.scan(from, &mut |sequence, payload| {
+            let record = codec::open::<Record>(FORMAT, payload)
+                .map_err(|error| store::Error::Undecodable { sequence, cause: error.to_string() });
+            record.and_then(|record| visit(sequence, &record)).unwrap_or_else(|error| {
+                wrong = Some(error);
                 false
-            }
+            })
         })?;
-        undecodable.map_or(Ok(()), Err)
+        wrong.map_or(Ok(()), Err)
     }
 }
 
-/// Hears of one event: its stream, the head after it, whose it is, when and what. Says whether to go on.
-type Visit<'a> = dyn FnMut(StreamId, Head, ActorId, u32, (u64, Written<'_>)) -> bool + 'a;
+/// What was live before the first record that is read.
+pub(crate) trait Ground {
+    /// The kind and the stream of an actor.
+    fn whose(&self, actor: ActorId) -> Result<Option<(u32, StreamId)>, store::Error>;
+    /// Where a stream had come to.
+    fn head(&self, stream: StreamId) -> Result<Head, store::Error>;
+}
+
+impl Ground for dyn Past {
+    fn whose(&self, actor: ActorId) -> Result<Option<(u32, StreamId)>, store::Error> {
+        Past::whose(self, actor)
+    }
+
+    fn head(&self, stream: StreamId) -> Result<Head, store::Error> {
+        Past::head(self, stream)
+    }
+}
+
+/// Hears of one event, and of its stream's heads before and after it. Says whether to go on.
+pub(crate) type Visit<'a> = dyn FnMut(Head, Head, PastEvent) -> bool + 'a;
 
 /// Follows streams through the records.
-struct Reader {
+pub(crate) struct Reader {
     wanted: Option<StreamId>,
-    actors: BTreeMap<ActorId, (u32, StreamId)>,
+    actors: BTreeMap<ActorId, Option<(u32, StreamId)>>,
     heads: BTreeMap<StreamId, Head>,
 }
 
 impl Reader {
-    fn new(wanted: Option<StreamId>) -> Self {
+    pub(crate) fn new(wanted: Option<StreamId>) -> Self {
         Self { wanted, actors: BTreeMap::new(), heads: BTreeMap::new() }
     }
 
-    fn count(&mut self, record: &Record) -> u64 {
-        let mut events = 0;
-        self.walk(record, &mut |_, _, _, _, _| {
-            events += 1;
-            true
-        });
-        events
+    /// An event that comes before the records; its segment answers for its chain.
+    fn take_past(&mut self, event: &PastEvent) -> Head {
+        let head = self.heads.entry(event.stream).or_default();
+        *head = extended(head, event);
+        *head
     }
 
     fn read(
         &mut self,
+        ground: &dyn Past,
         registry: &Registry,
         sequence: Sequence,
         record: &Record,
         visit: &mut dyn FnMut(Item) -> bool,
-    ) -> bool {
-        self.walk(record, &mut |stream, head, actor, kind, event| {
-            visit(item(registry, sequence, (stream, head), actor, kind, event))
-        })
+    ) -> Result<bool, store::Error> {
+        self.walk(ground, sequence, record, &mut |_, head, event| visit(item(registry, (event.stream, head), event)))
     }
 
-    fn walk(&mut self, record: &Record, visit: &mut Visit<'_>) -> bool {
+    /// Visit the events of one record; says whether to go on.
+    pub(crate) fn walk<G: Ground + ?Sized>(
+        &mut self,
+        ground: &G,
+        sequence: Sequence,
+        record: &Record,
+        visit: &mut Visit<'_>,
+    ) -> Result<bool, store::Error> {
         for op in &record.ops {
             let go_on = match op {
                 Op::Spawn { actor, kind, stream, .. } => {
                     if self.wanted.is_none_or(|wanted| wanted == *stream) {
-                        self.actors.insert(*actor, (*kind, *stream));
+                        self.actors.insert(*actor, Some((*kind, *stream)));
+                    } else {
+                        self.actors.insert(*actor, None);
                     }
                     true
                 }
-                Op::Turn { actor, at, events, .. } => events
-                    .iter()
-                    .all(|event| self.step(*actor, record.base_ms + u64::from(*at), Written::Event(event), visit)),
+                Op::Turn { actor, at, events, .. } => {
+                    let at_ms = record.base_ms + u64::from(*at);
+                    let mut go_on = true;
+                    for event in events {
+                        go_on = go_on && self.step(ground, sequence, *actor, at_ms, (event.clone(), false), visit)?;
+                    }
+                    go_on
+                }
                 Op::Note { actor, at, note } => {
-                    self.step(*actor, record.base_ms + u64::from(*at), Written::Note(note), visit)
+                    let at_ms = record.base_ms + u64::from(*at);
+                    self.step(ground, sequence, *actor, at_ms, (codec::seal(NOTE, note), true), visit)?
                 }
                 Op::Stop { actor } | Op::Ended { actor, .. } => {
                     self.actors.remove(actor);
@@ -199,45 +274,58 @@ impl Reader {
                 _ => true,
             };
             if !go_on {
-                return false;
+                return Ok(false);
             }
         }
-        true
+        Ok(true)
     }
 
-    fn step(&mut self, actor: ActorId, at_ms: u64, written: Written<'_>, visit: &mut Visit<'_>) -> bool {
-        let Some((kind, stream)) = self.actors.get(&actor).copied() else { return true };
-        let head = self.heads.entry(stream).or_default();
-        *head = match &written {
-            Written::Event(event) => head.extended(kind, at_ms, &chain::digest(event)),
-            Written::Note(note) => head.extended(NOTE.type_id, at_ms, &chain::digest(&codec::seal(NOTE, note))),
+    fn step<G: Ground + ?Sized>(
+        &mut self,
+        ground: &G,
+        record: Sequence,
+        actor: ActorId,
+        at_ms: u64,
+        (payload, is_note): (Bytes, bool),
+        visit: &mut Visit<'_>,
+    ) -> Result<bool, store::Error> {
+        let known = match self.actors.get(&actor) {
+            Some(known) => *known,
+            None => {
+                let found = ground.whose(actor)?;
+                let wanted = found.filter(|(_, stream)| self.wanted.is_none_or(|wanted| wanted == *stream));
+                *self.actors.entry(actor).or_insert(wanted)
+            }
         };
-        visit(stream, *head, actor, kind, (at_ms, written))
+        let Some((kind, stream)) = known else { return Ok(true) };
+        let before = match self.heads.get(&stream) {
+            Some(head) => *head,
+            None => ground.head(stream)?,
+        };
+        let number = before.count + 1;
+        let event = PastEvent { stream, number, record, at_ms, actor, kind, is_note, payload };
+        let after = extended(&before, &event);
+        self.heads.insert(stream, after);
+        Ok(visit(before, after, event))
     }
 }
 
-enum Written<'a> {
-    Event(&'a [u8]),
-    Note(&'a super::record::Note),
+fn extended(head: &Head, event: &PastEvent) -> Head {
+    let kind = if event.is_note { NOTE.type_id } else { event.kind };
+    head.extended(kind, event.at_ms, &chain::digest(&event.payload))
 }
 
-fn item(
-    registry: &Registry,
-    sequence: Sequence,
-    (stream, head): (StreamId, Head),
-    actor: ActorId,
-    kind: u32,
-    (at_ms, written): (u64, Written<'_>),
-) -> Item {
-    let what = match written {
-        Written::Event(event) => {
-            registry.describe_event(kind, event).map_or(What::Unreadable { bytes: event.len() }, What::Event)
-        }
-        Written::Note(note) => What::Runtime(serde_json::to_value(note).unwrap_or(Value::Null)),
+fn item(registry: &Registry, (stream, head): (StreamId, Head), event: PastEvent) -> Item {
+    let what = if event.is_note {
+        let note = codec::open::<Note>(NOTE, &event.payload).ok().and_then(|note| serde_json::to_value(note).ok());
+        note.map(What::Runtime)
+    } else {
+        registry.describe_event(event.kind, &event.payload).map(What::Event)
     };
+    let what = what.unwrap_or(What::Unreadable { bytes: event.payload.len() });
     let hash = head.hash.iter().map(|byte| format!("{byte:02x}")).collect();
-    let kind = registry.name(kind);
-    Item { record: sequence.0, stream, number: head.count, at_ms, actor, kind, what, hash }
+    let PastEvent { number, record, at_ms, actor, kind, .. } = event;
+    Item { record: record.0, stream, number, at_ms, actor, kind: registry.name(kind), what, hash }
 }
 
 /// Follows one stream: what is in the ledger first, then what becomes durable.
@@ -246,6 +334,8 @@ pub struct Tail {
     failure: watch::Receiver<Option<Arc<str>>>,
     ledger: Ledger,
     reader: Reader,
+    /// Who was live before the first record that was read.
+    past: Option<Box<dyn Past>>,
     seen: Sequence,
     behind: bool,
 }
@@ -257,7 +347,7 @@ impl Tail {
         ledger: Ledger,
         stream: StreamId,
     ) -> Self {
-        Self { receiver, failure, ledger, reader: Reader::new(Some(stream)), seen: Sequence(0), behind: true }
+        Self { receiver, failure, ledger, reader: Reader::new(Some(stream)), past: None, seen: Sequence(0), behind: true }
     }
 
     /// The next events of the stream, at least one; `None` once the system has stopped.
@@ -276,7 +366,7 @@ impl Tail {
                     _ = self.failure.wait_for(Option::is_some) => Err(broadcast::error::RecvError::Closed),
                 };
                 match heard {
-                    Ok(observed) if observed.sequence > self.seen => self.take(&observed, &mut items),
+                    Ok(observed) if observed.sequence > self.seen => self.take(&observed, &mut items)?,
                     Ok(_) => {}
                     // Too much happened at once: what was missed is in the ledger.
                     Err(broadcast::error::RecvError::Lagged(_)) => self.behind = true,
@@ -289,24 +379,43 @@ impl Tail {
         }
     }
 
-    fn take(&mut self, observed: &Observed, items: &mut Vec<Item>) {
+    fn take(&mut self, observed: &Observed, items: &mut Vec<Item>) -> Result<(), store::Error> {
         self.seen = observed.sequence;
-        let registry = self.ledger.registry.clone();
-        self.reader.read(&registry, observed.sequence, &observed.record, &mut |item| {
+        let registry = &self.ledger.registry;
+        let Some(past) = &self.past else { return Ok(()) };
+        self.reader.read(&**past, registry, observed.sequence, &observed.record, &mut |item| {
             items.push(item);
             true
-        });
+        })?;
+        Ok(())
     }
 
+    /// Read the stream again, from its beginning, because who is whose must be known; what was told is not told again.
     fn catch_up(&mut self, items: &mut Vec<Item>) -> Result<(), store::Error> {
-        let (reader, seen, registry) = (&mut self.reader, &mut self.seen, &self.ledger.registry);
-        self.ledger.scan(seen.next(), &mut |sequence, record| {
-            *seen = sequence;
-            reader.read(registry, sequence, record, &mut |item| {
-                items.push(item);
-                true
-            });
+        let (seen, wanted, registry) = (self.seen, self.reader.wanted, &self.ledger.registry);
+        let past = self.ledger.store.past()?;
+        let mut reader = Reader::new(wanted);
+        past.visit(wanted, &mut |event| {
+            let (stream, record) = (event.stream, event.record);
+            let head = reader.take_past(&event);
+            if record > seen {
+                items.push(item(registry, (stream, head), event));
+            }
             true
-        })
+        })?;
+        let last = &mut self.seen;
+        *last = (*last).max(past.end());
+        self.ledger.scan(past.end().next(), &mut |sequence, record| {
+            *last = (*last).max(sequence);
+            reader.read(&*past, registry, sequence, record, &mut |item| {
+                if sequence > seen {
+                    items.push(item);
+                }
+                true
+            })
+        })?;
+        self.reader = reader;
+        self.past = Some(past);
+        Ok(())
     }
 }

@@ -22,7 +22,8 @@ pub use self::{
     local::{Durability, Local, LocalOptions},
     memory::{Memory, Tail},
 };
-use super::id::{Epoch, Partition, Sequence};
+use super::chain::Head;
+use super::id::{ActorId, Epoch, Partition, Sequence, StreamId};
 
 /// Which partitions a record belongs to, and under which life of their owner it is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -74,6 +75,82 @@ pub struct Opened {
     pub meta: Bytes,
     /// What was mended on the way, in sentences for people.
     pub repairs: Vec<String>,
+}
+
+/// One event of the past.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PastEvent {
+    /// Its stream.
+    pub stream: StreamId,
+    /// Its number in the stream, from 1.
+    pub number: u64,
+    /// The record it became durable with.
+    pub record: Sequence,
+    /// When it was accepted, in milliseconds since 1970.
+    pub at_ms: u64,
+    /// Whose event it is.
+    pub actor: ActorId,
+    /// The actor's kind.
+    pub kind: u32,
+    /// Whether the runtime wrote it.
+    pub is_note: bool,
+    /// What happened, sealed.
+    pub payload: Bytes,
+}
+
+/// History that is no longer among the records: events of every record up to its end, by stream.
+pub trait Past: Send + Sync {
+    /// The last record it covers.
+    fn end(&self) -> Sequence;
+
+    /// Visit events, those of each stream in order, while `visit` says `true`; of one stream, or of all.
+    ///
+    /// # Errors
+    /// If it is damaged.
+    fn visit(&self, stream: Option<StreamId>, visit: &mut dyn FnMut(PastEvent) -> bool) -> Result<(), Error>;
+
+    /// The kind and the stream of an actor that lived at the end.
+    ///
+    /// # Errors
+    /// If it cannot be read.
+    fn whose(&self, actor: ActorId) -> Result<Option<(u32, StreamId)>, Error>;
+
+    /// Where a stream that lived at the end had come to.
+    ///
+    /// # Errors
+    /// If it cannot be read.
+    fn head(&self, stream: StreamId) -> Result<Head, Error>;
+
+    /// Recompute every chain in it, and tell what is wrong, in sentences.
+    ///
+    /// # Errors
+    /// If it cannot be read at all.
+    fn verify(&self) -> Result<Vec<String>, Error>;
+}
+
+/// Of a store that keeps every record.
+struct NoPast;
+
+impl Past for NoPast {
+    fn end(&self) -> Sequence {
+        Sequence(0)
+    }
+
+    fn visit(&self, _: Option<StreamId>, _: &mut dyn FnMut(PastEvent) -> bool) -> Result<(), Error> {
+        Ok(())
+    }
+
+    fn whose(&self, _: ActorId) -> Result<Option<(u32, StreamId)>, Error> {
+        Ok(None)
+    }
+
+    fn head(&self, _: StreamId) -> Result<Head, Error> {
+        Ok(Head::default())
+    }
+
+    fn verify(&self) -> Result<Vec<String>, Error> {
+        Ok(Vec::new())
+    }
 }
 
 /// One checkpoint: rows that changed, and how far they go.
@@ -155,6 +232,19 @@ pub trait Store: Send + Sync + 'static {
     fn checkpoint(&self, checkpoint: &Checkpoint<'_>, go_on: &mut dyn FnMut() -> bool) -> Result<(), Error> {
         let _ = (checkpoint, go_on);
         Err(Error::Misuse { cause: "it keeps no rows".to_owned() })
+    }
+
+    /// The history that is no longer among the records.
+    ///
+    /// # Errors
+    /// If it cannot be read.
+    fn past(&self) -> Result<Box<dyn Past>, Error> {
+        Ok(Box::new(NoPast))
+    }
+
+    /// Why nothing more should be let in for now, mostly that the disk is full. What was accepted is safe.
+    fn shortage(&self) -> Option<String> {
+        None
     }
 
     /// Nothing comes for a while: note how far acknowledgements went.
@@ -246,6 +336,14 @@ pub enum Error {
         /// Which record.
         sequence: Sequence,
         /// Why.
+        cause: String,
+    },
+    /// The rows cannot be read or written. The journal has everything, so they are built again from it.
+    #[error("HF0013: the rows in {folder} are of no use: {cause}; start again, and they are built anew from the journal")]
+    Rows {
+        /// Where they are.
+        folder: PathBuf,
+        /// What is wrong.
         cause: String,
     },
     /// A row in the store is not what its key says.

@@ -48,21 +48,48 @@ struct Base {
     place: Option<(PathBuf, u64)>,
 }
 
-/// Read everything, up to a last record if one is given.
+/// What is to be read.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Wanted {
+    /// The last record that need not be read.
+    pub(crate) after: Sequence,
+    /// The last that is to be taken at all.
+    pub(crate) cut: Option<Sequence>,
+}
+
+/// Where the journal ends, without taking anything.
+pub(crate) fn end(disk: &dyn Disk, survey: &Survey, cut: Option<Sequence>) -> Result<Sequence, Error> {
+    let floor = survey.floor();
+    let walk = Walk { disk, segments: &survey.live, floor };
+    let mut last = floor;
+    walk.run_from(floor.next(), &mut |record| {
+        if cut.is_some_and(|cut| record.sequence > cut.max(floor)) {
+            return Ok(ControlFlow::Break(()));
+        }
+        last = record.sequence;
+        Ok(ControlFlow::Continue(()))
+    })?;
+    Ok(last)
+}
+
+/// Read what is wanted.
 pub(crate) fn read(
     disk: &dyn Disk,
     folder: &std::path::Path,
-    cut: Option<Sequence>,
+    wanted: Wanted,
     take: &mut Take<'_>,
 ) -> Result<Found, Error> {
     let survey = Survey::take(disk, folder)?;
+    let cut = wanted.cut;
     let (floor, mut base, mut tail_bytes) = (survey.floor(), Base::default(), 0);
     let cut = cut.map(|cut| cut.max(floor));
     let mut visit = |record: Visited<'_>| {
         if cut.is_some_and(|cut| record.sequence > cut) {
             return Ok(ControlFlow::Break(()));
         }
-        take(record.sequence, record.frame.payload)?;
+        if record.sequence > wanted.after {
+            take(record.sequence, record.frame.payload)?;
+        }
         if record.sequence == floor {
             base =
                 Base { sequence: floor, crc: record.frame.crc, place: Some((record.path.to_path_buf(), record.end)) };
@@ -71,20 +98,32 @@ pub(crate) fn read(
         }
         Ok(ControlFlow::Continue(()))
     };
-    let reached = Walk { disk, segments: &survey.live, floor }.run(&mut visit, &mut Err)?;
+    let walk = Walk { disk, segments: &survey.live, floor };
+    // The record that HEAD names is where the sure part ends, so it is always read.
+    let from = wanted.after.next().min(floor).max(Sequence(1));
+    let reached = if from <= survey.first() {
+        walk.run(survey.first(), &mut visit, &mut Err)?
+    } else {
+        walk.run_from(from, &mut visit)?
+    };
     survey.newest_is_there()?;
     let repairs = survey.remark(reached.last).into_iter().chain(reached.torn.clone()).collect();
     Ok(Found { survey, reached, repairs, base, tail_bytes })
 }
 
 /// Begin a life behind what was found.
-pub(crate) fn begin(setup: &Setup, shared: &Arc<Mutex<Shared>>, found: &Found) -> Result<Writer, Error> {
+pub(crate) fn begin(
+    setup: &Setup,
+    shared: &Arc<Mutex<Shared>>,
+    found: &Found,
+    store: Option<u64>,
+) -> Result<Writer, Error> {
     let disk = &*setup.disk;
     disk.create_folder(&setup.journal()).map_err(super::io("create", &setup.journal()))?;
     for path in &found.survey.unfinished {
         disk.remove(path).map_err(super::io("remove", path))?;
     }
-    let mut active = copy(setup, found)?;
+    let mut active = copy(setup, found, store)?;
     active.publish(setup)?;
     let segment = active.segment();
     let head = note(setup, found, &segment)?;
@@ -98,14 +137,14 @@ pub(crate) fn begin(setup: &Setup, shared: &Arc<Mutex<Shared>>, found: &Found) -
 }
 
 /// Write everything behind HEAD again.
-fn copy(setup: &Setup, found: &Found) -> Result<Active, Error> {
+fn copy(setup: &Setup, found: &Found, store: Option<u64>) -> Result<Active, Error> {
     let (disk, survey) = (&*setup.disk, &found.survey);
     let len = setup.segment_bytes.max(HEADER + found.tail_bytes);
     let blank = Blank::make(disk, setup.journal().join("start.new"), len)?;
     let header = Header {
         number: survey.all.last().map_or(0, |segment| segment.number) + 1,
         id: fresh_id(disk),
-        store: survey.store().unwrap_or_else(|| disk.random()),
+        store: survey.store().or(store).unwrap_or_else(|| disk.random()),
         epoch: Epoch(survey.epoch().0 + 1),
         first: found.base.sequence.next(),
         previous: found.base.crc,

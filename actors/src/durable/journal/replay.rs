@@ -77,9 +77,10 @@ enum Stop {
 }
 
 impl Walk<'_> {
-    /// Visit every record.
-    pub(crate) fn run(&self, visit: &mut Visit<'_>, blame: &mut Blame<'_>) -> Result<Reached, Error> {
-        self.go(0, Cursor { next: Sequence(1), crc: Some(0) }, visit, blame)
+    /// Visit every record that must be there, from a first one on.
+    pub(crate) fn run(&self, first: Sequence, visit: &mut Visit<'_>, blame: &mut Blame<'_>) -> Result<Reached, Error> {
+        let crc = (first == Sequence(1)).then_some(0);
+        self.go(0, Cursor { next: first, crc }, visit, blame)
     }
 
     /// Visit the records from a sequence on; whole segments before it are not read.

@@ -55,6 +55,12 @@ impl Survey {
         self.head.head().map_or(Sequence(0), |head| head.durable)
     }
 
+    /// The first record that is there, or would be: those before it were put into a base, and their segments removed.
+    pub(crate) fn first(&self) -> Sequence {
+        let first = self.live.first().and_then(|segment| segment.header.as_ref().ok());
+        first.map_or(Sequence(1), |header| header.first)
+    }
+
     /// The latest life that left a trace.
     pub(crate) fn epoch(&self) -> Epoch {
         let written = self.headers().map(|header| header.epoch).max().unwrap_or_default();

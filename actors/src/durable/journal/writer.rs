@@ -9,7 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use parking_lot::Mutex;
+use parking_lot::{Mutex, RwLock};
 
 use super::{
     disk::{Disk, File},
@@ -61,6 +61,8 @@ pub(crate) struct Shared {
     pub(crate) stats: Stats,
     /// Why the next segment could not be made ready.
     pub(crate) trouble: Option<String>,
+    /// Held by whoever reads segments, so that none of them is removed meanwhile.
+    pub(crate) reading: Arc<RwLock<()>>,
 }
 
 /// The segment being filled.

@@ -84,14 +84,27 @@ impl Live {
         })
     }
 
-    /// Bring rows that were built up to a record further: load what the next record touches, and apply it.
+    /// Nothing in memory but every call, over rows as of some record.
+    pub(crate) fn over(rows: Option<&dyn Rows>, meta: &[u8]) -> Result<Self, store::Error> {
+        let mut live = Self::default();
+        live.note_changes();
+        live.take_meta(meta)?;
+        if let Some(rows) = rows {
+            live.admit_tag(rows, b'c')?;
+        }
+        Ok(live)
+    }
+
+    /// Go on from rows by one record: load what it touches, and apply it. Chains are taken to arrive where the record
+    /// says; whoever puts the record's events aside for good checks that they do.
     pub(crate) fn advance(
         &mut self,
-        rows: &dyn Rows,
+        rows: Option<&dyn Rows>,
         sequence: Sequence,
         record: &Record,
     ) -> Result<(), store::Error> {
-        self.replay(&Ground { rows, to: Sequence(0), highest_id: u64::MAX }, sequence, record)
+        let ground = Ground { rows: rows.unwrap_or(&NoRows), to: Sequence(u64::MAX), highest_id: u64::MAX };
+        self.replay(&ground, sequence, record)
     }
 
     /// Apply all of a record.
@@ -125,12 +138,17 @@ impl Live {
                 .map_err(|cause| store::Error::Undecodable { sequence, cause });
         }
         for op in &record.ops {
-            self.apply(sequence, record.base_ms, op);
+            match op {
+                Op::Turn { actor, at, consumed, events } => {
+                    self.turn(sequence, *actor, record.base_ms + u64::from(*at), *consumed, events, &[]);
+                }
+                Op::Note { .. } => {}
+                op => self.apply(sequence, record.base_ms, op),
+            }
         }
         for (stream, head) in &record.heads {
             // An actor that is gone from the rows already has not extended it.
-            let is_behind = self.actors.get(&ActorId(stream.0)).is_some_and(|root| root.keep.holds < sequence);
-            if is_behind {
+            if self.change(sequence, ActorId(stream.0), |_| ()).is_some() {
                 self.streams.insert(*stream, *head);
             }
         }
@@ -241,6 +259,19 @@ impl Live {
             (self.highest_id, self.latest_ms, self.next_dead) =
                 codec::open(META, meta).map_err(|error| undecodable(b"meta", &error))?;
         }
+        Ok(())
+    }
+}
+
+/// Before the first record.
+struct NoRows;
+
+impl Rows for NoRows {
+    fn get(&self, _: &[u8]) -> Result<Option<bytes::Bytes>, store::Error> {
+        Ok(None)
+    }
+
+    fn scan(&self, _: &[u8], _: &[u8], _: &mut dyn FnMut(&[u8], bytes::Bytes) -> bool) -> Result<(), store::Error> {
         Ok(())
     }
 }

@@ -1,14 +1,29 @@
-//! The store of a single process: a folder with a journal.
+//! The store of a single process: a folder with a journal, rows, base images and ledger segments.
 //!
-//! It holds nothing in memory but where the segments are. A start reads the journal from its beginning.
+//! ```text
+//! FOLDER/HEAD, journal/   what happened, in order: the truth (`journal.rs`)
+//! FOLDER/live/            rows as of the last checkpoint, in sled: where a start begins (`shelf.rs`, `ground.rs`)
+//! FOLDER/base/            all rows as of some record: what rows are built from again (`base.rs`)
+//! FOLDER/ledger/          events of records whose segments are gone from the journal (`archive.rs`)
+//! FOLDER/ballast          room that is given back when the disk is full (`ballast.rs`)
+//! ```
+//! A thread of its own makes bases and ledger segments, and removes what they replace (`archiver.rs`).
 //!
-//! **Invariants:** one process at a time; every rule of the journal (`journal.rs`). Readers never wait for a sync.
+//! **Invariants:** one process at a time; every rule of the journal (`journal.rs`). Readers never wait for a sync. Rows
+//! are a cache: whatever is wrong with them, they are put aside and built again from the last base and the journal since.
+//! A base is never made from rows, whose losses would become the truth.
+
+mod archiver;
+mod ballast;
+mod ground;
+mod past;
 
 use std::{fmt, ops::ControlFlow, path::Path, sync::Arc, time::Duration};
 
 use parking_lot::Mutex;
 
-use super::{Checked, Error, Fence, Recovered, Stats, Store};
+use self::{archiver::Archiver, ballast::Ballast, ground::LiveRows};
+use super::{Checked, Checkpoint, Error, Fence, Opened, Past, Recovered, Stats, Store};
 use crate::durable::{
     id::{Epoch, Sequence},
     journal::{
@@ -39,6 +54,10 @@ pub struct LocalOptions {
     pub durability: Durability,
     /// How long a file of the journal is, in bytes; a larger record gets a larger file.
     pub segment_bytes: u64,
+    /// Keep rows, so that a start need not read the whole journal. Without them everything live stays in memory.
+    pub rows: bool,
+    /// A new base is made when the journal has grown by so many bytes, or by half the last base, if that is more.
+    pub base_bytes: u64,
     /// Only look: take no lock, write nothing. Another process may be writing meanwhile.
     pub read_only: bool,
     /// Take nothing behind this record. For a start in the process in which an append failed: the failed store's
@@ -48,7 +67,14 @@ pub struct LocalOptions {
 
 impl Default for LocalOptions {
     fn default() -> Self {
-        Self { durability: Durability::Power, segment_bytes: 16 * 1024 * 1024, read_only: false, cut_after: None }
+        Self {
+            durability: Durability::Power,
+            segment_bytes: 16 * 1024 * 1024,
+            rows: true,
+            base_bytes: 256 * 1024 * 1024,
+            read_only: false,
+            cut_after: None,
+        }
     }
 }
 
@@ -67,6 +93,13 @@ impl Default for Tuning {
     }
 }
 
+/// What a start begins from.
+#[derive(Clone, Copy, Debug, Default)]
+struct Begun {
+    from: Sequence,
+    store: Option<u64>,
+}
+
 /// A data folder.
 pub struct Local {
     // Before the lock, because fields are dropped in order and the writer still notes how far it came.
@@ -74,6 +107,12 @@ pub struct Local {
     shared: Arc<Mutex<Shared>>,
     setup: Setup,
     options: LocalOptions,
+    /// The rows, once they are opened.
+    shelf: Mutex<Option<Arc<LiveRows>>>,
+    /// How far the rows go, and which store they belong to.
+    begun: Mutex<Begun>,
+    archiver: Mutex<Option<Archiver>>,
+    ballast: Ballast,
     lock: Mutex<Option<Box<dyn Guard>>>,
 }
 
@@ -123,7 +162,24 @@ impl Local {
             background: tuning.background,
         };
         let lock = if options.read_only { None } else { Some(take_folder(&*setup.disk, folder)?) };
-        Ok(Self { writer: Mutex::new(None), shared: Arc::default(), setup, options, lock: Mutex::new(lock) })
+        let ballast = Ballast::new(&setup);
+        Ok(Self {
+            writer: Mutex::new(None),
+            shared: Arc::default(),
+            setup,
+            options,
+            shelf: Mutex::new(None),
+            begun: Mutex::default(),
+            archiver: Mutex::new(None),
+            ballast,
+            lock: Mutex::new(lock),
+        })
+    }
+
+    fn start_archiver(&self) {
+        if self.setup.background {
+            *self.archiver.lock() = Archiver::start(&self.setup, &self.shared, self.options.base_bytes);
+        }
     }
 
     fn look(&self, found: &recovery::Found) -> Epoch {
@@ -135,18 +191,36 @@ impl Local {
 }
 
 impl Store for Local {
+    fn open(&self) -> Result<Opened, Error> {
+        if self.options.read_only || !self.options.rows {
+            return ground::image(&*self.setup.disk, &self.setup.folder).inspect(|opened| {
+                self.begun.lock().from = opened.from;
+            });
+        }
+        let found = ground::prepare(&self.setup, self.options.cut_after)?;
+        *self.begun.lock() = Begun { from: found.opened.from, store: Some(found.store) };
+        *self.shelf.lock() = Some(found.shelf);
+        Ok(found.opened)
+    }
+
     fn recover(&self, visit: &mut dyn FnMut(Sequence, &[u8]) -> Result<(), Error>) -> Result<Recovered, Error> {
         let mut writer = self.writer.lock();
         if writer.is_some() {
             return Err(misuse("it was recovered before"));
         }
-        let found = recovery::read(&*self.setup.disk, &self.setup.folder, self.options.cut_after, visit)?;
+        let Begun { from, store } = *self.begun.lock();
+        let wanted = recovery::Wanted { after: from, cut: self.options.cut_after };
+        let found = recovery::read(&*self.setup.disk, &self.setup.folder, wanted, visit)?;
+        let mut repairs = found.repairs.clone();
         let epoch = if self.options.read_only {
             self.look(&found)
         } else {
-            writer.insert(recovery::begin(&self.setup, &self.shared, &found)?).epoch()
+            repairs.extend(self.ballast.fill());
+            let epoch = writer.insert(recovery::begin(&self.setup, &self.shared, &found, store)?).epoch();
+            self.start_archiver();
+            epoch
         };
-        Ok(Recovered { fence: Fence { partition: None, epoch }, durable: found.reached.last, repairs: found.repairs })
+        Ok(Recovered { fence: Fence { partition: None, epoch }, durable: found.reached.last, repairs })
     }
 
     fn append(&self, fence: Fence, sequence: Sequence, payload: &[u8]) -> Result<(), Error> {
@@ -166,6 +240,9 @@ impl Store for Local {
         if from > durable {
             return Ok(());
         }
+        // Segments are not removed while somebody reads them.
+        let _reading = self.shared.lock().reading.clone();
+        let _reading = _reading.read();
         let walk = Walk { disk: &*self.setup.disk, segments: &segments, floor: durable };
         walk.run_from(from.max(Sequence(1)), &mut |record| {
             let wanted = record.sequence <= durable && visit(record.sequence, record.frame.payload);
@@ -174,11 +251,31 @@ impl Store for Local {
         Ok(())
     }
 
+    fn checkpoint(&self, checkpoint: &Checkpoint<'_>, go_on: &mut dyn FnMut() -> bool) -> Result<(), Error> {
+        let shelf = self.shelf.lock().clone().ok_or_else(|| misuse("it keeps no rows"))?;
+        // In every mode: what the rows say must never be ahead of the journal.
+        self.writer.lock().as_mut().ok_or_else(|| misuse("it was not recovered"))?.note()?;
+        shelf.write(checkpoint, go_on)
+    }
+
+    fn past(&self) -> Result<Box<dyn Past>, Error> {
+        past::read(&*self.setup.disk, &self.setup.folder)
+    }
+
+    fn shortage(&self) -> Option<String> {
+        let trouble = self.trouble();
+        self.ballast.look(trouble.is_some());
+        self.ballast.shortage().or(trouble)
+    }
+
     fn idle(&self) -> Result<(), Error> {
         self.writer.lock().as_mut().map_or(Ok(()), Writer::note)
     }
 
     fn release(&self) {
+        // The archiver reads and removes segments.
+        drop(self.archiver.lock().take());
+        drop(self.shelf.lock().take());
         // The writer first: it notes how far it came while the folder is still ours.
         drop(self.writer.lock().take());
         drop(self.lock.lock().take());
@@ -219,7 +316,7 @@ pub(crate) fn check(disk: &dyn Disk, folder: &Path) -> Result<Checked, Error> {
         Ok(())
     };
     let walk = Walk { disk, segments: &survey.live, floor: survey.floor() };
-    let reached = walk.run(&mut count, &mut blame)?;
+    let reached = walk.run(survey.first(), &mut count, &mut blame)?;
     problems.extend(survey.newest_is_there().err().map(|error| error.to_string()));
     // A slot that cannot be read may be in the middle of being written.
     problems.extend(survey.remark(reached.last).filter(|_| survey.head.head().is_none()));

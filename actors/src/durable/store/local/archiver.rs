@@ -1,0 +1,353 @@
+//! The thread that makes bases and ledger segments from the journal, and removes what they replace.
+//!
+//! ```text
+//! base B1 ─┐
+//!          ├─► base B2, read back ─► ledger segment (.., B1] ─► bases before B1 go ─► segments up to B1 go
+//! journal ─┘
+//! ```
+//! **Invariants:** a base is made of the base before it and the journal since, both checked as they are read, never of
+//! rows. Two bases stay, and every record after the older one. Nothing is removed before what replaces it was read back
+//! and its folder synced. What a crash leaves half done is done again, or found done.
+
+use std::{
+    collections::BTreeMap,
+    iter::Peekable,
+    ops::ControlFlow,
+    path::PathBuf,
+    sync::Arc,
+    thread::JoinHandle,
+    time::Duration,
+};
+
+use bytes::Bytes;
+use parking_lot::{Condvar, Mutex};
+
+use super::{
+    archive::{self, Heads, NO_LINK, Range, Segment},
+    base::{self, Base},
+    ground::{self, Image},
+    past::BaseGround,
+};
+use crate::durable::{
+    chain::Head,
+    codec,
+    id::{Sequence, StreamId},
+    journal::{
+        disk::Disk,
+        replay::Walk,
+        writer::{Setup, Shared},
+    },
+    ledger::Reader,
+    live::Live,
+    record::{FORMAT, Record},
+    store::{Error, PastEvent},
+};
+
+/// How often it is looked whether a base is due.
+const LOOK_AGAIN: Duration = Duration::from_secs(1);
+/// After a failure it is tried again so much later.
+const RETRY: Duration = Duration::from_secs(30);
+/// About so many bytes of events go into one ledger segment.
+const SEGMENT_BYTES: usize = 64 * 1024 * 1024;
+
+/// The thread. Dropping it ends it, and waits for that.
+pub(super) struct Archiver {
+    ends: Arc<(Mutex<bool>, Condvar)>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Archiver {
+    /// Start it; `None` if the system gives no thread, which only lets the journal grow.
+    pub(super) fn start(setup: &Setup, shared: &Arc<Mutex<Shared>>, base_bytes: u64) -> Option<Self> {
+        let ends = Arc::new((Mutex::new(false), Condvar::new()));
+        let work = Work { setup: setup.clone(), shared: shared.clone(), base_bytes };
+        let told = ends.clone();
+        #[expect(clippy::disallowed_methods, reason = "bases are made by a thread of their own")]
+        let thread = std::thread::Builder::new().name("headframe-base".to_owned()).spawn(move || run(&work, &told));
+        let thread = thread.inspect_err(|error| tracing::error!(%error, "no bases are made in this life")).ok();
+        thread.map(|thread| Self { ends, thread: Some(thread) })
+    }
+}
+
+impl Drop for Archiver {
+    fn drop(&mut self) {
+        *self.ends.0.lock() = true;
+        self.ends.1.notify_all();
+        if let Some(thread) = self.thread.take() {
+            // A panic in there was told by the panic hook, and the next life makes the base.
+            let _ = thread.join();
+        }
+    }
+}
+
+fn run(work: &Work, (ends, bell): &(Mutex<bool>, Condvar)) {
+    let mut pause = LOOK_AGAIN;
+    loop {
+        let mut ended = ends.lock();
+        if !*ended {
+            bell.wait_for(&mut ended, pause);
+        }
+        if *ended {
+            return;
+        }
+        drop(ended);
+        pause = LOOK_AGAIN;
+        if let Err(error) = work.look(&|| *ends.lock()) {
+            tracing::error!(%error, "no base could be made; the journal keeps everything, and it will be tried again");
+            pause = RETRY;
+        }
+    }
+}
+
+/// What it works on.
+pub(super) struct Work {
+    pub(super) setup: Setup,
+    pub(super) shared: Arc<Mutex<Shared>>,
+    pub(super) base_bytes: u64,
+}
+
+impl Work {
+    fn disk(&self) -> &dyn Disk {
+        &*self.setup.disk
+    }
+
+    fn folder(&self, name: &str) -> PathBuf {
+        self.setup.folder.join(name)
+    }
+
+    /// Make a base if one is due, and finish what an earlier life began.
+    fn look(&self, ends: &dyn Fn() -> bool) -> Result<(), Error> {
+        let bases = base::list(self.disk(), &self.folder(base::FOLDER))?;
+        let newest = bases.last().map_or(Sequence(0), |(sequence, _)| *sequence);
+        let (segments, durable) = {
+            let shared = self.shared.lock();
+            let newer = |segment: &&crate::durable::journal::segment::Segment| {
+                segment.header.as_ref().is_ok_and(|header| header.first > newest)
+            };
+            (shared.segments.iter().filter(newer).count() as u64, shared.durable)
+        };
+        let last_len = bases.last().map_or(Ok(0), |(_, path)| self.len(path))?;
+        if durable > newest && segments * self.setup.segment_bytes >= self.base_bytes.max(last_len / 2) {
+            self.make(durable, ends)?;
+        } else if bases.len() > 2 {
+            self.trim()?;
+        }
+        Ok(())
+    }
+
+    fn len(&self, path: &std::path::Path) -> Result<u64, Error> {
+        let open = self.disk().open(path, crate::durable::journal::disk::Access::Read);
+        open.and_then(|file| file.len()).map_err(|source| Error::Io { action: "read", file: path.to_path_buf(), source })
+    }
+
+    /// Make a base that holds every record up to one that is durable, and remove what it replaces.
+    pub(super) fn make(&self, to: Sequence, ends: &dyn Fn() -> bool) -> Result<(), Error> {
+        let began = crate::clock::monotonic();
+        let folder = self.folder(base::FOLDER);
+        self.disk().create_folder(&folder).map_err(|source| Error::Io { action: "create", file: folder.clone(), source })?;
+        for draft in base::leftovers(self.disk(), &folder)? {
+            self.disk().remove(&draft).map_err(|source| Error::Io { action: "remove", file: draft, source })?;
+        }
+        let old = ground::newest(self.disk(), &self.setup.folder, Some(to))?;
+        let store = self.store();
+        let Some((changes, meta)) = self.changes(old, to, ends)? else { return Ok(()) };
+        let draft = base::draft(&folder, to);
+        let header = base::Header { store, sequence: to, meta: meta.to_vec() };
+        let mut writer = base::Writer::create(self.disk(), &draft, &header)?;
+        // Opened again: what was read for the changes is read once more, in order.
+        let old = ground::newest(self.disk(), &self.setup.folder, Some(to))?;
+        merge(old, changes, &mut writer)?;
+        let made = writer.finish()?;
+        let path = base::publish(self.disk(), &folder, &draft, to)?;
+        Base::open(self.disk(), &path)?.verify()?;
+        tracing::info!(record = %to, rows = made.rows, bytes = made.bytes, took = ?began.elapsed(), "a base was made");
+        self.trim()
+    }
+
+    fn store(&self) -> u64 {
+        let shared = self.shared.lock();
+        let header = shared.segments.last().and_then(|segment| segment.header.as_ref().ok());
+        header.map_or(0, |header| header.store)
+    }
+
+    /// What the records after a base changed; `None` when it is time to end.
+    #[expect(clippy::type_complexity, reason = "written out it says more than a name would")]
+    fn changes(
+        &self,
+        old: Option<Base>,
+        to: Sequence,
+        ends: &dyn Fn() -> bool,
+    ) -> Result<Option<(BTreeMap<Bytes, Option<Bytes>>, Bytes)>, Error> {
+        let from = old.as_ref().map_or(Sequence(0), |base| base.header().sequence);
+        let meta = old.as_ref().map(|base| Bytes::from(base.header().meta.clone())).unwrap_or_default();
+        let image = old.map(Image);
+        let mut live = Live::over(image.as_ref().map(|image| image as _), &meta)?;
+        let mut ended = false;
+        self.walk(from.next(), to, &mut |sequence, record| {
+            ended = ends();
+            live.advance(image.as_ref().map(|image| image as _), sequence, record)?;
+            Ok(!ended)
+        })?;
+        if ended {
+            return Ok(None);
+        }
+        let mut capture = live.begin_capture();
+        while live.capture(&mut capture, usize::MAX / 2) {}
+        Ok(Some((capture.changes, live.meta())))
+    }
+
+    /// Read records, checked, from a first to a last.
+    fn walk(
+        &self,
+        from: Sequence,
+        to: Sequence,
+        visit: &mut dyn FnMut(Sequence, &Record) -> Result<bool, Error>,
+    ) -> Result<(), Error> {
+        let segments = self.shared.lock().segments.clone();
+        let walk = Walk { disk: self.disk(), segments: &segments, floor: to };
+        let mut reached = Sequence(from.0 - 1);
+        walk.run_from(from, &mut |read| {
+            if read.sequence > to {
+                return Ok(ControlFlow::Break(()));
+            }
+            let record: Record = codec::open(FORMAT, read.frame.payload)
+                .map_err(|error| Error::Undecodable { sequence: read.sequence, cause: error.to_string() })?;
+            reached = read.sequence;
+            let go_on = visit(read.sequence, &record)?;
+            Ok(if go_on { ControlFlow::Continue(()) } else { ControlFlow::Break(()) })
+        })?;
+        Ok(())
+    }
+
+    /// Archive what the older of two bases makes needless in the journal, and remove it there.
+    fn trim(&self) -> Result<(), Error> {
+        let folder = self.folder(base::FOLDER);
+        let bases = base::list(self.disk(), &folder)?;
+        let [.., (older, _), _] = &bases[..] else { return Ok(()) };
+        self.archive(*older)?;
+        for (_, path) in bases.iter().filter(|(sequence, _)| sequence < older) {
+            self.disk().remove(path).map_err(|source| Error::Io { action: "remove", file: path.clone(), source })?;
+        }
+        self.disk().sync_folder(&folder).map_err(|source| Error::Io { action: "sync", file: folder, source })?;
+        self.remove_segments(*older)
+    }
+
+    /// Put the events of every record up to one into ledger segments.
+    fn archive(&self, to: Sequence) -> Result<(), Error> {
+        let folder = self.folder(archive::FOLDER);
+        self.disk().create_folder(&folder).map_err(|source| Error::Io { action: "create", file: folder.clone(), source })?;
+        for draft in archive::leftovers(self.disk(), &folder)? {
+            self.disk().remove(&draft).map_err(|source| Error::Io { action: "remove", file: draft, source })?;
+        }
+        let last = archive::list(self.disk(), &folder)?.pop();
+        let mut previous = match &last {
+            Some((_, path)) => Segment::open(self.disk(), path)?.link(),
+            None => NO_LINK,
+        };
+        let end = last.map_or(Sequence(0), |(range, _)| range.to);
+        if end >= to {
+            return Ok(());
+        }
+        let ground = BaseGround::at(self.disk(), &self.setup.folder, end)?;
+        let mut pile = Pile::new(end.next());
+        let mut reader = Reader::new(None);
+        let store = self.store();
+        let mut write = |pile: &mut Pile, to: Sequence| {
+            let range = Range { from: pile.from, to };
+            let header = archive::Header { store, range, previous };
+            let Pile { heads, events, .. } = std::mem::replace(pile, Pile::new(to.next()));
+            let path = archive::write(self.disk(), &folder, &header, &heads, events)?;
+            let written = Segment::open(self.disk(), &path)?;
+            written.verify()?;
+            previous = written.link();
+            Ok(())
+        };
+        self.walk(end.next(), to, &mut |sequence, record| {
+            reader.walk(&ground, sequence, record, &mut |before, after, event| {
+                pile.push(before, after, event);
+                true
+            })?;
+            if pile.bytes >= SEGMENT_BYTES && sequence < to {
+                write(&mut pile, sequence)?;
+            }
+            Ok(true)
+        })?;
+        write(&mut pile, to)
+    }
+
+    /// Remove segments whose records all lie before the end of a base.
+    fn remove_segments(&self, to: Sequence) -> Result<(), Error> {
+        let reading = self.shared.lock().reading.clone();
+        // Whoever reads finishes first.
+        let _alone = reading.write();
+        loop {
+            let first = {
+                let shared = self.shared.lock();
+                let [first, second, ..] = &shared.segments[..] else { return Ok(()) };
+                let is_needless = second.header.as_ref().is_ok_and(|header| header.first.0 <= to.0 + 1);
+                is_needless.then(|| first.path.clone())
+            };
+            let Some(path) = first else { return Ok(()) };
+            self.disk().remove(&path).map_err(|source| Error::Io { action: "remove", file: path, source })?;
+            let journal = self.setup.journal();
+            self.disk().sync_folder(&journal).map_err(|source| Error::Io { action: "sync", file: journal, source })?;
+            self.shared.lock().segments.remove(0);
+        }
+    }
+}
+
+/// Events for one ledger segment.
+struct Pile {
+    from: Sequence,
+    heads: BTreeMap<StreamId, Heads>,
+    events: Vec<archive::Event>,
+    bytes: usize,
+}
+
+impl Pile {
+    fn new(from: Sequence) -> Self {
+        Self { from, heads: BTreeMap::new(), events: Vec::new(), bytes: 0 }
+    }
+
+    fn push(&mut self, before: Head, after: Head, event: PastEvent) {
+        let PastEvent { stream, number, record, at_ms, actor, kind, is_note, payload } = event;
+        let event = archive::Event { stream, number, record, at_ms, actor, kind, is_note, payload };
+        self.bytes += event.payload.len() + 64;
+        self.heads.entry(event.stream).or_insert(Heads { before, after }).after = after;
+        self.events.push(event);
+    }
+}
+
+/// Write the rows of a base with what changed, in the order of their keys.
+fn merge(
+    old: Option<Base>,
+    changes: BTreeMap<Bytes, Option<Bytes>>,
+    writer: &mut base::Writer,
+) -> Result<(), Error> {
+    let mut changes = changes.into_iter().peekable();
+    if let Some(old) = old {
+        let mut rows = old.rows();
+        while let Some((key, value)) = rows.next()? {
+            put_before(&mut changes, Some(&key), writer)?;
+            match changes.next_if(|(changed, _)| changed[..] == key[..]) {
+                Some((_, Some(value))) => writer.put(&key, &value)?,
+                Some((_, None)) => {}
+                None => writer.put(&key, &value)?,
+            }
+        }
+    }
+    put_before(&mut changes, None, writer)
+}
+
+fn put_before(
+    changes: &mut Peekable<impl Iterator<Item = (Bytes, Option<Bytes>)>>,
+    key: Option<&[u8]>,
+    writer: &mut base::Writer,
+) -> Result<(), Error> {
+    while let Some((changed, value)) = changes.next_if(|(changed, _)| key.is_none_or(|key| changed[..] < *key)) {
+        if let Some(value) = value {
+            writer.put(&changed, &value)?;
+        }
+    }
+    Ok(())
+}

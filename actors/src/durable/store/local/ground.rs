@@ -1,0 +1,243 @@
+//! Where a start begins: the rows, if they fit the journal; else rows that are built anew from the last base.
+//!
+//! **Invariants:** rows are used only if they belong to this store, hold nothing that the journal does not, and the
+//! journal has everything that they do not. Whatever is wrong with them ends in building them again, and is told; what is
+//! wrong with the journal or with every base is an error.
+
+use std::{path::Path, sync::Arc};
+
+use bytes::Bytes;
+use parking_lot::RwLock;
+
+use super::{
+    base::{self, Base},
+    shelf::{Check, Shelf},
+};
+use crate::durable::{
+    id::Sequence,
+    journal::{disk::Disk, recovery, survey::Survey, writer::Setup},
+    store::{
+        Checkpoint, Error, Opened, Rows,
+        rows::{self, Mark, Rows as _},
+    },
+};
+
+/// The folder of rows.
+pub(super) const FOLDER: &str = "live";
+/// If it is there, rows turned out to be of no use while they were read.
+const UNUSABLE: &str = "live.unusable";
+
+/// What was found or built.
+pub(super) struct Found {
+    pub(super) opened: Opened,
+    pub(super) shelf: Arc<LiveRows>,
+    pub(super) store: u64,
+}
+
+/// Have rows that fit the journal.
+pub(super) fn prepare(setup: &Setup, cut: Option<Sequence>) -> Result<Found, Error> {
+    let (disk, folder) = (&*setup.disk, setup.folder.join(FOLDER));
+    let survey = Survey::take(disk, &setup.folder)?;
+    let end = recovery::end(disk, &survey, cut)?;
+    let store = survey.store().unwrap_or_else(|| disk.random());
+    let mut repairs = Vec::new();
+    let unusable = setup.folder.join(UNUSABLE);
+    let found = if unusable.exists() {
+        Err(Some("rows could not be read".to_owned()))
+    } else if survey.is_new() || !folder.exists() {
+        Err((!survey.is_new() && base::list(disk, &setup.folder)?.last().is_some()).then(|| "they are gone".to_owned()))
+    } else {
+        match Shelf::open(&folder, store, Check::Mark) {
+            Ok(opened) => {
+                repairs.extend(opened.mended);
+                fits(&opened.mark, survey.first(), end).map(|()| (opened.shelf, opened.mark)).map_err(Some)
+            }
+            Err(rows::Error::Unusable { why }) => Err(Some(why)),
+            Err(error) => return Err(unread(&folder, error)),
+        }
+    };
+    let (shelf, mark) = match found {
+        Ok(fitting) => fitting,
+        Err(why) => {
+            repairs.extend(why.map(|why| format!("the rows in {} were built again: {why}", folder.display())));
+            build(setup, &survey, store, end)?
+        }
+    };
+    if unusable.exists() {
+        disk.remove(&unusable).map_err(|source| Error::Io { action: "remove", file: unusable, source })?;
+    }
+    let shelf = Arc::new(LiveRows::new(setup, shelf, store));
+    let opened = Opened { rows: Some(shelf.clone()), from: mark.from, to: mark.to, meta: mark.meta, repairs };
+    Ok(Found { opened, shelf, store })
+}
+
+/// Whether rows and journal go together.
+fn fits(mark: &Mark, first: Sequence, end: Sequence) -> Result<(), String> {
+    if mark.from == Sequence(0) && !mark.reached {
+        Err("they had not been built to the end".to_owned())
+    } else if mark.to > end {
+        Err(format!("they hold record {}, and the journal ends at {end}", mark.to))
+    } else if mark.from.next() < first {
+        Err(format!("they end at record {}, and the journal begins at {first}", mark.from))
+    } else {
+        Ok(())
+    }
+}
+
+/// Make rows anew: those of the last good base, or none if the journal has everything.
+fn build(setup: &Setup, survey: &Survey, store: u64, end: Sequence) -> Result<(Shelf, Mark), Error> {
+    let folder = setup.folder.join(FOLDER);
+    if folder.exists() {
+        Shelf::aside(&folder).map_err(|error| unread(&folder, error))?;
+    }
+    let base = newest(&*setup.disk, &setup.folder, Some(end))?;
+    if base.is_none() && survey.first() > Sequence(1) {
+        let cause = format!(
+            "the journal begins at record {}, and no base image that can be read holds what came before; restore a backup of the folder",
+            survey.first()
+        );
+        return Err(Error::Inconsistent { folder: setup.folder.clone(), cause });
+    }
+    let mut mark = Mark { store, from: Sequence(0), to: Sequence(0), reached: true, meta: Bytes::new() };
+    let Some(base) = base else {
+        let opened = Shelf::create(&folder, &mark).map_err(|error| unread(&folder, error))?;
+        return Ok((opened.shelf, mark));
+    };
+    let shelf = Shelf::create(&folder, &mark.begun()).map_err(|error| unread(&folder, error))?.shelf;
+    mark.from = base.header().sequence;
+    mark.to = mark.from;
+    mark.meta = Bytes::from(base.header().meta.clone());
+    let begun = Mark { from: Sequence(0), reached: false, ..mark.clone() };
+    let mut read = base.rows();
+    let mut wrong = None;
+    let mut changes = std::iter::from_fn(|| match read.next() {
+        Ok(row) => row.map(|(key, value)| (Bytes::from(key), Some(Bytes::from(value)))),
+        Err(error) => {
+            wrong = Some(error);
+            None
+        }
+    });
+    // A base that turns out to be damaged half-way leaves rows that say so themselves.
+    let written = shelf.write(&begun, &mark, &mut changes, &mut || true);
+    if let Some(error) = wrong {
+        return Err(error);
+    }
+    written.map_err(|error| unread(&folder, error))?;
+    Ok((shelf, mark))
+}
+
+/// The newest base that reads well from front to back, up to an end.
+pub(super) fn newest(disk: &dyn Disk, folder: &Path, end: Option<Sequence>) -> Result<Option<Base>, Error> {
+    let listed = base::list(disk, folder)?;
+    for (sequence, path) in listed.into_iter().rev() {
+        if end.is_some_and(|end| sequence > end) {
+            continue;
+        }
+        match Base::open(disk, &path).and_then(|base| base.verify().map(|_| base)) {
+            Ok(base) => return Ok(Some(base)),
+            Err(error @ Error::Newer { .. }) => return Err(error),
+            Err(error) => tracing::error!(%error, "a base image is damaged and is not used"),
+        }
+    }
+    Ok(None)
+}
+
+/// For those who only look: the newest base as rows.
+pub(super) fn image(disk: &dyn Disk, folder: &Path) -> Result<Opened, Error> {
+    let Some(base) = newest(disk, folder, None)? else { return Ok(Opened::default()) };
+    let (from, meta) = (base.header().sequence, Bytes::from(base.header().meta.clone()));
+    Ok(Opened { rows: Some(Arc::new(Image(base))), from, to: from, meta, repairs: Vec::new() })
+}
+
+/// A base, read as rows.
+pub(super) struct Image(pub(super) Base);
+
+impl Rows for Image {
+    fn get(&self, key: &[u8]) -> Result<Option<Bytes>, Error> {
+        Ok(self.0.get(key)?.map(Bytes::from))
+    }
+
+    fn scan(&self, from: &[u8], to: &[u8], visit: &mut dyn FnMut(&[u8], Bytes) -> bool) -> Result<(), Error> {
+        self.0.scan(from, Some(to), &mut |key, value| Ok(visit(key, Bytes::copy_from_slice(value))))
+    }
+}
+
+/// The rows of a running store. Rows that a full disk has closed are opened again.
+pub(super) struct LiveRows {
+    setup: Setup,
+    store: u64,
+    shelf: RwLock<Arc<Shelf>>,
+}
+
+impl LiveRows {
+    fn new(setup: &Setup, shelf: Shelf, store: u64) -> Self {
+        Self { setup: setup.clone(), store, shelf: RwLock::new(Arc::new(shelf)) }
+    }
+
+    /// Write a checkpoint.
+    pub(super) fn write(&self, checkpoint: &Checkpoint<'_>, go_on: &mut dyn FnMut() -> bool) -> Result<(), Error> {
+        let mark = |from, reached| Mark {
+            store: self.store,
+            from,
+            to: checkpoint.to,
+            reached,
+            meta: checkpoint.meta.clone(),
+        };
+        let (begun, ended) = (mark(checkpoint.since, false), mark(checkpoint.from, true));
+        let shelf = self.shelf.read().clone();
+        let mut changes = checkpoint.changes.iter().map(|(key, value)| (key.clone(), value.clone()));
+        match shelf.write(&begun, &ended, &mut changes, go_on) {
+            Err(rows::Error::Closed { .. }) => {
+                drop(shelf);
+                self.reopen()?;
+                let mut changes = checkpoint.changes.iter().map(|(key, value)| (key.clone(), value.clone()));
+                let shelf = self.shelf.read().clone();
+                shelf.write(&begun, &ended, &mut changes, go_on).map(|_| ()).map_err(|error| self.lost(error))
+            }
+            written => written.map(|_| ()).map_err(|error| self.lost(error)),
+        }
+    }
+
+    /// Figures of what is kept.
+    pub(super) fn stats(&self) -> rows::RowStats {
+        self.shelf.read().stats()
+    }
+
+    fn reopen(&self) -> Result<(), Error> {
+        let folder = self.setup.folder.join(FOLDER);
+        let mut shelf = self.shelf.write();
+        // Opened beside the closed one, which has let go of its lock.
+        *shelf = Arc::new(Shelf::open(&folder, self.store, Check::Mark).map_err(|error| self.lost(error))?.shelf);
+        Ok(())
+    }
+
+    /// Rows that cannot be read are built again by the next start, which must know of it.
+    fn lost(&self, error: rows::Error) -> Error {
+        if matches!(error, rows::Error::Unusable { .. }) {
+            // Without the note the next start finds out by itself, or by reading the same row.
+            let _ = std::fs::write(self.setup.folder.join(UNUSABLE), error.to_string());
+        }
+        unread(&self.setup.folder.join(FOLDER), error)
+    }
+}
+
+impl Rows for LiveRows {
+    fn get(&self, key: &[u8]) -> Result<Option<Bytes>, Error> {
+        self.shelf.read().get(key).map_err(|error| self.lost(error))
+    }
+
+    fn scan(&self, from: &[u8], to: &[u8], visit: &mut dyn FnMut(&[u8], Bytes) -> bool) -> Result<(), Error> {
+        let shelf = self.shelf.read().clone();
+        shelf.scan(from, to, visit).map_err(|error| self.lost(error))
+    }
+}
+
+fn unread(folder: &Path, error: rows::Error) -> Error {
+    match error {
+        rows::Error::Io { action, file, source } => Error::Io { action, file, source },
+        rows::Error::Held { folder } => {
+            Error::Held { folder, holder: "another handle of this process".to_owned() }
+        }
+        error => Error::Rows { folder: folder.to_path_buf(), cause: error.to_string() },
+    }
+}

@@ -1,0 +1,124 @@
+//! History that is no longer in the journal: ledger segments, and the base at which they end.
+
+use std::path::Path;
+
+use super::{
+    archive::{self, Segment},
+    base::{self, Base},
+};
+use crate::durable::{
+    chain::Head,
+    id::{ActorId, Sequence, StreamId},
+    journal::disk::Disk,
+    ledger::Ground,
+    live::stored,
+    store::{Error, Past, PastEvent},
+};
+
+/// Ledger segments, oldest first, and what was live where they end.
+struct Archived {
+    segments: Vec<Segment>,
+    ground: BaseGround,
+    connected: Result<(), String>,
+}
+
+/// Open what there is.
+pub(super) fn read(disk: &dyn Disk, folder: &Path) -> Result<Box<dyn Past>, Error> {
+    let files = archive::list(disk, &folder.join(archive::FOLDER))?;
+    let segments = files.iter().map(|(_, path)| Segment::open(disk, path)).collect::<Result<Vec<_>, _>>()?;
+    let end = segments.last().map_or(Sequence(0), |segment| segment.range().to);
+    let store = segments.first().map_or(0, |segment| segment.header().store);
+    let connected = archive::connected(folder, store, &segments).map_err(|error| error.to_string());
+    let ground = BaseGround::at(disk, folder, end)?;
+    Ok(Box::new(Archived { segments, ground, connected }))
+}
+
+impl Past for Archived {
+    fn end(&self) -> Sequence {
+        self.segments.last().map_or(Sequence(0), |segment| segment.range().to)
+    }
+
+    fn visit(&self, stream: Option<StreamId>, visit: &mut dyn FnMut(PastEvent) -> bool) -> Result<(), Error> {
+        let mut go_on = true;
+        let mut take = |event: archive::Event| {
+            let archive::Event { stream, number, record, at_ms, actor, kind, is_note, payload } = event;
+            go_on = visit(PastEvent { stream, number, record, at_ms, actor, kind, is_note, payload });
+            go_on
+        };
+        for segment in &self.segments {
+            match stream {
+                Some(stream) => segment.stream(stream, &mut take)?,
+                None => segment.streams().iter().try_for_each(|entry| segment.stream(entry.stream, &mut take))?,
+            }
+        }
+        Ok(())
+    }
+
+    fn whose(&self, actor: ActorId) -> Result<Option<(u32, StreamId)>, Error> {
+        self.ground.whose(actor)
+    }
+
+    fn head(&self, stream: StreamId) -> Result<Head, Error> {
+        self.ground.head(stream)
+    }
+
+    fn verify(&self) -> Result<Vec<String>, Error> {
+        let mut wrong: Vec<_> = self.connected.clone().err().into_iter().collect();
+        let mut heads: std::collections::BTreeMap<StreamId, Head> = std::collections::BTreeMap::new();
+        for segment in &self.segments {
+            wrong.extend(segment.verify().err().map(|error| error.to_string()));
+            for entry in segment.streams() {
+                let before = heads.insert(entry.stream, entry.heads.after).unwrap_or_default();
+                if before != entry.heads.before {
+                    wrong.push(format!("{}: {} does not go on where it ended", segment.path().display(), entry.stream));
+                }
+            }
+        }
+        Ok(wrong)
+    }
+}
+
+/// What was live at the end of some record, as far as history needs it.
+pub(super) struct BaseGround(Option<Base>);
+
+impl BaseGround {
+    /// At a record at which there is a base; at 0 nothing was live.
+    pub(super) fn at(disk: &dyn Disk, folder: &Path, end: Sequence) -> Result<Self, Error> {
+        if end == Sequence(0) {
+            return Ok(Self(None));
+        }
+        let bases = base::list(disk, &folder.join(base::FOLDER))?;
+        let Some((_, path)) = bases.into_iter().find(|(sequence, _)| *sequence == end) else {
+            let cause = format!("the base image of record {end}, at which the ledger segments end, is missing; restore a backup of the folder");
+            return Err(Error::Inconsistent { folder: folder.to_path_buf(), cause });
+        };
+        Ok(Self(Some(Base::open(disk, &path)?)))
+    }
+
+    fn row(&self, actor: ActorId) -> Result<Option<(crate::durable::Actor, Option<Head>)>, Error> {
+        let Some(base) = &self.0 else { return Ok(None) };
+        let key = stored::actor_key(actor);
+        let sealed = base.get(&key)?;
+        sealed.map(|sealed| stored::open_actor(&sealed).map_err(|error| crate::durable::live::undecodable(&key, &error))).transpose()
+    }
+
+    /// The kind and the stream of an actor that was live.
+    pub(super) fn whose(&self, actor: ActorId) -> Result<Option<(u32, StreamId)>, Error> {
+        Ok(self.row(actor)?.map(|(row, _)| (row.kind, row.stream)))
+    }
+
+    /// Where a stream had come to.
+    pub(super) fn head(&self, stream: StreamId) -> Result<Head, Error> {
+        Ok(self.row(ActorId(stream.0))?.and_then(|(_, head)| head).unwrap_or_default())
+    }
+}
+
+impl Ground for BaseGround {
+    fn whose(&self, actor: ActorId) -> Result<Option<(u32, StreamId)>, Error> {
+        self.whose(actor)
+    }
+
+    fn head(&self, stream: StreamId) -> Result<Head, Error> {
+        self.head(stream)
+    }
+}
