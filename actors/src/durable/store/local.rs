@@ -4,6 +4,12 @@
 //!
 //! **Invariants:** one process at a time; every rule of the journal (`journal.rs`). Readers never wait for a sync.
 
+#[cfg_attr(not(test), expect(dead_code, unused_imports, reason = "the checkpointer will make and read them"))]
+mod archive;
+#[cfg_attr(not(test), expect(dead_code, unused_imports, reason = "the checkpointer will make and read them"))]
+mod base;
+mod parts;
+
 use std::{fmt, ops::ControlFlow, path::Path, sync::Arc, time::Duration};
 
 use parking_lot::Mutex;
