@@ -63,6 +63,7 @@ impl Base {
     ///
     /// # Errors
     /// If a block cannot be read or is damaged, or `visit` returns an error. What was visited before stands.
+    #[expect(clippy::type_complexity, reason = "written out it says more than a name would")]
     pub(crate) fn scan(
         &self,
         from: &[u8],
@@ -116,6 +117,9 @@ impl Base {
     }
 }
 
+/// A key and its value.
+pub(crate) type Row = (Vec<u8>, Vec<u8>);
+
 /// The rows of a base, one after the other.
 pub(crate) struct Rows {
     base: Base,
@@ -124,11 +128,11 @@ pub(crate) struct Rows {
 }
 
 impl Rows {
-    /// The next row: key and value.
+    /// The next row.
     ///
     /// # Errors
     /// If a block cannot be read, or is damaged.
-    pub(crate) fn next(&mut self) -> Result<Option<(Vec<u8>, Vec<u8>)>, Error> {
+    pub(crate) fn next(&mut self) -> Result<Option<Row>, Error> {
         if self.block.is_empty() {
             if self.next == self.base.index.len() {
                 return Ok(None);

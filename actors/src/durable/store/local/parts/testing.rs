@@ -46,6 +46,7 @@ pub(crate) fn names(error: &Error, path: &Path) -> bool {
 
 /// Write a file on disks that die, or fail once, at every step; and look at all that may be found afterwards. `told` says
 /// whether the writer was told that it is there.
+#[expect(clippy::type_complexity, reason = "written out it says more than a name would")]
 pub(crate) fn every_death(
     write: &dyn Fn(&SimDisk) -> Result<(), Error>,
     examine: &dyn Fn(&SimDisk, bool, &dyn Fn() -> String),
