@@ -362,4 +362,12 @@ pub enum Error {
         /// What was asked for.
         cause: String,
     },
+    /// A file that is written once is not what was written.
+    #[error("HF0009: {file} is damaged: {cause}; put the file back from a backup")]
+    DamagedFile {
+        /// The file.
+        file: PathBuf,
+        /// What is wrong with it.
+        cause: String,
+    },
 }

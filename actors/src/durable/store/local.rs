@@ -18,6 +18,12 @@ mod ballast;
 mod ground;
 mod past;
 
+#[cfg_attr(not(test), expect(dead_code, unused_imports, reason = "the checkpointer will make and read them"))]
+mod archive;
+#[cfg_attr(not(test), expect(dead_code, unused_imports, reason = "the checkpointer will make and read them"))]
+mod base;
+mod parts;
+
 use std::{fmt, ops::ControlFlow, path::Path, sync::Arc, time::Duration};
 
 use parking_lot::Mutex;
