@@ -206,7 +206,7 @@ fn a_stopped_checkpoint_says_so_and_the_next_one_completes_it(subject: &mut dyn 
     // One value that takes several batches by itself, among small ones.
     let changes = |seed| (0..600).map(move |number| (numbered(number), Some(filled(length(number), seed))));
     write(&*rows, 3, changes(1)).unwrap();
-    let mut left = 3;
+    let mut left = 2;
     let mut pace = || {
         left -= 1;
         left > 0
