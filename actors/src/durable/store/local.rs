@@ -24,6 +24,9 @@ mod archive;
 mod base;
 mod parts;
 
+#[cfg_attr(not(test), expect(dead_code, reason = "checkpoints, which write to it, are not there yet"))]
+pub(crate) mod shelf;
+
 use std::{fmt, ops::ControlFlow, path::Path, sync::Arc, time::Duration};
 
 use parking_lot::Mutex;

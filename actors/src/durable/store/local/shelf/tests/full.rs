@@ -1,0 +1,64 @@
+//! A disk that is full: a small file system of our own, where the machine lets us mount one.
+
+use std::{env, fs, io::ErrorKind, path::Path, process::Command};
+
+use bytes::Bytes;
+
+use super::{Change, Check, Error, STORE, Shelf, filled, mark};
+use crate::durable::store::rows::Rows;
+
+const FOLDER: &str = "HEADFRAME_SMALL_DISK";
+
+#[test]
+fn a_full_disk_closes_the_shelf_and_nothing_acknowledged_is_lost() {
+    if let Some(folder) = env::var_os(FOLDER) {
+        return fill(Path::new(&folder));
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let test = concat!(module_path!(), "::a_full_disk_closes_the_shelf_and_nothing_acknowledged_is_lost");
+    let name = test.split_once("::").unwrap().1;
+    let script = "mount -t tmpfs -o size=24m none \"$0\" || exit 77; exec \"$@\"";
+    let mut unshare = Command::new("unshare");
+    unshare.args(["-Urm", "sh", "-c", script]).arg(folder.path());
+    unshare.arg(env::current_exe().unwrap()).args(["--exact", name, "--nocapture"]);
+    match unshare.env(FOLDER, folder.path()).output() {
+        Ok(child) if child.status.success() => assert!(String::from_utf8_lossy(&child.stdout).contains("1 passed")),
+        Ok(child) if child.status.code() == Some(101) => panic!("{}", String::from_utf8_lossy(&child.stderr)),
+        other => skipped(&format!("{other:?}")),
+    }
+}
+
+#[expect(clippy::print_stderr, reason = "a test that was not run has to say so")]
+fn skipped(why: &str) {
+    eprintln!("skipped: no file system can be mounted here: {why}");
+}
+
+fn fill(folder: &Path) {
+    let (live, ballast) = (folder.join("live"), folder.join("ballast"));
+    fs::write(&ballast, vec![0; 6 * 1024 * 1024]).unwrap();
+    let shelf = Shelf::create(&live, &mark(0)).unwrap().shelf;
+    let writes = (1..).map(|to| (to, shelf.write(&mark(to), &mut checkpoint(to), &mut || true)));
+    let (failed, error) = writes.skip_while(|(_, written)| written.is_ok()).next().unwrap();
+    let error = error.unwrap_err();
+    assert!(matches!(&error, Error::Io { source, .. } if source.kind() == ErrorKind::StorageFull), "{error}");
+    assert!(failed > 3, "checkpoint {failed}");
+
+    let closed = shelf.write(&mark(failed), &mut checkpoint(failed), &mut || true).unwrap_err();
+    assert!(matches!(&closed, Error::Closed { cause } if *cause == error.to_string()), "{closed}");
+    assert!(matches!(shelf.get(b"a"), Err(Error::Closed { .. })));
+    assert!(matches!(shelf.scan(b"a", b"b", &mut |_, _| true), Err(Error::Closed { .. })));
+    drop(shelf);
+
+    fs::remove_file(ballast).unwrap();
+    let opened = Shelf::open(&live, STORE, Check::Rows).unwrap();
+    assert!(opened.mark.to.0 >= failed - 1);
+    for (key, value) in (1..failed).flat_map(checkpoint) {
+        assert!(opened.shelf.get(&key).unwrap() == value, "{key:?}");
+    }
+    opened.shelf.write(&mark(failed), &mut checkpoint(failed), &mut || true).unwrap();
+}
+
+/// Rows of their own for each checkpoint.
+fn checkpoint(to: u64) -> impl Iterator<Item = Change> {
+    (0..1000).map(move |number| (Bytes::from(format!("{to} {number}")), Some(filled(600, 1))))
+}
