@@ -228,7 +228,7 @@ impl Reader {
 
     fn read(
         &mut self,
-        ground: &dyn Past,
+        ground: &(dyn Past + 'static),
         registry: &Registry,
         sequence: Sequence,
         record: &Record,

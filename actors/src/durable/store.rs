@@ -11,7 +11,6 @@
 mod contract;
 mod local;
 mod memory;
-#[cfg_attr(not(test), expect(dead_code, reason = "checkpoints, which write them, are not there yet"))]
 pub(crate) mod rows;
 
 use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
@@ -349,7 +348,7 @@ pub enum Error {
         cause: String,
     },
     /// A row in the store is not what its key says.
-    #[error("HF0009: the row {key} cannot be understood: {cause}; the rows are built again by `headframe store repair`")]
+    #[error("HF0014: the row {key} cannot be understood: {cause}; the rows are built again by `headframe store repair`")]
     BadRow {
         /// Its key, in hexadecimal.
         key: String,

@@ -36,10 +36,11 @@ impl Default for Mode {
 
 fn open(disk: &SimDisk, mode: Mode) -> Result<Local, Error> {
     let options = LocalOptions {
+        rows: false,
         durability: mode.durability,
         segment_bytes: mode.segment_bytes,
         cut_after: mode.cut_after.map(Sequence),
-        read_only: false,
+        ..LocalOptions::default()
     };
     let head_every = if mode.head_each { Duration::ZERO } else { Duration::MAX };
     Local::open_on(Arc::new(disk.clone()), Path::new(FOLDER), options, Tuning { head_every, background: false })

@@ -13,18 +13,13 @@
 //! are a cache: whatever is wrong with them, they are put aside and built again from the last base and the journal since.
 //! A base is never made from rows, whose losses would become the truth.
 
+mod archive;
 mod archiver;
 mod ballast;
-mod ground;
-mod past;
-
-#[cfg_attr(not(test), expect(dead_code, unused_imports, reason = "the checkpointer will make and read them"))]
-mod archive;
-#[cfg_attr(not(test), expect(dead_code, unused_imports, reason = "the checkpointer will make and read them"))]
 mod base;
+mod ground;
 mod parts;
-
-#[cfg_attr(not(test), expect(dead_code, reason = "checkpoints, which write to it, are not there yet"))]
+mod past;
 pub(crate) mod shelf;
 
 use std::{fmt, ops::ControlFlow, path::Path, sync::Arc, time::Duration};

@@ -11,6 +11,7 @@
 
 #[cfg(test)]
 mod contract;
+#[cfg(test)]
 mod memory;
 
 use std::{io, path::PathBuf};
@@ -46,12 +47,13 @@ pub(crate) struct Mark {
 }
 
 impl Mark {
-    /// As it stands while a checkpoint is being written.
-    pub(crate) fn begun(&self) -> Self {
-        Self { reached: false, ..self.clone() }
+    /// As it stands while a checkpoint is being written, of which nothing counts yet but what was there before.
+    pub(crate) fn begun(&self, since: Sequence) -> Self {
+        Self { from: since, reached: false, ..self.clone() }
     }
 
-    /// As it stands when the checkpoint is whole.
+    /// As it stands when the checkpoint is whole, and everything up to `to` is in the rows.
+    #[cfg(test)]
     pub(crate) fn ended(&self) -> Self {
         Self { from: self.to, reached: true, ..self.clone() }
     }
@@ -99,7 +101,8 @@ pub(crate) trait Rows: Send + Sync {
     /// If a row cannot be read whole; those before it were visited.
     fn scan(&self, from: &[u8], to: &[u8], visit: &mut dyn FnMut(&[u8], Bytes) -> bool) -> Result<(), Error>;
 
-    /// Write one checkpoint, in batches of at most [`BATCH_MAX`]. `pace` is called between batches: it may take its time,
+    /// Write one checkpoint, in batches of at most [`BATCH_MAX`], after which the rows stand at `mark`; on the way they hold
+    /// everything up to `since`, and perhaps more. `pace` is called between batches: it may take its time,
     /// or say `false` to stop. `Ok` means that all of it is durable. After a checkpoint that did not end, the next one has
     /// to cover the same rows, which it does if it starts from the mark.
     ///
@@ -108,10 +111,22 @@ pub(crate) trait Rows: Send + Sync {
     /// Any other error of the disk closes the rows.
     fn write(
         &self,
+        since: Sequence,
         mark: &Mark,
         changes: &mut dyn Iterator<Item = Change>,
         pace: &mut dyn FnMut() -> bool,
     ) -> Result<Written, Error>;
+
+    /// Write one checkpoint that leaves nothing between `from` and `to`.
+    #[cfg(test)]
+    fn checkpoint(
+        &self,
+        mark: &Mark,
+        changes: &mut dyn Iterator<Item = Change>,
+        pace: &mut dyn FnMut() -> bool,
+    ) -> Result<Written, Error> {
+        self.write(mark.from, &mark.ended(), changes, pace)
+    }
 
     /// Figures of what is kept.
     fn stats(&self) -> RowStats;

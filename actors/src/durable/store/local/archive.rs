@@ -28,7 +28,7 @@ use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
 
-pub(crate) use self::{format::Entry, line::connected, reader::Segment, writer::write};
+pub(crate) use self::{line::connected, reader::Segment, writer::write};
 use super::parts::{Kind, names};
 use crate::durable::{
     chain::{self, Head},

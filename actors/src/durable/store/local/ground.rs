@@ -45,7 +45,7 @@ pub(super) fn prepare(setup: &Setup, cut: Option<Sequence>) -> Result<Found, Err
     let found = if unusable.exists() {
         Err(Some("rows could not be read".to_owned()))
     } else if survey.is_new() || !folder.exists() {
-        Err((!survey.is_new() && base::list(disk, &setup.folder)?.last().is_some()).then(|| "they are gone".to_owned()))
+        Err((!survey.is_new() && base::list(disk, &setup.folder.join(base::FOLDER))?.last().is_some()).then(|| "they are gone".to_owned()))
     } else {
         match Shelf::open(&folder, store, Check::Mark) {
             Ok(opened) => {
@@ -103,11 +103,10 @@ fn build(setup: &Setup, survey: &Survey, store: u64, end: Sequence) -> Result<(S
         let opened = Shelf::create(&folder, &mark).map_err(|error| unread(&folder, error))?;
         return Ok((opened.shelf, mark));
     };
-    let shelf = Shelf::create(&folder, &mark.begun()).map_err(|error| unread(&folder, error))?.shelf;
+    let shelf = Shelf::create(&folder, &mark.begun(Sequence(0))).map_err(|error| unread(&folder, error))?.shelf;
     mark.from = base.header().sequence;
     mark.to = mark.from;
     mark.meta = Bytes::from(base.header().meta.clone());
-    let begun = Mark { from: Sequence(0), reached: false, ..mark.clone() };
     let mut read = base.rows();
     let mut wrong = None;
     let mut changes = std::iter::from_fn(|| match read.next() {
@@ -118,7 +117,7 @@ fn build(setup: &Setup, survey: &Survey, store: u64, end: Sequence) -> Result<(S
         }
     });
     // A base that turns out to be damaged half-way leaves rows that say so themselves.
-    let written = shelf.write(&begun, &mark, &mut changes, &mut || true);
+    let written = shelf.write(Sequence(0), &mark, &mut changes, &mut || true);
     if let Some(error) = wrong {
         return Err(error);
     }
@@ -128,7 +127,7 @@ fn build(setup: &Setup, survey: &Survey, store: u64, end: Sequence) -> Result<(S
 
 /// The newest base that reads well from front to back, up to an end.
 pub(super) fn newest(disk: &dyn Disk, folder: &Path, end: Option<Sequence>) -> Result<Option<Base>, Error> {
-    let listed = base::list(disk, folder)?;
+    let listed = base::list(disk, &folder.join(base::FOLDER))?;
     for (sequence, path) in listed.into_iter().rev() {
         if end.is_some_and(|end| sequence > end) {
             continue;
@@ -176,23 +175,17 @@ impl LiveRows {
 
     /// Write a checkpoint.
     pub(super) fn write(&self, checkpoint: &Checkpoint<'_>, go_on: &mut dyn FnMut() -> bool) -> Result<(), Error> {
-        let mark = |from, reached| Mark {
-            store: self.store,
-            from,
-            to: checkpoint.to,
-            reached,
-            meta: checkpoint.meta.clone(),
-        };
-        let (begun, ended) = (mark(checkpoint.since, false), mark(checkpoint.from, true));
+        let Checkpoint { since, from, to, .. } = *checkpoint;
+        let mark = Mark { store: self.store, from, to, reached: true, meta: checkpoint.meta.clone() };
         let shelf = self.shelf.read().clone();
         let mut changes = checkpoint.changes.iter().map(|(key, value)| (key.clone(), value.clone()));
-        match shelf.write(&begun, &ended, &mut changes, go_on) {
+        match shelf.write(since, &mark, &mut changes, go_on) {
             Err(rows::Error::Closed { .. }) => {
                 drop(shelf);
                 self.reopen()?;
                 let mut changes = checkpoint.changes.iter().map(|(key, value)| (key.clone(), value.clone()));
                 let shelf = self.shelf.read().clone();
-                shelf.write(&begun, &ended, &mut changes, go_on).map(|_| ()).map_err(|error| self.lost(error))
+                shelf.write(since, &mark, &mut changes, go_on).map(|_| ()).map_err(|error| self.lost(error))
             }
             written => written.map(|_| ()).map_err(|error| self.lost(error)),
         }

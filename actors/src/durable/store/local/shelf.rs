@@ -35,6 +35,7 @@ use self::{
     marks::Tally,
     steps::{Before, Pile, steps},
 };
+use crate::durable::id::Sequence;
 use crate::durable::store::rows::{self, Change, Error, Mark, RowStats, Rows, Written};
 
 /// How long a call into sled may take, before it is taken for one that never ends.
@@ -221,13 +222,14 @@ impl Rows for Shelf {
 
     fn write(
         &self,
+        since: Sequence,
         mark: &Mark,
         changes: &mut dyn Iterator<Item = Change>,
         pace: &mut dyn FnMut() -> bool,
     ) -> Result<Written, Error> {
         rows::admit_mark(mark)?;
         let mut writing = self.writing.lock();
-        let (unsure, begun) = (writing.unsure, mark.begun());
+        let (unsure, begun) = (writing.unsure, mark.begun(since));
         let (mut written, mut pile) = (Written::default(), Pile::new(*self.tally.lock()));
         let mut turn_over = |pile: &mut Pile| {
             writing.unsure = true;
@@ -248,7 +250,7 @@ impl Rows for Shelf {
                 pile.push(step);
             }
         }
-        self.apply(&mut pile, &mark.ended())?;
+        self.apply(&mut pile, mark)?;
         self.engine.flush()?;
         writing.unsure = false;
         Ok(written)

@@ -148,7 +148,7 @@ const LENGTHS: [usize; 14] = [0, 1, 600, 6127, 6128, 6129, 6143, 6144, 6145, 12_
 fn a_mark_carries_what_its_writer_keeps(subject: &mut dyn Subject) {
     let kept = Mark { meta: Bytes::from(vec![5; META_MAX]), ..mark(9) };
     let rows = subject.open();
-    rows.write(&kept, &mut std::iter::empty(), &mut || false).unwrap();
+    rows.checkpoint(&kept, &mut std::iter::empty(), &mut || false).unwrap();
     drop(rows);
     assert_eq!(subject.open().mark().unwrap(), Some(kept));
 }
@@ -193,7 +193,7 @@ fn batches_are_small_and_the_writer_may_rest_between_them(subject: &mut dyn Subj
         marks.push(rows.mark().unwrap());
         true
     };
-    let written = rows.write(&mark(5), &mut changes.into_iter(), &mut pace).unwrap();
+    let written = rows.checkpoint(&mark(5), &mut changes.into_iter(), &mut pace).unwrap();
     assert_eq!(written, Written { rows: 1000, bytes: 1000 * (8 + 10) });
     assert!((4..=6).contains(&rests), "{rests} rests in 1000 rows");
     assert!(marks.iter().flatten().all(|mark| !mark.reached && mark.to == Sequence(5)), "{marks:?}");
@@ -211,7 +211,7 @@ fn a_stopped_checkpoint_says_so_and_the_next_one_completes_it(subject: &mut dyn 
         left -= 1;
         left > 0
     };
-    let stopped = rows.write(&begun, &mut changes(2), &mut pace).unwrap_err();
+    let stopped = rows.checkpoint(&begun, &mut changes(2), &mut pace).unwrap_err();
     assert!(matches!(stopped, Error::Stopped), "{stopped}");
     drop(rows);
     let rows = subject.open();
@@ -219,7 +219,7 @@ fn a_stopped_checkpoint_says_so_and_the_next_one_completes_it(subject: &mut dyn 
     for (key, value) in scan(&*rows, &[], &END) {
         assert!(value[..] == filled(value.len(), 1) || value[..] == filled(value.len(), 2), "{key:?} is half new");
     }
-    rows.write(&begun, &mut changes(3), &mut || true).unwrap();
+    rows.checkpoint(&begun, &mut changes(3), &mut || true).unwrap();
     assert_eq!(rows.mark().unwrap(), Some(begun.ended()));
     let whole: Vec<_> = changes(3).map(|(key, value)| (key, value.unwrap())).collect();
     assert!(scan(&*rows, &[], &END) == whole);
@@ -247,7 +247,7 @@ fn what_is_too_large_is_refused(subject: &mut dyn Subject) {
         assert!(matches!(write(&*rows, 1, [change]), Err(Error::Misuse { .. })));
     }
     let meta = Bytes::from(vec![0; META_MAX + 1]);
-    let refused = rows.write(&Mark { meta, ..mark(1) }, &mut std::iter::empty(), &mut || true);
+    let refused = rows.checkpoint(&Mark { meta, ..mark(1) }, &mut std::iter::empty(), &mut || true);
     assert!(matches!(refused, Err(Error::Misuse { .. })));
     write(&*rows, 1, [(numbered(1), Some(filled(5, 5)))]).unwrap();
     assert_eq!(rows.get(&numbered(1)).unwrap(), Some(filled(5, 5)));
@@ -271,7 +271,7 @@ fn mark(to: u64) -> Mark {
 }
 
 fn write(rows: &dyn Rows, to: u64, changes: impl IntoIterator<Item = Change>) -> Result<Written, Error> {
-    rows.write(&mark(to), &mut changes.into_iter(), &mut || true)
+    rows.checkpoint(&mark(to), &mut changes.into_iter(), &mut || true)
 }
 
 fn scan(rows: &dyn Rows, from: &[u8], to: &[u8]) -> Vec<(Bytes, Bytes)> {

@@ -9,6 +9,8 @@ use std::{collections::BTreeMap, ops::Bound, sync::Arc};
 use bytes::Bytes;
 use parking_lot::Mutex;
 
+use crate::durable::id::Sequence;
+
 use super::{BATCH_MAX, Change, Error, Mark, RowStats, Rows, Written, admit, admit_mark, count};
 
 /// Rows in memory.
@@ -60,6 +62,7 @@ impl Rows for Memory {
 
     fn write(
         &self,
+        since: Sequence,
         mark: &Mark,
         changes: &mut dyn Iterator<Item = Change>,
         pace: &mut dyn FnMut() -> bool,
@@ -69,7 +72,7 @@ impl Rows for Memory {
         for change in changes {
             admit(&change)?;
             if batch.len() == BATCH_MAX {
-                self.0.lock().apply(mark.begun(), &mut batch);
+                self.0.lock().apply(mark.begun(since), &mut batch);
                 if !pace() {
                     return Err(Error::Stopped);
                 }
@@ -77,7 +80,7 @@ impl Rows for Memory {
             count(&mut written, &change);
             batch.push(change);
         }
-        self.0.lock().apply(mark.ended(), &mut batch);
+        self.0.lock().apply(mark.clone(), &mut batch);
         Ok(written)
     }
 

@@ -45,7 +45,7 @@ fn scanned(base: &Base, from: &[u8], to: Option<&[u8]>) -> Result<Model, Error> 
     Ok(found)
 }
 
-fn drained(mut rows: Rows) -> Result<Model, Error> {
+fn drained(mut rows: super::reader::Rows) -> Result<Model, Error> {
     let mut found = Model::new();
     while let Some((key, value)) = rows.next()? {
         found.insert(key, value);

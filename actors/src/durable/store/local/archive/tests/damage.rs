@@ -56,7 +56,7 @@ fn forged(heads: Heads, events: &[Event]) -> (SimDisk, PathBuf) {
     format::begin(&mut part, &events[0]);
     events.iter().for_each(|event| format::push(&mut part, event));
     writer.part(&part).unwrap();
-    Entry { stream: StreamId(2), heads, offset, length: writer.offset() - offset }.push(&mut index);
+    format::Entry { stream: StreamId(2), heads, offset, length: writer.offset() - offset }.push(&mut index);
     writer.finish(&index, heads.after.count - heads.before.count).unwrap();
     (disk, path)
 }
