@@ -178,11 +178,8 @@ impl Engine {
     /// # Errors
     /// If the store closed, or a row cannot be read.
     pub async fn runs(&self) -> Result<Vec<run::Row>, Error> {
-        let rows = self.0.system.read(|live| {
-            let rows = live.index.range(bytes::Bytes::from_static(b"run/")..bytes::Bytes::from_static(b"run0"));
-            rows.rev().map(|(_, row)| row.clone()).collect::<Vec<_>>()
-        });
-        rows.await?.iter().map(|row| Ok(run::Row::decode(row)?)).collect()
+        let rows = self.0.system.range(b"run/", b"run0").await?;
+        rows.values().rev().map(|row| Ok(run::Row::decode(row)?)).collect()
     }
 
     /// Calls in doubt: nobody knows whether they happened, and a person decides.

@@ -101,8 +101,7 @@ async fn watch(args: &Args, folder: &std::path::Path) -> anyhow::Result<ExitCode
         samples.push(sample);
     }
     load.end().await?;
-    let figures = engine.system().figures();
-    let left_over = figures.actors + figures.calls;
+    let left_over = engine.system().census().await?.actors + engine.system().figures().calls;
     engine.stop().await;
     writeln!(out, "\n{}", Report::new(&samples, left_over))?;
     Ok(if left_over == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })

@@ -247,13 +247,7 @@ pub(crate) async fn doubts_only(
     system: &durable::System,
     stream: StreamId,
 ) -> Result<Option<Vec<(CallId, Row)>>, Error> {
-    let look = |live: &durable::Live| {
-        let of_run = |row: &Row| live.actors.get(&row.caller).is_some_and(|actor| actor.stream == stream);
-        let still = live.actors.values().filter(|actor| actor.stream == stream).all(|actor| actor.mailbox.is_empty());
-        let calls: Vec<_> = live.calls.iter().filter(|(_, row)| of_run(row)).collect();
-        let doubted = calls.iter().all(|(_, row)| matches!(row.state, RowState::InDoubt(_)));
-        (still && doubted && !calls.is_empty())
-            .then(|| calls.into_iter().map(|(call, row)| (*call, row.clone())).collect())
-    };
-    system.read(look).await.map_err(closed)
+    let (calls, has_mail) = system.calls_of(stream).await.map_err(closed)?;
+    let doubted = calls.iter().all(|(_, row)| matches!(row.state, RowState::InDoubt(_)));
+    Ok((!has_mail && doubted && !calls.is_empty()).then_some(calls))
 }

@@ -6,11 +6,12 @@ use std::{
     sync::Arc,
 };
 
+use bytes::Bytes;
 use headframe_actors::{
     clock::Clock,
     durable::{
-        Effect, Live, Outcome, StreamId, System,
-        store::{Durability, Local, LocalOptions, Store},
+        Effect, Outcome, Recovery, StreamId, System,
+        store::{self, Durability, Local, LocalOptions, Store},
     },
     json::Json,
     phase::Phase,
@@ -149,11 +150,12 @@ fn read_rows(
     stored: Arc<Mutex<HashSet<Digest>>>,
     expressions: Arc<Expressions>,
     hold: Option<Hold>,
-) -> impl FnOnce(&Live) -> Vec<StreamId> + Send {
-    move |live| {
+) -> impl FnOnce(&Recovery<'_>) -> Result<Vec<StreamId>, store::Error> + Send {
+    move |found| {
         let mut unreadable = HashSet::new();
-        for (key, row) in live.index.range(bytes::Bytes::from_static(b"plan/")..bytes::Bytes::from_static(b"plan0")) {
-            match Plan::decode(row) {
+        let [from, to] = [&b"plan/"[..], b"plan0"].map(Bytes::from_static);
+        for (key, row) in found.range(&from, &to)? {
+            match Plan::decode(&row) {
                 Ok(plan) => {
                     stored.lock().insert(plan.digest());
                     plans.add(Checked::stored(plan, &*expressions));
@@ -164,10 +166,14 @@ fn read_rows(
                 }
             }
         }
-        let runs = live.index.range(bytes::Bytes::from_static(b"run/")..bytes::Bytes::from_static(b"run0"));
-        let rows = runs.filter_map(|(_, row)| run::Row::decode(row).ok());
+        if hold.is_none() && unreadable.is_empty() {
+            return Ok(Vec::new());
+        }
+        let [from, to] = [&b"run/"[..], b"run0"].map(Bytes::from_static);
+        let runs = found.range(&from, &to)?;
+        let rows = runs.values().filter_map(|row| run::Row::decode(row).ok());
         let is_held =
             |row: &run::Row| unreadable.contains(&row.plan.0[..]) || hold.as_ref().is_some_and(|hold| hold(row));
-        rows.filter(|row| !row.has_ended() && is_held(row)).map(|row| StreamId(row.actor.0)).collect()
+        Ok(rows.filter(|row| !row.has_ended() && is_held(row)).map(|row| StreamId(row.actor.0)).collect())
     }
 }

@@ -2,7 +2,11 @@
 
 use bytes::Bytes;
 
-pub(crate) use super::hosted::Hosted;
+pub(crate) use super::{
+    hosted::Hosted,
+    live::{Known, fetch, stored},
+    system::read_window,
+};
 use super::{
     behavior::{self, Behavior},
     codec::{self, Format},

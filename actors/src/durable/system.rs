@@ -21,6 +21,8 @@ pub use self::{
     builder::{Recovery, SystemBuilder},
     view::Census,
 };
+#[cfg(feature = "testing")]
+pub(crate) use self::resume::read_window;
 pub(crate) use self::inner::{Core, Inner, Observed, Unaccepted};
 use super::{
     accepted::{Entered, Entrance, Existing},

@@ -146,3 +146,28 @@ fn a_run_that_loses_any_message_ends_or_is_held_where_everyone_can_see_it() {
         story(Effect::IDEMPOTENT).poisoned_at(turn).comes_to_an_end_or_is_held();
     }
 }
+
+#[test]
+fn rows_and_what_came_since_give_what_all_records_give_wherever_the_process_dies() {
+    let (mut tellings, mut evicted) = (0, 0);
+    for every in 1..=4 {
+        for story in [story(Effect::IDEMPOTENT), story(Effect::IDEMPOTENT).synced_eagerly()] {
+            for ending in story.checkpointed_every(every).dying_around_every_commit() {
+                assert!(succeeded(&ending.outcome), "{}: {:?}", ending.death, ending.outcome);
+                assert_eq!((ending.effects("bank"), ending.effects("books")), (1, 4), "{}", ending.death);
+                tellings += 1;
+                evicted += ending.evicted;
+            }
+        }
+    }
+    assert!(tellings > 500 && evicted > 1_000, "{tellings} tellings, and {evicted} rows left memory");
+}
+
+#[test]
+fn a_second_death_while_rows_are_written_changes_nothing() {
+    let story = story(Effect::AtMostOnce).synced_eagerly().checkpointed_every(2);
+    for ending in story.dying_twice() {
+        assert!(ending.invocations("bank") <= 1, "{}", ending.death);
+        assert_eq!(succeeded(&ending.outcome), ending.effects("bank") == 1, "{}", ending.death);
+    }
+}

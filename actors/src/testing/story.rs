@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::{
     fake::{Acted, Fake},
-    world::{Crash, World},
+    world::{Crash, Manner, World},
 };
 use crate::{
     durable::store::Tail,
@@ -23,6 +23,7 @@ pub struct Story {
     cancel_after: Option<u64>,
     poison: Option<u64>,
     eager: bool,
+    checkpoints: Option<u64>,
 }
 
 /// Where a process died.
@@ -53,6 +54,8 @@ pub struct Ending {
     pub outcome: Outcome,
     /// Commits of all lives.
     pub commits: u64,
+    /// Rows that left memory because they were written.
+    pub evicted: u64,
     pub(super) tools: BTreeMap<String, Acted>,
 }
 
@@ -87,7 +90,7 @@ impl Story {
     #[must_use]
     pub fn with_templates(plan: Plan, evaluate: Arc<dyn Evaluate>) -> Self {
         let plan = plan.check(&*evaluate).unwrap_or_else(|problems| panic!("the plan is not sound: {problems:?}"));
-        Self { plan, evaluate, tools: BTreeMap::new(), cancel_after: None, poison: None, eager: false }
+        Self { plan, evaluate, tools: BTreeMap::new(), cancel_after: None, poison: None, eager: false, checkpoints: None }
     }
 
     /// With a tool.
@@ -112,6 +115,14 @@ impl Story {
         self
     }
 
+    /// Write rows to the store after every so many records, and let everything leave memory that may. A death then comes in
+    /// the middle of writing rows, too.
+    #[must_use]
+    pub fn checkpointed_every(mut self, records: u64) -> Self {
+        self.checkpoints = Some(records);
+        self
+    }
+
     /// Let the message of this turn, counted from 1, be one that its actor died of again and again.
     #[must_use]
     pub fn poisoned_at(mut self, turn: u64) -> Self {
@@ -129,7 +140,8 @@ impl Story {
 
     fn world(&self) -> World {
         let (plan, tools) = (self.plan.clone(), self.tools.clone());
-        World::new(plan, self.evaluate.clone(), tools, self.cancel_after, self.poison, self.eager)
+        let manner = Manner { cancel_after: self.cancel_after, poison: self.poison, eager: self.eager, checkpoints: self.checkpoints };
+        World::new(plan, self.evaluate.clone(), tools, manner)
     }
 
     /// Tell it without any death.

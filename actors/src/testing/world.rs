@@ -13,10 +13,10 @@ use bytes::Bytes;
 use super::{fake::Acted, oracle, story::Ending};
 use crate::{
     durable::{
-        Accepted, ActorId, CallId, Commit, Effect, Entrance, Extensions, Ids, Live, Note, Outcome, Registry, RowState,
-        Verdict, codec, seal_record,
-        sim::{self, Hosted},
-        store::{Fence, Memory, Store, Tail},
+        Accepted, ActorId, CallId, Commit, Effect, Entrance, Extensions, Ids, Live, Note, Outcome, Refused, Registry,
+        RowState, Sequence, Verdict, codec, seal_record,
+        sim::{self, Hosted, Known, fetch, read_window, stored},
+        store::{Checkpoint, Fence, Memory, Store, Tail},
     },
     json::Json,
     phase::Phase,
@@ -37,6 +37,18 @@ const DAWN_MS: u64 = 1_700_000_000_000;
 /// No story takes more steps.
 const STEPS_MAX: u64 = 200_000;
 
+/// How a story is told.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Manner {
+    pub(super) cancel_after: Option<u64>,
+    /// Turns until the message of one is given up.
+    pub(super) poison: Option<u64>,
+    /// Whether every commit is synced by itself.
+    pub(super) eager: bool,
+    /// Records between two checkpoints, if there are any.
+    pub(super) checkpoints: Option<u64>,
+}
+
 pub(super) struct World {
     plan: Arc<Checked>,
     registry: Registry,
@@ -46,11 +58,9 @@ pub(super) struct World {
     clock_ms: u64,
     crashes: u32,
     commits_before: u64,
-    cancel_after: Option<u64>,
-    /// Turns until the message of one is given up.
-    poison: Option<u64>,
-    /// Whether every commit is synced by itself.
-    eager: bool,
+    manner: Manner,
+    /// Rows that left memory, in all lives.
+    evicted: u64,
     life: Life,
 }
 
@@ -60,6 +70,8 @@ struct Life {
     ids: Ids,
     fence: Fence,
     hosts: BTreeMap<ActorId, Hosted>,
+    /// The rows hold every record up to this one.
+    rows_at: Sequence,
     runnable: VecDeque<ActorId>,
     calls: VecDeque<CallId>,
     commits: u64,
@@ -74,9 +86,7 @@ impl World {
         plan: Arc<Checked>,
         evaluate: Arc<dyn Evaluate>,
         tools: BTreeMap<String, Acted>,
-        cancel_after: Option<u64>,
-        poison: Option<u64>,
-        eager: bool,
+        manner: Manner,
     ) -> Self {
         let plans = Plans::default();
         plans.add(plan.clone());
@@ -84,7 +94,7 @@ impl World {
             .with(Arc::new(Evaluator(evaluate)))
             .with(Arc::new(plans))
             .with(Arc::new(effects_of(&tools)));
-        let store = Memory::new();
+        let store = if manner.checkpoints.is_some() { Memory::with_rows() } else { Memory::new() };
         let life = Life::begin(&store);
         Self {
             plan,
@@ -95,9 +105,8 @@ impl World {
             clock_ms: DAWN_MS,
             crashes: 0,
             commits_before: 0,
-            cancel_after,
-            poison,
-            eager,
+            manner,
+            evicted: 0,
             life,
         }
     }
@@ -117,7 +126,7 @@ impl World {
     pub(super) fn ending(self, death: String) -> Ending {
         let outcome = self.outcome().expect("the oracle saw that the run ended");
         let commits = self.commits_before + self.life.commits;
-        Ending { death, outcome, commits, tools: self.tools }
+        Ending { death, outcome, commits, evicted: self.evicted, tools: self.tools }
     }
 
     /// Step until rest, or until it is time to die; says whether it is.
@@ -127,10 +136,10 @@ impl World {
             if crash.is_some_and(|crash| self.life.commits >= crash.after) {
                 return true;
             }
-            if self.cancel_after.is_some_and(|after| self.commits_before + self.life.commits >= after) {
-                self.cancel_after = None;
+            if self.manner.cancel_after.is_some_and(|after| self.commits_before + self.life.commits >= after) {
+                self.manner.cancel_after = None;
                 self.cancel();
-            } else if !((self.eager && self.sync())
+            } else if !((self.manner.eager && self.sync())
                 || self.turn()
                 || self.sync()
                 || self.call()
@@ -144,6 +153,11 @@ impl World {
     }
 
     fn die(&mut self, tail: Tail) {
+        if self.manner.checkpoints.is_some() {
+            // Somewhere on the way, and somewhere else each time.
+            self.checkpoint(Some(usize::try_from(self.life.commits % 7).expect("small")));
+            self.store = self.store.revived();
+        }
         if let Some(sealed) = self.life.accepted.seal() {
             self.store.fail_at(1, tail);
             let payload = seal_record(&sealed);
@@ -159,6 +173,8 @@ impl World {
 
     /// What a start does: doubt what was under way, take up every other call, ring who has mail.
     fn resume(&mut self) {
+        let callers = self.life.accepted.callers_to_look_at(self.clock_ms, false);
+        self.bring(callers);
         let receipt = self.life.accepted.doubt_calls_of_the_last_life(self.clock_ms);
         self.life.runnable.extend(receipt.ring);
         let live = self.life.accepted.live();
@@ -182,6 +198,9 @@ impl World {
             root: Some((codec::fnv1a("run"), actor, first)),
             ..Entrance::default()
         };
+        if self.index(b"key/story").is_some() {
+            return;
+        }
         if let Ok(receipt) = self.life.accepted.enter(self.clock_ms, entrance) {
             self.life.runnable.extend(receipt.ring);
             self.life.commits += 1;
@@ -190,7 +209,11 @@ impl World {
 
     fn cancel(&mut self) {
         // Nobody cancels what they see has ended.
-        let Some(root) = self.root().filter(|root| self.life.accepted.live().actors.contains_key(root)) else { return };
+        let Some(root) = self.root() else { return };
+        self.bring(vec![root]);
+        if !self.life.accepted.live().actors.contains_key(&root) {
+            return;
+        }
         let message = run::Message::Cancel { reason: "the story says so".to_owned() };
         let body = crate::durable::Body::Message(codec::seal(sim::message_format::<Run>(), &message));
         let entrance = Entrance { deliver: Some((root, body)), ..Entrance::default() };
@@ -201,16 +224,28 @@ impl World {
     }
 
     fn root(&self) -> Option<ActorId> {
-        let row = self.life.accepted.live().index.get(&b"key/story"[..])?;
+        let row = self.index(b"key/story")?;
         Some(ActorId(u64::from_be_bytes(row[..].try_into().ok()?)))
+    }
+
+    /// An index row, in memory or not.
+    fn index(&self, key: &[u8]) -> Option<Bytes> {
+        match self.life.accepted.known(key) {
+            Known::Here(value) => Some(value),
+            Known::Gone => None,
+            Known::Unknown(_) => {
+                let rows = self.store.open().expect("memory opens").rows?;
+                rows.get(&stored::index_key(key)).expect("what was written can be read")
+            }
+        }
     }
 
     fn turn(&mut self) -> bool {
         let Some(actor) = self.life.runnable.pop_front() else { return false };
         let Some(entry) = self.life.accepted.head(actor) else { return true };
-        self.poison = self.poison.map(|turns| turns - 1);
-        if self.poison == Some(0) {
-            self.poison = None;
+        self.manner.poison = self.manner.poison.map(|turns| turns - 1);
+        if self.manner.poison == Some(0) {
+            self.manner.poison = None;
             self.bury(actor, entry.number);
             return true;
         }
@@ -220,7 +255,13 @@ impl World {
         }
         let host = self.life.hosts.get_mut(&actor).expect("just loaded");
         let mut commit: Commit = host.take(actor, &entry, &self.life.ids, &self.extensions);
-        let receipt = self.life.accepted.accept(self.clock_ms, &mut commit).expect("nobody else commits");
+        let receipt = loop {
+            match self.life.accepted.accept(self.clock_ms, &mut commit) {
+                Ok(receipt) => break receipt,
+                Err(Refused::Cold(cold)) => self.bring(cold),
+                Err(refused) => panic!("nobody else commits: {refused}"),
+            }
+        };
         self.life.commits += 1;
         self.life.runnable.extend(receipt.ring.into_iter().filter(|other| *other != actor));
         for call in receipt.cancelled {
@@ -245,7 +286,7 @@ impl World {
     pub(super) fn live_to_an_end_or_hold(mut self) {
         self.live(None);
         let live = self.life.accepted.live();
-        let row = live.index.get(&run::index_key(RUN)).map(|row| run::Row::decode(row).expect("a row decodes"));
+        let row = self.index(&run::index_key(RUN)).map(|row| run::Row::decode(&row).expect("a row decodes"));
         let is_told = row.as_ref().is_some_and(|row| row.has_ended() || row.held.is_some());
         let is_suspended = live.actors.values().any(|actor| actor.suspended.is_some());
         assert!(is_told || is_suspended, "the run hangs and nobody can see why: {row:?} {:#?}", live.actors);
@@ -260,6 +301,8 @@ impl World {
     }
 
     fn answer(&mut self, call: CallId, outcome: Outcome) {
+        let caller = self.life.accepted.live().calls.get(&call).map(|row| row.caller);
+        self.bring(caller.into_iter().collect());
         let receipt = self.life.accepted.answer(self.clock_ms, vec![(call, outcome, None)]);
         self.life.runnable.extend(receipt.ring);
         self.life.commits += 1;
@@ -273,7 +316,53 @@ impl World {
         for (_, call) in sealed.effects.started {
             self.invoke(call);
         }
+        if self.manner.checkpoints.is_some_and(|every| sealed.sequence.0.is_multiple_of(every)) {
+            self.checkpoint(None);
+        }
         true
+    }
+
+    /// Write rows, up to a crash after so many if there is one, and let everything leave memory that may.
+    fn checkpoint(&mut self, crash_after: Option<usize>) {
+        let Some(boundary) = self.life.accepted.boundary().filter(|last| *last == self.store.durable()) else { return };
+        let idle: Vec<_> =
+            self.life.hosts.keys().filter(|actor| self.life.accepted.is_idle(**actor)).copied().collect();
+        for actor in idle {
+            self.life.hosts.remove(&actor);
+            self.life.accepted.release(actor);
+        }
+        let mut capture = self.life.accepted.begin_capture();
+        while self.life.accepted.capture(&mut capture, 3) {}
+        if let Some(rows) = crash_after {
+            self.store.fail_checkpoint_after(rows);
+        }
+        let checkpoint = Checkpoint {
+            since: self.life.rows_at,
+            from: boundary,
+            to: boundary,
+            meta: self.life.accepted.live().meta(),
+            changes: &capture.changes,
+        };
+        let written = self.store.checkpoint(&checkpoint, &mut || true);
+        match written {
+            Ok(()) => {
+                self.life.rows_at = boundary;
+                let before = self.life.accepted.live().actors.len();
+                self.life.accepted.checkpointed(capture);
+                self.evicted += (before - self.life.accepted.live().actors.len()) as u64;
+            }
+            Err(_) => assert!(crash_after.is_some(), "the simulated disk works"),
+        }
+    }
+
+    /// Have actors in memory, or know that they are gone.
+    fn bring(&mut self, actors: Vec<ActorId>) {
+        let Ok(Some(rows)) = self.store.open().map(|opened| opened.rows) else { return };
+        for actor in actors.into_iter().filter(|actor| self.life.accepted.is_cold(*actor)).collect::<Vec<_>>() {
+            let evictions = self.life.accepted.evictions(actor);
+            let chain = fetch(&*rows, actor).expect("what was written can be read");
+            assert!(self.life.accepted.bring(actor, evictions, chain), "nobody else evicts");
+        }
     }
 
     fn call(&mut self) -> bool {
@@ -300,6 +389,8 @@ impl World {
     fn fire(&mut self) -> bool {
         let Some(due_ms) = self.life.accepted.next_due_ms() else { return false };
         self.clock_ms = self.clock_ms.max(due_ms);
+        let cold = self.life.accepted.cold_due(self.clock_ms, 16);
+        self.bring(cold);
         let receipt = self.life.accepted.fire(self.clock_ms, 16);
         self.life.runnable.extend(receipt.ring);
         self.life.commits += 1;
@@ -316,20 +407,26 @@ impl World {
             Some(output) => Outcome::Done(output),
             None => Outcome::failed("decided", "it is not in the tool's own books"),
         });
+        self.bring(vec![row.caller]);
         let note = Note::Decided { call, decision: "as the books say".to_owned(), by: "the story".to_owned() };
-        let receipt = self.life.accepted.decide(self.clock_ms, call, verdict, note).expect("it is in doubt");
+        let decided = self.life.accepted.decide(self.clock_ms, call, verdict, note);
+        let receipt = decided.expect("it is in doubt");
         self.life.runnable.extend(receipt.ring);
         self.life.commits += 1;
         true
     }
 
     pub(super) fn outcome(&self) -> Option<run::Outcome> {
-        let row = self.life.accepted.live().index.get(&run::index_key(RUN))?;
-        run::Row::decode(row).expect("a row decodes").outcome
+        let row = self.index(&run::index_key(RUN))?;
+        run::Row::decode(&row).expect("a row decodes").outcome
     }
 
     pub(super) fn live_now(&self) -> &Live {
         self.life.accepted.live()
+    }
+
+    pub(super) fn keeps_rows(&self) -> bool {
+        self.manner.checkpoints.is_some()
     }
 
     pub(super) fn store(&self) -> &Memory {
@@ -360,10 +457,17 @@ const RUN: RunId = RunId([0x42; 16]);
 
 impl Life {
     fn begin(store: &Memory) -> Self {
-        let (live, recovered) = Live::fold(store).expect("what was acknowledged can be recovered");
+        let opened = store.open().expect("memory opens");
+        let (live, recovered) = Live::start(store, &opened).expect("what was acknowledged can be recovered");
         let ids = Ids::after(live.highest_id);
+        let mut accepted = Accepted::new(live, recovered.durable.next());
+        if let Some(rows) = &opened.rows {
+            let (window_ms, timers) = read_window(&**rows, 0, u64::MAX).expect("what was written can be read");
+            accepted.extend_window(window_ms, timers);
+        }
         Self {
-            accepted: Accepted::new(live, recovered.durable.next()),
+            accepted,
+            rows_at: opened.from,
             ids,
             fence: recovered.fence,
             hosts: BTreeMap::new(),

@@ -54,14 +54,14 @@ pub(super) async fn key_conflict(works: &Works, submissions: &[Submission]) -> O
 pub(super) async fn at_rest(works: &Works) -> anyhow::Result<Vec<Violation>> {
     let system = works.engine.system();
     let mut complaints = Vec::new();
-    let figures = system.figures();
-    if figures.actors + figures.calls > 0 {
-        complaints
-            .push(Violation::wrong("I3", format!("{} actors and {} calls are left", figures.actors, figures.calls)));
+    let (actors, calls) = (system.census().await?.actors, system.figures().calls);
+    if actors + calls > 0 {
+        complaints.push(Violation::wrong("I3", format!("{actors} actors and {calls} calls are left")));
     }
     // What comes for an actor that has finished is late, and that is all right.
     let dead = system.dead_letters().await?;
-    for letter in dead.iter().filter(|letter| !letter.reason.starts_with("late")).take(5) {
+    let given_up = dead.iter().map(|(_, letter)| letter).filter(|letter| !letter.reason.starts_with("late"));
+    for letter in given_up.take(5) {
         complaints.push(Violation::wrong("I2", format!("a message to {} was given up: {}", letter.to, letter.reason)));
     }
     Ok(complaints)
@@ -147,10 +147,9 @@ pub(super) async fn restart(works: Arc<Works>, place: &Place, life: u32) -> anyh
             format!("a clean restart changed what is known of the runs ({had} rows, then {has})"),
         ));
     }
-    let figures = works.engine.system().figures();
-    if figures.actors + figures.calls > 0 {
-        complaints
-            .push(Violation::wrong("I12", format!("a clean restart brought {} actors back to life", figures.actors)));
+    let (actors, calls) = (works.engine.system().census().await?.actors, works.engine.system().figures().calls);
+    if actors + calls > 0 {
+        complaints.push(Violation::wrong("I12", format!("a clean restart brought {actors} actors back to life")));
     }
     works.engine.stop().await;
     Ok(complaints)

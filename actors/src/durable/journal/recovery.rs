@@ -102,7 +102,7 @@ pub(crate) fn read(
     // The record that HEAD names is where the sure part ends, so it is always read.
     let from = wanted.after.next().min(floor).max(Sequence(1));
     let reached = if from <= survey.first() {
-        walk.run(survey.first(), &mut visit, &mut Err)?
+        walk.run(survey.first().min(wanted.after.next()), &mut visit, &mut Err)?
     } else {
         walk.run_from(from, &mut visit)?
     };

@@ -320,7 +320,8 @@ pub(crate) fn check(disk: &dyn Disk, folder: &Path) -> Result<Checked, Error> {
         Ok(())
     };
     let walk = Walk { disk, segments: &survey.live, floor: survey.floor() };
-    let reached = walk.run(survey.first(), &mut count, &mut blame)?;
+    let needed = base::list(disk, &folder.join(base::FOLDER))?.first().map_or(Sequence(1), |(base, _)| base.next());
+    let reached = walk.run(survey.first().min(needed), &mut count, &mut blame)?;
     problems.extend(survey.newest_is_there().err().map(|error| error.to_string()));
     // A slot that cannot be read may be in the middle of being written.
     problems.extend(survey.remark(reached.last).filter(|_| survey.head.head().is_none()));

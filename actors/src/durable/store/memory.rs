@@ -96,6 +96,22 @@ impl Memory {
         self.life.lock().closed.get_or_insert_with(|| "a crash was asked for".to_owned());
     }
 
+    /// As [`Memory::reopen`], of a handle that crashed in a checkpoint only: its life goes on.
+    #[cfg(feature = "testing")]
+    pub(crate) fn revived(&self) -> Self {
+        let life = self.life.lock();
+        let revived = Life { recovered: life.recovered, closed: None, fails: None, rows_left: None, stats: life.stats };
+        Self { shared: self.shared.clone(), life: Mutex::new(revived) }
+    }
+
+    /// A copy of the bytes as they are now, without the rows: what is found in the records alone.
+    #[must_use]
+    pub fn without_rows(&self) -> Self {
+        let shared = self.shared.lock();
+        let bare = Shared { bytes: shared.bytes.clone(), ends: shared.ends.clone(), crc: shared.crc, epoch: shared.epoch, ..Shared::default() };
+        Self { shared: Arc::new(Mutex::new(bare)), life: Mutex::default() }
+    }
+
     /// Another handle on the same bytes. Its recovery cuts a torn tail and fences this handle off.
     #[must_use]
     pub fn reopen(&self) -> Self {

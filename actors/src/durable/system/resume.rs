@@ -92,7 +92,7 @@ const WINDOW_MS: u64 = 10 * 60 * 1_000;
 const WINDOW_MAX: usize = 100_000;
 
 /// The timers due from one time on and before another, or before the time that is returned, if there are too many.
-pub(super) fn read_window(rows: &dyn Rows, from_ms: u64, to_ms: u64) -> Result<(u64, Vec<DueTimer>), store::Error> {
+pub(crate) fn read_window(rows: &dyn Rows, from_ms: u64, to_ms: u64) -> Result<(u64, Vec<DueTimer>), store::Error> {
     let [from, to] = [from_ms, to_ms].map(|due_ms| stored::timer_key((due_ms, ActorId(0), 0)));
     let (mut timers, mut window_ms) = (Vec::new(), to_ms);
     rows.scan(&from, &to, &mut |key, generation| {
@@ -109,4 +109,4 @@ pub(super) fn read_window(rows: &dyn Rows, from_ms: u64, to_ms: u64) -> Result<(
     Ok((window_ms, timers))
 }
 
-type DueTimer = ((u64, ActorId, u32), u64);
+pub(crate) type DueTimer = ((u64, ActorId, u32), u64);

@@ -9,7 +9,8 @@ use bytes::Bytes;
 
 use super::{Error, Inner, System};
 use crate::durable::{
-    id::ActorId,
+    call::Row,
+    id::{ActorId, CallId, StreamId},
     live::{self, Actor, DeadLetter, Known, stored},
     store::{self, Rows},
 };
@@ -133,6 +134,33 @@ impl System {
         told.extend(rest.await?.unwrap_or_default());
         self.inner.until_durable(latest).await?;
         Ok(told)
+    }
+
+    /// The calls without an outcome of a stream's actors, oldest first, and whether any of those actors has mail.
+    ///
+    /// # Errors
+    /// [`Error::OutcomeUnknown`] if the store closed before.
+    pub async fn calls_of(&self, stream: StreamId) -> Result<(Vec<(CallId, Row)>, bool), Error> {
+        let look = |live: &live::Live| {
+            let has_mail = live.actors.values().any(|actor| actor.stream == stream && !actor.mailbox.is_empty());
+            let whose = |row: &Row| live.actors.get(&row.caller).map(|actor| actor.stream);
+            let calls = live.calls.iter().map(|(call, row)| (*call, row.clone(), whose(row)));
+            let calls: Vec<_> = calls.filter(|(.., whose)| whose.is_none_or(|whose| whose == stream)).collect();
+            (calls, has_mail)
+        };
+        let (calls, has_mail) = self.read(look).await?;
+        let mut found = Vec::new();
+        for (call, row, whose) in calls {
+            let is_ours = match whose {
+                Some(_) => true,
+                // Its caller is not in memory.
+                None => self.actor(row.caller).await?.is_some_and(|actor| actor.stream == stream),
+            };
+            if is_ours {
+                found.push((call, row));
+            }
+        }
+        Ok((found, has_mail))
     }
 
     /// Count the actors.

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, env, fs, path::Path, process::Command};
 
-use super::{Change, Check, Error, STORE, Shelf, filled, key, mark, shelf, write};
+use super::{Change, Check, Error, STORE, Shelf, filled, key, shelf, write};
 use crate::durable::store::rows::{Mark, Rows};
 
 const FOLDER: &str = "HEADFRAME_DAMAGED_FOLDER";
