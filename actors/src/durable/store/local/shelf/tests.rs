@@ -157,7 +157,7 @@ fn what_panics_below_or_never_returns_is_an_answer() {
     let limit = std::time::Duration::from_millis(20);
     let panicked = guard::within(limit * 100, || panic!("page {} is gone", 7)).map(|()| 0);
     assert!(matches!(panicked, Err(guard::Broken::Panicked(words)) if words == "page 7 is gone"));
-    let late = guard::within(limit, || std::thread::park());
+    let late = guard::within(limit, std::thread::park);
     assert!(matches!(late, Err(guard::Broken::Late(_))));
     assert!(matches!(guard::within(limit * 100, || 5), Ok(5)));
 }
@@ -190,4 +190,9 @@ fn key(number: u64) -> Bytes {
 
 fn filled(len: usize, seed: u8) -> Bytes {
     (0..len).map(|at| (at % 251) as u8 ^ seed).collect()
+}
+
+#[expect(clippy::print_stderr, reason = "figures are to be read, and what was skipped has to be known")]
+fn say(what: &str) {
+    eprintln!("{what}");
 }

@@ -4,7 +4,7 @@ use std::{env, fs, io::ErrorKind, path::Path, process::Command};
 
 use bytes::Bytes;
 
-use super::{Change, Check, Error, STORE, Shelf, filled, mark};
+use super::{Change, Check, Error, STORE, Shelf, filled, mark, say};
 use crate::durable::store::rows::Rows;
 
 const FOLDER: &str = "HEADFRAME_SMALL_DISK";
@@ -24,13 +24,8 @@ fn a_full_disk_closes_the_shelf_and_nothing_acknowledged_is_lost() {
     match unshare.env(FOLDER, folder.path()).output() {
         Ok(child) if child.status.success() => assert!(String::from_utf8_lossy(&child.stdout).contains("1 passed")),
         Ok(child) if child.status.code() == Some(101) => panic!("{}", String::from_utf8_lossy(&child.stderr)),
-        other => skipped(&format!("{other:?}")),
+        other => say(&format!("skipped, because no file system can be mounted here: {other:?}")),
     }
-}
-
-#[expect(clippy::print_stderr, reason = "a test that was not run has to say so")]
-fn skipped(why: &str) {
-    eprintln!("skipped: no file system can be mounted here: {why}");
 }
 
 fn fill(folder: &Path) {
@@ -38,7 +33,7 @@ fn fill(folder: &Path) {
     fs::write(&ballast, vec![0; 6 * 1024 * 1024]).unwrap();
     let shelf = Shelf::create(&live, &mark(0)).unwrap().shelf;
     let writes = (1..).map(|to| (to, shelf.checkpoint(&mark(to), &mut checkpoint(to), &mut || true)));
-    let (failed, error) = writes.skip_while(|(_, written)| written.is_ok()).next().unwrap();
+    let (failed, error) = { writes }.find(|(_, written)| written.is_err()).unwrap();
     let error = error.unwrap_err();
     assert!(matches!(&error, Error::Io { source, .. } if source.kind() == ErrorKind::StorageFull), "{error}");
     assert!(failed > 3, "checkpoint {failed}");
@@ -48,6 +43,8 @@ fn fill(folder: &Path) {
     assert!(matches!(shelf.get(b"a"), Err(Error::Closed { .. })));
     assert!(matches!(shelf.scan(b"a", b"b", &mut |_, _| true), Err(Error::Closed { .. })));
     drop(shelf);
+    let still_full = Shelf::open(&live, STORE, Check::Mark).err().unwrap();
+    assert!(matches!(&still_full, Error::Io { source, .. } if source.kind() == ErrorKind::StorageFull), "{still_full}");
 
     fs::remove_file(ballast).unwrap();
     let opened = Shelf::open(&live, STORE, Check::Rows).unwrap();

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::{Change, Check, STORE, Shelf, filled, key, mark};
+use super::{Change, Check, STORE, Shelf, filled, key, mark, say};
 use crate::{clock::monotonic, durable::store::rows::Rows};
 
 const ROWS: u64 = 1_000_000;
@@ -15,17 +15,17 @@ fn figures_of_a_shelf_with_a_million_rows() {
     let live = folder.path().join("live");
     let shelf = Shelf::create(&live, &mark(0)).unwrap().shelf;
     let new = timed(|| (0..ROWS / EACH).for_each(|to| checkpoint(&shelf, to, to * EACH, 1)));
-    say("new rows/s", ROWS as f64 / new);
+    figure("new rows/s", ROWS as f64 / new);
     let again = timed(|| (0..10).for_each(|to| checkpoint(&shelf, 100 + to, to * EACH * 5, 2)));
-    say("replaced rows/s", (10 * EACH) as f64 / again);
-    say("bytes a row on disk", shelf.stats().disk_bytes as f64 / ROWS as f64);
+    figure("replaced rows/s", (10 * EACH) as f64 / again);
+    figure("bytes a row on disk", shelf.stats().disk_bytes as f64 / ROWS as f64);
     let reads =
         timed(|| (0..100_000).for_each(|number| assert!(shelf.get(&key(number * 7919 % ROWS)).unwrap().is_some())));
-    say("reads/s", 100_000.0 / reads);
+    figure("reads/s", 100_000.0 / reads);
     assert_eq!(shelf.stats().rows, ROWS);
-    say("seconds to close", timed(|| drop(shelf)));
-    say("seconds to open", timed(|| open(&live, Check::Mark)));
-    say("seconds to open and count", timed(|| open(&live, Check::Rows)));
+    figure("seconds to close", timed(|| drop(shelf)));
+    figure("seconds to open", timed(|| open(&live, Check::Mark)));
+    figure("seconds to open and count", timed(|| open(&live, Check::Rows)));
 }
 
 fn open(folder: &Path, check: Check) {
@@ -43,7 +43,6 @@ fn timed(work: impl FnOnce()) -> f64 {
     began.elapsed().as_secs_f64()
 }
 
-#[expect(clippy::print_stderr, reason = "figures are to be read")]
-fn say(what: &str, figure: f64) {
-    eprintln!("{figure:>12.2} {what}");
+fn figure(what: &str, figure: f64) {
+    say(&format!("{figure:>12.2} {what}"));
 }
