@@ -141,6 +141,7 @@ impl Live {
             Op::CallStarted { call } => self.mark(*call, RowState::Started),
             Op::CallNotStarted { call } => self.mark(*call, RowState::Intended),
             Op::CallDoubted { call, failure } => self.mark(*call, RowState::InDoubt(failure.clone())),
+            Op::CallProbing { call, probing } => self.mark(*call, RowState::Probing(probing.clone())),
             Op::CallGone { call } => self.end_call(*call),
             Op::CallCheckpoint { call, bytes } => {
                 if let Some(row) = self.calls.get_mut(call) {

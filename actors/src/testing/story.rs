@@ -53,6 +53,7 @@ pub struct Ending {
     pub outcome: Outcome,
     /// Commits of all lives.
     pub commits: u64,
+    pub(super) decisions: u32,
     pub(super) tools: BTreeMap<String, Acted>,
 }
 
@@ -61,6 +62,24 @@ impl Ending {
     #[must_use]
     pub fn effects(&self, tool: &str) -> usize {
         self.tools.get(tool).map_or(0, |acted| acted.effects.len())
+    }
+
+    /// How often a tool acted, were it one that does not recognise keys.
+    #[must_use]
+    pub fn acts(&self, tool: &str) -> u32 {
+        self.tools.get(tool).map_or(0, |acted| acted.acted.values().sum())
+    }
+
+    /// How often a tool's probe was asked.
+    #[must_use]
+    pub fn probes(&self, tool: &str) -> u32 {
+        self.tools.get(tool).map_or(0, |acted| acted.probed)
+    }
+
+    /// How many calls were in doubt until a person decided.
+    #[must_use]
+    pub fn decisions(&self) -> u32 {
+        self.decisions
     }
 
     /// How often a tool was called.
