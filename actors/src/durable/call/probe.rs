@@ -86,21 +86,32 @@ impl Probing {
     fn told(&self, probed: Outcome, probes: u32, wait_ms: u64, now_ms: u64) -> Settled {
         Settled::Answer(match probed {
             Outcome::Done(output) => Verdict::Ended(Outcome::Done(output)),
-            Outcome::Failed(why) if self.is_cut_off => Verdict::NotMade(self.because("it did not happen", why)),
-            Outcome::Failed(why) => Verdict::Ended(Outcome::Failed(self.because("it did not happen", why))),
+            Outcome::Failed(why) if self.is_cut_off => Verdict::NotMade(self.did_not(why)),
+            Outcome::Failed(why) => Verdict::Ended(Outcome::Failed(self.did_not(why))),
             Outcome::Unknown(_) if self.asked + 1 < probes => {
                 let wait_ms = wait_ms.saturating_mul(1 << self.asked.min(32));
                 let due_ms = now_ms.saturating_add(wait_ms);
                 return Settled::Probe(Self { asked: self.asked + 1, due_ms, ..self.clone() });
             }
-            Outcome::Unknown(why) => Verdict::InDoubt(self.because("the probe cannot tell whether it happened", why)),
+            Outcome::Unknown(why) => Verdict::InDoubt(self.cannot_tell(why)),
         })
     }
 
+    fn did_not(&self, why: Failure) -> Failure {
+        let message = format!("{}; it did not happen: {}", self.failure.message, why.message);
+        self.both(message, why)
+    }
+
+    /// The probe's reason first: whoever decides needs it more.
+    fn cannot_tell(&self, why: Failure) -> Failure {
+        let message = format!("the probe cannot tell: {}; asked because: {}", why.message, self.failure.message);
+        self.both(message, why)
+    }
+
     /// Both reasons in one, of the attempt's class, which is what retry policies know.
-    fn because(&self, found: &str, why: Failure) -> Failure {
+    fn both(&self, message: String, why: Failure) -> Failure {
         let attempt = &self.failure;
-        let mut failure = Failure { message: format!("{}; {found}: {}", attempt.message, why.message), ..attempt.clone() };
+        let mut failure = Failure { message, ..attempt.clone() };
         if !why.details.is_null() {
             failure.details = json!({ "attempt": attempt.details.value(), "probe": why.details.value() }).into();
         }

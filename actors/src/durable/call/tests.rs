@@ -92,7 +92,7 @@ fn an_unknown_outcome_of_a_verified_call_is_probed_so_often_and_ever_later_and_t
     let (verdict, dues) = told(row(verify, RowState::Intended), unknowns);
     let Verdict::InDoubt(failure) = verdict else { panic!("{verdict:?}") };
     assert_eq!(failure.class, "timeout");
-    assert_eq!(failure.message, "it was late; the probe cannot tell whether it happened: the books are closed");
+    assert_eq!(failure.message, "the probe cannot tell: the books are closed; asked because: it was late");
     assert_eq!(failure.details, late().details);
     assert_eq!(dues, [0, 100, 200, 400], "the first at once, then ever later");
 }
