@@ -40,8 +40,8 @@ use headframe_actors::{
 use parking_lot::Mutex;
 use serde_json::Value;
 
-use self::{catalog::Catalog, keys::KeyRow};
 pub use self::{builder::EngineBuilder, error::Error, handle::RunHandle};
+use self::{catalog::Catalog, keys::KeyRow};
 use crate::{
     artifacts::Artifacts,
     spec::{self, Expressions, ToolCatalog},

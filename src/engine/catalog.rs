@@ -34,7 +34,8 @@ impl Catalog {
         let blind = tasks.filter(|(.., task)| is_blind(task));
         let problem = |(phase, at, task): (usize, usize, &Task)| {
             let place = format!("phases[{phase}].tasks[{at}].effect");
-            let (kind, message, help) = (ProblemKind::Value, spec::blind(&task.tool), Some(spec::BLIND_HELP.to_owned()));
+            let (kind, message, help) =
+                (ProblemKind::Value, spec::blind(&task.tool), Some(spec::BLIND_HELP.to_owned()));
             Problem { place, kind, subject: None, message, help }
         };
         blind.map(problem).collect()

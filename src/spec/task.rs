@@ -113,7 +113,12 @@ impl Reader<'_> {
         match node.get("verify") {
             Some(inner) if node.get("idempotent").is_none() => self.verify(inner),
             Some(_) => {
-                self.found.add(error::VALUE, node.mark, "`effect` must be either `idempotent` or `verify`".to_owned(), None);
+                self.found.add(
+                    error::VALUE,
+                    node.mark,
+                    "`effect` must be either `idempotent` or `verify`".to_owned(),
+                    None,
+                );
                 None
             }
             None => self.idempotent(node),
@@ -124,7 +129,10 @@ impl Reader<'_> {
         self.found.map(node, "`verify`", &["probes", "wait"]);
         let probes = node.get("probes").map(|node| self.found.whole(node, "`probes`"));
         let wait = node.get("wait").map(|node| self.found.duration(node, "`wait`").map(milliseconds));
-        Some(Effect::Verify { probes: probes.unwrap_or(Some(PROBES_DEFAULT))?, wait_ms: wait.unwrap_or(Some(PROBE_WAIT_DEFAULT_MS))? })
+        Some(Effect::Verify {
+            probes: probes.unwrap_or(Some(PROBES_DEFAULT))?,
+            wait_ms: wait.unwrap_or(Some(PROBE_WAIT_DEFAULT_MS))?,
+        })
     }
 
     fn idempotent(&mut self, node: &Node) -> Option<Effect> {

@@ -41,7 +41,10 @@ pub(super) fn at_rest(world: &World, death: &str) {
             assert!(*invoked <= most, "I4: {name} was called {invoked} times with one key, {most} allowed ({death})");
             let acted = acted.acted.get(key).copied().unwrap_or(0);
             let is_verified = matches!(effect, Effect::Verify { .. }) && !world.repeats_doubts();
-            assert!(!is_verified || acted <= 1, "I4: {name}, which is probed, acted {acted} times with one key ({death})");
+            assert!(
+                !is_verified || acted <= 1,
+                "I4: {name}, which is probed, acted {acted} times with one key ({death})"
+            );
         }
     }
 }

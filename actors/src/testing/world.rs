@@ -13,8 +13,8 @@ use bytes::Bytes;
 use super::{fake::Acted, oracle, story::Ending};
 use crate::{
     durable::{
-        Accepted, ActorId, CallId, Commit, Effect, Entrance, Extensions, Ids, Live, Note, Outcome, Registry, Row, RowState,
-        Verdict, codec, seal_record,
+        Accepted, ActorId, CallId, Commit, Effect, Entrance, Extensions, Ids, Live, Note, Outcome, Registry, Row,
+        RowState, Verdict, codec, seal_record,
         sim::{self, Hosted},
         store::{Fence, Memory, Store, Tail},
     },
@@ -284,7 +284,9 @@ impl World {
     }
 
     fn call(&mut self) -> bool {
-        let Some(at) = self.life.calls.iter().position(|call| self.due_ms(*call) <= self.clock_ms) else { return false };
+        let Some(at) = self.life.calls.iter().position(|call| self.due_ms(*call) <= self.clock_ms) else {
+            return false;
+        };
         let Some(call) = self.life.calls.remove(at) else { return false };
         match self.life.accepted.live().calls.get(&call).map(|row| row.request.effect) {
             Some(Effect::AtMostOnce) => {

@@ -60,8 +60,7 @@ impl Told {
     pub(super) fn read(with: &Value) -> Result<Self, String> {
         let arguments = Arguments::of(with, KEYS)?;
         Ok(Self {
-            argv: argv(&arguments, "argv")?
-                .ok_or("`argv` is missing: give the program and its arguments as a list")?,
+            argv: argv(&arguments, "argv")?.ok_or("`argv` is missing: give the program and its arguments as a list")?,
             probe: argv(&arguments, "probe")?,
             stdin: stdin(&arguments)?,
             env: env(&arguments)?,

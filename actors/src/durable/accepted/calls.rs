@@ -114,8 +114,7 @@ impl Accepted {
     fn probe_calls_of_the_last_life(&mut self, now_ms: u64) {
         let is_unsure =
             |row: &Row| row.state == RowState::Intended && matches!(row.request.effect, Effect::Verify { .. });
-        let unsure: Vec<_> =
-            self.live.calls.iter().filter(|(_, row)| is_unsure(row)).map(|(call, _)| *call).collect();
+        let unsure: Vec<_> = self.live.calls.iter().filter(|(_, row)| is_unsure(row)).map(|(call, _)| *call).collect();
         for call in unsure {
             let probing = Probing::of_the_last_life(now_ms);
             self.begin(now_ms, probing.bytes());

@@ -187,7 +187,8 @@ async fn a_system_that_stops_while_a_probe_runs_counts_no_probe_and_its_next_lif
 
 #[tokio::test]
 async fn a_probe_that_cannot_tell_or_panics_leaves_the_call_in_doubt_with_its_reason() {
-    for (probe, reason) in [(cannot_tell as fn(u32) -> Option<Probe>, "the books are closed"), (|_| panic!("oh"), "oh")] {
+    for (probe, reason) in [(cannot_tell as fn(u32) -> Option<Probe>, "the books are closed"), (|_| panic!("oh"), "oh")]
+    {
         let tool = Verified::new(probe);
         let (system, address) = calling(&tool, &Memory::new()).await;
         system.tell(address, &Told::Cancel).await.unwrap();
