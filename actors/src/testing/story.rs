@@ -9,7 +9,7 @@ use super::{
     world::{Crash, World},
 };
 use crate::{
-    durable::store::Tail,
+    durable::{Key, store::Tail},
     json::Json,
     plan::{Checked, Evaluate, EvaluateError, Plan, Reference, Template},
     run::Outcome,
@@ -62,6 +62,12 @@ impl Ending {
     #[must_use]
     pub fn effects(&self, tool: &str) -> usize {
         self.tools.get(tool).map_or(0, |acted| acted.effects.len())
+    }
+
+    /// The keys under which a tool had its effects: the same ones wherever the process died, where nothing fails.
+    #[must_use]
+    pub fn keys(&self, tool: &str) -> Vec<Key> {
+        self.tools.get(tool).map(|acted| acted.effects.keys().copied().collect()).unwrap_or_default()
     }
 
     /// How often a tool acted, were it one that does not recognise keys.

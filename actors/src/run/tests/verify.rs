@@ -11,9 +11,11 @@ fn charge(bank: Fake, task: impl Fn(TaskBuilder) -> TaskBuilder) -> Story {
 #[test]
 fn a_verified_effect_happens_once_wherever_the_process_dies() {
     for story in [story(Effect::VERIFY), story(Effect::VERIFY).synced_eagerly()] {
+        let keys = story.undisturbed().keys("bank");
         for ending in story.dying_around_every_commit() {
             assert!(succeeded(&ending.outcome), "{}: {:?}", ending.death, ending.outcome);
             assert_eq!((ending.acts("bank"), ending.decisions()), (1, 0), "{}", ending.death);
+            assert_eq!(ending.keys("bank"), keys, "it is made again with the same key: {}", ending.death);
         }
     }
 }
