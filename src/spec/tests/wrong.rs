@@ -671,7 +671,7 @@ HF0106: tool `process` cannot tell what became of a call, so its effect cannot b
    |
 12 |         effect: { verify: { probes: 0 } }
    |                 ^
-   = help: give `process` a `probe`, or declare another `effect`
+  = help: give `process` a `probe`, or declare another `effect`
 
 HF0103: `probes` must be between 1 and 100, and is 0
   --> demo.yaml:12:37
