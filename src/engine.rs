@@ -23,6 +23,7 @@
 //! **Invariants:** a submission that was acknowledged is durable; nothing is global, so two engines live in one process.
 
 mod builder;
+mod catalog;
 mod error;
 mod handle;
 mod keys;
@@ -35,13 +36,12 @@ use headframe_actors::{
     json::Json,
     plan::{Checked, Digest, Plan, Plans},
     run::{self, Run, RunId},
-    tool::AnyTool,
 };
 use parking_lot::Mutex;
 use serde_json::Value;
 
-use self::keys::KeyRow;
 pub use self::{builder::EngineBuilder, error::Error, handle::RunHandle};
+use self::{catalog::Catalog, keys::KeyRow};
 use crate::{
     artifacts::Artifacts,
     spec::{self, Expressions, ToolCatalog},
@@ -67,9 +67,6 @@ pub(crate) struct Inner {
     tools: Catalog,
     artifacts: Artifacts,
 }
-
-/// The tools of an engine, as specs see them.
-pub(crate) struct Catalog(Vec<(String, Arc<dyn AnyTool>)>);
 
 /// What a run is submitted with, beside its plan.
 #[derive(Clone, Debug, Default)]
@@ -102,10 +99,11 @@ impl Engine {
     pub fn check(&self, plan: Plan) -> Result<Arc<Checked>, Error> {
         let checked = plan.check(&*self.0.expressions).map_err(Error::Plan)?;
         let missing = checked.phases.iter().flat_map(|phase| &phase.tasks).find(|task| !self.0.tools.knows(&task.tool));
-        match missing {
-            Some(task) => Err(Error::NoTool { name: task.tool.clone(), known: self.0.tools.names() }),
-            None => Ok(checked),
+        if let Some(task) = missing {
+            return Err(Error::NoTool { name: task.tool.clone(), known: self.0.tools.names() });
         }
+        let blind = self.0.tools.blind(&checked);
+        if blind.is_empty() { Ok(checked) } else { Err(Error::Plan(blind)) }
     }
 
     /// Read and check a workflow from a YAML file.
@@ -260,24 +258,4 @@ fn rows(
     }
     rows.extend(key.map(KeyRow::row));
     rows
-}
-
-impl Catalog {
-    fn find(&self, name: &str) -> Option<&Arc<dyn AnyTool>> {
-        self.0.iter().find(|(known, _)| known == name).map(|(_, tool)| tool)
-    }
-}
-
-impl ToolCatalog for Catalog {
-    fn knows(&self, name: &str) -> bool {
-        self.find(name).is_some()
-    }
-
-    fn names(&self) -> Vec<String> {
-        self.0.iter().map(|(name, _)| name.clone()).collect()
-    }
-
-    fn check(&self, name: &str, with: &Value) -> Result<(), String> {
-        self.find(name).map_or(Ok(()), |tool| tool.check(with))
-    }
 }

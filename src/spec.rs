@@ -44,7 +44,18 @@ pub trait ToolCatalog {
     /// # Errors
     /// What is wrong, in one sentence.
     fn check(&self, name: &str, with: &Value) -> Result<(), String>;
+
+    /// Whether a tool can tell what became of a call with these arguments, so that a task may declare `verify`.
+    fn can_probe(&self, name: &str, with: &Value) -> bool;
 }
+
+/// What is wrong with a task that is to be verified by this tool.
+pub(crate) fn blind(tool: &str) -> String {
+    format!("tool `{tool}` cannot tell what became of a call, so its effect cannot be verified")
+}
+
+/// What to do about it.
+pub(crate) const BLIND_HELP: &str = "give `process` a `probe`, or declare another `effect`";
 
 /// Read a spec from a file; tools are taken to exist.
 ///

@@ -45,7 +45,10 @@ pub(crate) use self::{
 pub use self::{
     accepted::{Entrance, Existing, Refused},
     behavior::{Behavior, Child, Rejection, Turn},
-    call::{Answer, Effect, Failure, Key, Outcome, REMEMBERS_DEFAULT_MS, Request, Row, RowState, Verdict},
+    call::{
+        Answer, Effect, Failure, Key, Outcome, PROBE_WAIT_DEFAULT_MS, PROBES_DEFAULT, Probe, Probing,
+        REMEMBERS_DEFAULT_MS, Request, Row, RowState, Verdict,
+    },
     chain::Head,
     entry::{Body, Entry, Fate, Fired},
     id::{ActorId, CallId, Epoch, Partition, Sequence, StreamId},

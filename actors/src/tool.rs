@@ -2,18 +2,23 @@
 //!
 //! A tool is registered under a name. Its actor takes call rows from the durable mailbox, gives each a permit, runs the
 //! adapter under a time limit, and commits the answers in batches. A tool that is ready at once is
-//! polled in place; nothing is spawned for it.
+//! polled in place; nothing is spawned for it. A call with an unknown outcome whose effect is declared `verify` stays in the
+//! mailbox, and the same actor asks the tool's probe.
 
+mod closure;
 mod context;
 mod host;
 mod in_flight;
 
 use std::{pin::Pin, sync::Arc};
 
-pub use self::context::{CHECKPOINT_MAX, CallContext, CheckpointTooLarge, Progress};
+pub use self::{
+    closure::Closure,
+    context::{CHECKPOINT_MAX, CallContext, CheckpointTooLarge, Progress},
+};
 pub(crate) use self::{host::ToolSlot, in_flight::InFlight};
 use crate::{
-    durable::{Effect, Outcome},
+    durable::{Effect, Failure, Outcome, Probe},
     json::Json,
 };
 
@@ -53,13 +58,34 @@ pub trait Tool: Send + Sync + 'static {
         Ok(())
     }
 
+    /// Whether [`Tool::probe`] can tell what became of calls with these arguments, whose templates are still unrendered.
+    /// A task may declare `verify` only where it can.
+    fn can_probe(&self, _with: &serde_json::Value) -> bool {
+        false
+    }
+
     /// Do it. Return [`Outcome::Failed`] only when it certainly had no effect, and [`Outcome::Unknown`] otherwise.
     /// Dropping the future, a panic, and the time limit all count as unknown.
     fn call(&self, cx: &CallContext, input: Json) -> impl Future<Output = Outcome> + Send;
+
+    /// Say whether the call with this key and these arguments happened. Asked after an attempt with an unknown outcome, when
+    /// the call's effect is [`Effect::Verify`]; the former attempt's future is gone by then, and what it saved is in
+    /// [`CallContext::last_checkpoint`]. It must only read, because it may be asked more than once, and it has the call's
+    /// time limit. Dropping the future, a panic and the time limit all count as [`Probe::CannotTell`].
+    fn probe(&self, _cx: &CallContext, _input: Json) -> impl Future<Output = Probe> + Send {
+        std::future::ready(cannot_probe())
+    }
+}
+
+fn cannot_probe() -> Probe {
+    Probe::CannotTell(Failure::new("probe", "the tool has no probe"))
 }
 
 /// A future that a tool is busy with.
 pub type Calling = Pin<Box<dyn Future<Output = Outcome> + Send>>;
+
+/// A future that finds out what became of a call.
+pub type Asking = Pin<Box<dyn Future<Output = Probe> + Send>>;
 
 /// Any tool, whatever its type.
 pub trait AnyTool: Send + Sync + 'static {
@@ -72,8 +98,12 @@ pub trait AnyTool: Send + Sync + 'static {
     /// # Errors
     /// What is wrong, in one sentence.
     fn check(&self, with: &serde_json::Value) -> Result<(), String>;
+    /// See [`Tool::can_probe`].
+    fn can_probe(&self, with: &serde_json::Value) -> bool;
     /// See [`Tool::call`].
     fn start(self: Arc<Self>, cx: CallContext, input: Json) -> Calling;
+    /// See [`Tool::probe`].
+    fn ask(self: Arc<Self>, cx: CallContext, input: Json) -> Asking;
 }
 
 impl<T: Tool> AnyTool for T {
@@ -89,38 +119,15 @@ impl<T: Tool> AnyTool for T {
         Tool::check(self, with)
     }
 
+    fn can_probe(&self, with: &serde_json::Value) -> bool {
+        Tool::can_probe(self, with)
+    }
+
     fn start(self: Arc<Self>, cx: CallContext, input: Json) -> Calling {
         Box::pin(async move { self.call(&cx, input).await })
     }
-}
 
-/// A closure as a tool.
-pub struct Closure<F> {
-    effect: Effect,
-    call: F,
-}
-
-impl<F, R> Closure<F>
-where
-    F: Fn(Json) -> R + Send + Sync + 'static,
-    R: Future<Output = Outcome> + Send + 'static,
-{
-    /// A tool from an async closure and what it promises about repeats.
-    pub fn new(effect: Effect, call: F) -> Self {
-        Self { effect, call }
-    }
-}
-
-impl<F, R> Tool for Closure<F>
-where
-    F: Fn(Json) -> R + Send + Sync + 'static,
-    R: Future<Output = Outcome> + Send + 'static,
-{
-    fn effect(&self) -> Effect {
-        self.effect
-    }
-
-    async fn call(&self, _cx: &CallContext, input: Json) -> Outcome {
-        (self.call)(input).await
+    fn ask(self: Arc<Self>, cx: CallContext, input: Json) -> Asking {
+        Box::pin(async move { self.probe(&cx, input).await })
     }
 }

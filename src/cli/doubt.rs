@@ -79,7 +79,7 @@ fn list(common: &Common, out: Out) -> Result<Exit, Error> {
                     row.request.path.clone(),
                     row.request.tool.clone(),
                     shown::time(row.intended_at),
-                    shown::cut(&why(row), 80),
+                    shown::cut(&why(row), 120),
                     row.request.key.to_string(),
                 ]);
             }
@@ -102,7 +102,7 @@ fn list(common: &Common, out: Out) -> Result<Exit, Error> {
 fn why(row: &Row) -> String {
     match &row.state {
         RowState::InDoubt(failure) => format!("{}: {}", failure.class, failure.message),
-        RowState::Intended | RowState::Started => String::new(),
+        RowState::Intended | RowState::Started | RowState::Probing(_) => String::new(),
     }
 }
 

@@ -318,6 +318,7 @@ impl Progress {
                 self.retries += 1;
                 self.row(phase).retries += 1;
             }
+            T::MadeAgain { call, .. } => unit.step = Step::Calling(call),
             T::AttemptFailed { failure, wait_ms, .. } | T::AttemptUnknown { failure, wait_ms, .. } => {
                 unit.step = Step::BackOff { until_ms: item.at_ms + wait_ms };
                 return Some(Happening::Retry { path, failure, wait_ms });

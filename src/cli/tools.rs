@@ -46,4 +46,8 @@ impl ToolCatalog for Builtin {
     fn check(&self, name: &str, with: &Value) -> Result<(), String> {
         self.find(name).map_or(Ok(()), |tool| tool.check(with))
     }
+
+    fn can_probe(&self, name: &str, with: &Value) -> bool {
+        self.find(name).is_some_and(|tool| tool.can_probe(with))
+    }
 }

@@ -142,6 +142,7 @@ fn task(event: task::Event) -> String {
         }
         T::Doubted { call, failure, .. } => format!("{call} is in doubt: {}", why(&failure)),
         T::Repeated { call } => format!("is repeated as {call}, with the same key"),
+        T::MadeAgain { call, failure, .. } => format!("is made again as {call}, with the same key: {}", why(&failure)),
         T::Stopping { reason } => format!("is no longer wanted: {}", shown::cut(&reason, CUT)),
         T::Succeeded => "succeeded".to_owned(),
         T::Failed { failure } => format!("failed: {}", why(&failure)),

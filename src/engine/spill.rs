@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use headframe_actors::{
-    durable::{Effect, Outcome},
+    durable::{Effect, Outcome, Probe},
     json::Json,
-    tool::{AnyTool, CallContext, Calling},
+    tool::{AnyTool, Asking, CallContext, Calling},
 };
 use serde_json::Value;
 
@@ -33,12 +33,29 @@ impl AnyTool for Spilling {
         self.tool.check(with)
     }
 
+    fn can_probe(&self, with: &Value) -> bool {
+        self.tool.can_probe(with)
+    }
+
     fn start(self: Arc<Self>, cx: CallContext, input: Json) -> Calling {
         let calling = self.tool.clone().start(cx, input);
         Box::pin(async move {
             match calling.await {
                 Outcome::Done(output) if output.len() > INLINE_MAX => self.spill(output).await,
                 outcome => outcome,
+            }
+        })
+    }
+
+    fn ask(self: Arc<Self>, cx: CallContext, input: Json) -> Asking {
+        let asking = self.tool.clone().ask(cx, input);
+        Box::pin(async move {
+            match asking.await {
+                Probe::Happened(output) if output.len() > INLINE_MAX => match self.spill(output).await {
+                    Outcome::Done(reference) => Probe::Happened(reference),
+                    Outcome::Failed(failure) | Outcome::Unknown(failure) => Probe::CannotTell(failure),
+                },
+                probe => probe,
             }
         })
     }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use headframe_actors::{
-    durable::Effect,
+    durable::{Effect, PROBE_WAIT_DEFAULT_MS, PROBES_DEFAULT},
     plan::{InDoubt, Items, TaskBuilder, nearest},
 };
 
@@ -19,7 +19,8 @@ const FOR_EACH: [&str; 3] = ["over", "items", "max_items"];
 const RETRY: [&str; 7] = ["max_attempts", "backoff", "factor", "max_backoff", "jitter", "on", "never"];
 const IN_DOUBT: [(&str, InDoubt); 3] = [("hold", InDoubt::Hold), ("fail", InDoubt::Fail), ("repeat", InDoubt::Repeat)];
 const ITEMS: [(&str, Items); 3] = [("json", Items::Json), ("lines", Items::Lines), ("nul", Items::Nul)];
-const EFFECTS: [(&str, Effect); 2] = [("idempotent", Effect::IDEMPOTENT), ("at_most_once", Effect::AtMostOnce)];
+const EFFECTS: [(&str, Effect); 3] =
+    [("idempotent", Effect::IDEMPOTENT), ("verify", Effect::VERIFY), ("at_most_once", Effect::AtMostOnce)];
 
 /// Stands where no task can be read.
 pub(super) fn unnamed(at: usize) -> TaskBuilder {
@@ -34,7 +35,7 @@ impl Reader<'_> {
         let name = self.found.required(node, "the task", "name", "give it a name, for example `name: files`");
         let name = name.and_then(|node| self.found.text(node, "`name`"));
         let tool = self.tool(node);
-        let mut task = TaskBuilder::new(name.unwrap_or_else(|| format!("unnamed_{at}")), tool);
+        let mut task = TaskBuilder::new(name.unwrap_or_else(|| format!("unnamed_{at}")), tool.clone());
         if let Some(with) = node.get("with") {
             self.found.faithful(with);
             task = task.with(with.value());
@@ -45,7 +46,7 @@ impl Reader<'_> {
         if let Some(condition) = node.get("when").and_then(|node| self.condition(node)) {
             task = task.when(condition);
         }
-        task = self.promise(node, task);
+        task = self.promise(node, task, &tool);
         task = self.for_each(node, task);
         self.retry(node, task)
     }
@@ -77,8 +78,9 @@ impl Reader<'_> {
         name
     }
 
-    fn promise(&mut self, node: &Node, mut task: TaskBuilder) -> TaskBuilder {
+    fn promise(&mut self, node: &Node, mut task: TaskBuilder, tool: &str) -> TaskBuilder {
         if let Some(effect) = node.get("effect").and_then(|node| self.effect(node)) {
+            self.can_keep(node, effect, tool);
             task = task.effect(effect);
         }
         if let Some(rule) = node.get("in_doubt").and_then(|node| self.found.word(node, "`in_doubt`", &IN_DOUBT)) {
@@ -93,11 +95,47 @@ impl Reader<'_> {
         }
     }
 
+    /// Only a tool that can be asked what became of a call can verify it.
+    fn can_keep(&mut self, node: &Node, effect: Effect, tool: &str) {
+        let (Some(tools), Effect::Verify { .. }) = (self.tools, effect) else { return };
+        let with = node.get("with").map(Node::value).unwrap_or_default();
+        if tools.knows(tool) && !tools.can_probe(tool, &with) {
+            let mark = node.get("effect").unwrap_or(node).mark;
+            self.found.add(error::TOOL, mark, super::blind(tool), Some(super::BLIND_HELP.to_owned()));
+        }
+    }
+
     fn effect(&mut self, node: &Node) -> Option<Effect> {
         let Tree::Map(_) = &node.tree else {
             return self.found.word(node, "`effect`", &EFFECTS);
         };
-        self.found.map(node, "`effect`", &["idempotent"]);
+        self.found.map(node, "`effect`", &["idempotent", "verify"]);
+        match node.get("verify") {
+            Some(inner) if node.get("idempotent").is_none() => self.verify(inner),
+            Some(_) => {
+                self.found.add(
+                    error::VALUE,
+                    node.mark,
+                    "`effect` must be either `idempotent` or `verify`".to_owned(),
+                    None,
+                );
+                None
+            }
+            None => self.idempotent(node),
+        }
+    }
+
+    fn verify(&mut self, node: &Node) -> Option<Effect> {
+        self.found.map(node, "`verify`", &["probes", "wait"]);
+        let probes = node.get("probes").map(|node| self.found.whole(node, "`probes`"));
+        let wait = node.get("wait").map(|node| self.found.duration(node, "`wait`").map(milliseconds));
+        Some(Effect::Verify {
+            probes: probes.unwrap_or(Some(PROBES_DEFAULT))?,
+            wait_ms: wait.unwrap_or(Some(PROBE_WAIT_DEFAULT_MS))?,
+        })
+    }
+
+    fn idempotent(&mut self, node: &Node) -> Option<Effect> {
         let inner =
             self.found.required(node, "`effect`", "idempotent", "write `{ idempotent: { remembers: 24h } }`")?;
         self.found.map(inner, "`idempotent`", &["remembers"]);

@@ -32,6 +32,10 @@ impl ToolCatalog for Tools {
             _ => Ok(()),
         }
     }
+
+    fn can_probe(&self, name: &str, with: &Value) -> bool {
+        name == "process" && with.get("probe").is_some()
+    }
 }
 
 const AUDIT: &str = r#"
@@ -153,6 +157,13 @@ fn a_plan_knows_what_it_reads_and_exports_only_that() {
     assert_eq!(plan.dependents(1), [3]);
 }
 
+/// The digest names the plans of runs that are stored: what `verify` added to the format must not change it for others.
+#[test]
+fn a_plan_keeps_its_digest_from_build_to_build() {
+    let digest = audit().check(&Expressions::new()).unwrap().digest();
+    assert_eq!(digest.to_string(), "69cf04ec9c8440761e9a91faee287d23d9c4b316a0d951ba99dc714e7235d3df");
+}
+
 #[test]
 fn a_stored_plan_comes_back_with_its_digest() {
     let plan = parse("audit.yaml", AUDIT).unwrap();
@@ -171,6 +182,8 @@ fn short_forms_mean_the_same_as_long_ones() {
         ("retry: 3", "retry: { max_attempts: 3 }"),
         ("for_each: [1]", "for_each: { over: [1], items: json, max_items: 10000 }"),
         ("effect: idempotent", "effect: { idempotent: { remembers: 24h } }"),
+        ("effect: verify", "effect: { verify: { probes: 3, wait: 1s } }"),
+        ("effect: verify", "effect: { verify: {} }"),
         ("when: true", "when: 'true'"),
         ("timeout: 5m", "optional: false"),
     ];

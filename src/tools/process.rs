@@ -14,6 +14,10 @@
 //! then, also after a crash of the engine (see [`group`]). **Invariant:** a process id is signalled only while it
 //! cannot have been given to someone else. **Absent on purpose:** a shell, a terminal, signal handlers, unsafe code.
 //!
+//! A task may name a second program, its `probe`, which is asked whether a call with an unknown outcome happened. It is run
+//! like the first, under the same key, so it too starts only when nothing is left of the former attempt. It ends with 0
+//! (it happened, and what the probe prints is its output), with 1 (it did not) or with anything else (it cannot tell).
+//!
 //! A program that makes its own session *and* closes its pipes has said that it wants to stay (an agent, a build
 //! daemon): it is left alone when its starter ends by itself, and ended when the call is.
 
@@ -29,7 +33,7 @@ mod watch;
 use std::{fs, io, path::PathBuf, sync::Arc, thread};
 
 use headframe_actors::{
-    durable::{Failure, Key, Outcome},
+    durable::{Failure, Key, Outcome, Probe},
     json::Json,
     tool::{CallContext, Tool},
 };
@@ -79,11 +83,38 @@ impl Tool for Process {
         arguments::check(with, KEYS, Told::read)
     }
 
+    /// Arguments that a template makes are known only when they are rendered.
+    fn can_probe(&self, with: &Value) -> bool {
+        with.is_string() || with.get("probe").is_some_and(|probe| !probe.is_null())
+    }
+
     async fn call(&self, cx: &CallContext, input: Json) -> Outcome {
-        let told = match Told::read(&input.value()) {
-            Ok(told) => told,
-            Err(error) => return Outcome::failed("input", error),
-        };
+        match Told::read(&input.value()) {
+            Ok(told) => self.run(cx, told).await,
+            Err(error) => Outcome::failed("input", error),
+        }
+    }
+
+    async fn probe(&self, cx: &CallContext, input: Json) -> Probe {
+        match Told::read(&input.value()).map(Told::for_probe) {
+            Ok(Some(told)) => said(self.run(cx, told).await),
+            Ok(None) => Probe::CannotTell(Failure::new("probe", "the task names no `probe`")),
+            Err(error) => Probe::CannotTell(Failure::new("input", error)),
+        }
+    }
+}
+
+/// What a probe said by its exit code. One that could not be started or was ended said nothing.
+fn said(outcome: Outcome) -> Probe {
+    match outcome {
+        Outcome::Done(output) => Probe::Happened(output),
+        Outcome::Failed(why) if why.class == "exit" && why.details.value()["exit"] == 1 => Probe::DidNot(why.message),
+        Outcome::Failed(why) | Outcome::Unknown(why) => Probe::CannotTell(why),
+    }
+}
+
+impl Process {
+    async fn run(&self, cx: &CallContext, told: Told) -> Outcome {
         // Dropping `held` (with this future, or on a cancel) is what the thread sees.
         let (held, mut answer) = match start(&self.shared, cx, told) {
             Ok(started) => started,

@@ -12,7 +12,7 @@ use std::{
 };
 
 use headframe_actors::{
-    durable::{Effect, Failure, Key, Outcome},
+    durable::{Effect, Failure, Key, Outcome, Probe},
     json::Json,
     tool::{AnyTool, CallContext},
 };
@@ -57,6 +57,18 @@ fn each_tool_declares_what_it_promises() {
         let expected = if name == "process" { Effect::AtMostOnce } else { Effect::IDEMPOTENT };
         assert_eq!(tool.effect(), expected, "{name}");
     }
+}
+
+#[test]
+fn only_a_process_with_a_probe_can_be_verified() {
+    let shop = Shop::open();
+    for (name, tool) in &shop.tools {
+        assert!(!tool.can_probe(&json!({"argv": ["true"]})), "{name}");
+        assert_eq!(tool.can_probe(&json!({"argv": ["true"], "probe": ["true"]})), name == "process", "{name}");
+    }
+    let check = |with: Value| shop.tool("process").check(&with).unwrap_err();
+    assert!(check(json!({"argv": ["true"], "probe": "grep key"})).contains("`probe` must be a list"));
+    assert!(check(json!({"argv": ["true"], "probe": []})).contains("`probe` must not be empty"));
 }
 
 #[test]

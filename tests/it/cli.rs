@@ -13,6 +13,7 @@ use self::place::{Place, code, json, lines, stderr, stdout};
 
 const AUDIT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/repo-audit.yaml");
 const CHARGE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/charge.yaml");
+const VERIFIED: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/charge-verified.yaml");
 
 #[test]
 fn the_audit_counts_every_file_whatever_its_name() {
@@ -98,6 +99,33 @@ fn a_charge_that_was_cut_off_waits_for_a_person_and_is_made_once() {
     assert_eq!(place.read("charges.txt").lines().count(), 1, "the charge was repeated");
     assert!(stdout(&place.run(&["ledger", "show", "last"])).contains("decided by ada"));
     place.is_clean();
+}
+
+#[test]
+fn a_charge_that_was_cut_off_and_can_be_verified_is_made_once_and_nobody_is_asked() {
+    let place = Place::new();
+    let mut child = place.start(&["run", VERIFIED, "-i", "order=7", "-i", "seconds=300"]);
+    assert!(place.wait_while(&mut child, || place.read("charges.txt").is_empty()));
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let told = place.run(&["run", VERIFIED, "--resume"]);
+    assert_eq!((code(&told), stdout(&told).as_str()), (0, "order 7: found the charge\n"), "{}", stderr(&told));
+    assert_eq!(place.read("charges.txt").lines().count(), 1, "the charge was repeated");
+    place.is_clean();
+}
+
+#[test]
+fn a_probe_that_cannot_tell_is_quoted_where_a_person_decides() {
+    let place = Place::new();
+    let with = "{ argv: [sh, -c, 'touch begun; sleep 300'], probe: [sh, -c, 'echo the books are closed >&2; exit 2'] }";
+    place.spec("blind.yaml", "process", with, "effect: { verify: { probes: 2, wait: 10ms } }");
+    let mut child = place.start(&["run", "blind.yaml"]);
+    assert!(place.wait_while(&mut child, || !place.path("begun").exists()));
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert_eq!(code(&place.run(&["run", "blind.yaml", "--resume"])), 6, "held for a decision");
+    let told = stdout(&place.run(&["doubt", "list"]));
+    assert!(told.contains("the books are closed"), "{told}");
 }
 
 #[test]

@@ -2,8 +2,14 @@
 //!
 //! ```text
 //! intended ─► started(attempt) ─► done | failed (proof of no effect) | unknown
+//!                                                                        │ verify
+//!                                        done | failed | in doubt ◄── probing
 //! ```
 //! **Invariant:** an attempt ends in exactly one [`Outcome`]; there is no default between `Failed` and `Unknown`.
+
+mod probe;
+#[cfg(test)]
+mod tests;
 
 use std::{fmt, str::FromStr};
 
@@ -11,6 +17,8 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
+pub use self::probe::{PROBE_WAIT_DEFAULT_MS, PROBES_DEFAULT, Probe, Probing};
+pub(crate) use self::probe::{Settled, settle};
 use super::id::{ActorId, CallId};
 use crate::json::Json;
 
@@ -28,11 +36,21 @@ pub enum Effect {
         /// For how long after its intent a key is remembered.
         remembers_ms: u64,
     },
+    /// A probe asks whether it happened. What did is recorded, what surely did not counts as failed, and a probe that
+    /// cannot tell leaves the call in doubt.
+    Verify {
+        /// Probes before the call is in doubt.
+        probes: u32,
+        /// The wait before the second probe; each further one is twice as long.
+        wait_ms: u64,
+    },
 }
 
 impl Effect {
     /// Idempotent, with keys remembered for 24 hours.
     pub const IDEMPOTENT: Effect = Effect::Idempotent { remembers_ms: REMEMBERS_DEFAULT_MS };
+    /// Verified by up to three probes, a second and two seconds apart.
+    pub const VERIFY: Effect = Effect::Verify { probes: PROBES_DEFAULT, wait_ms: PROBE_WAIT_DEFAULT_MS };
 }
 
 /// How an attempt ended.
@@ -171,6 +189,16 @@ pub struct Request {
     pub key_since_ms: u64,
 }
 
+impl Request {
+    /// Whether its tool may no longer know the key, so that a repeat would be a second effect.
+    pub(crate) fn is_forgotten(&self, now_ms: u64) -> bool {
+        match self.effect {
+            Effect::Idempotent { remembers_ms } => now_ms.saturating_sub(self.key_since_ms) > remembers_ms,
+            Effect::AtMostOnce | Effect::Verify { .. } => false,
+        }
+    }
+}
+
 /// A call in a tool's mailbox.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Row {
@@ -187,12 +215,14 @@ pub struct Row {
 /// How far a call is known to have come.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum RowState {
-    /// Written down; for an idempotent tool it may already be running.
+    /// Written down; unless it may happen at most once, it may already be running.
     Intended,
     /// An `at_most_once` call that may have reached the tool.
     Started,
     /// Nobody knows whether it happened; a person or a rule decides.
     InDoubt(Failure),
+    /// Nobody knows whether it happened, and its tool is asked.
+    Probing(Probing),
 }
 
 /// A call's outcome on its way to the caller.
@@ -215,4 +245,7 @@ pub enum Verdict {
     InDoubt(Failure),
     /// A person decided that it is to be called again with the same key.
     Repeat,
+    /// The process ended while it may have been under way, and a probe is sure that it did not happen: that was no
+    /// attempt, and it may be made again with the same key.
+    NotMade(Failure),
 }

@@ -143,6 +143,7 @@ impl Live {
             Op::CallStarted { call } => self.mark(*call, RowState::Started),
             Op::CallNotStarted { call } => self.mark(*call, RowState::Intended),
             Op::CallDoubted { call, failure } => self.mark(*call, RowState::InDoubt(failure.clone())),
+            Op::CallProbing { call, probing } => self.mark(*call, RowState::Probing(probing.clone())),
             Op::CallGone { call } => {
                 if let Some(caller) = self.calls.get(call).map(|row| row.caller) {
                     self.end_call(record, *call, caller);

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    call::{Failure, Row},
+    call::{Failure, Probing, Row},
     chain::Head,
     codec,
     entry::Body,
@@ -81,6 +81,8 @@ pub(crate) enum Op {
     Ended { actor: ActorId, parent: ActorId },
     /// A call has its outcome, or is no longer wanted. Names its caller, whose row it changes too.
     CallEnded { call: CallId, caller: ActorId },
+    /// Nobody knows whether a call happened, and its tool is asked.
+    CallProbing { call: CallId, probing: Probing },
 }
 
 /// What the runtime itself writes into a stream.
@@ -125,6 +127,7 @@ impl Op {
             Op::Snapshot { state, .. } => 12 + state.len(),
             Op::Put { key, value } => 8 + key.len() + value.len(),
             Op::CallCheckpoint { bytes, .. } => 16 + bytes.len(),
+            Op::CallProbing { probing, .. } => probing.bytes(),
             Op::Nothing => 0,
             _ => 24,
         }

@@ -1,5 +1,7 @@
 //! The kernel on real ractor actors: turns, deaths, dead letters, restarts, timers, tools.
 
+mod verify;
+
 use std::{
     sync::{
         Arc,
@@ -111,6 +113,7 @@ impl Behavior for Counter {
                 Verdict::Ended(Outcome::Unknown(failure)) => format!("unknown: {}", failure.class),
                 Verdict::InDoubt(failure) => format!("doubt: {}", failure.class),
                 Verdict::Repeat => "repeat".to_owned(),
+                Verdict::NotMade(failure) => format!("not made: {}", failure.class),
             }),
         }
     }

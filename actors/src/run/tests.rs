@@ -1,5 +1,7 @@
 //! Runs that die around every commit: the crash points of the protocol, on the memory store.
 
+mod verify;
+
 use serde_json::json;
 
 use crate::{

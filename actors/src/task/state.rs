@@ -124,6 +124,16 @@ pub enum Event {
     },
     /// It ended because it was no longer wanted.
     Stopped,
+    /// The process ended in the middle of the attempt, and a probe is sure that it did not happen: it is made again, with
+    /// the same key, and counts once.
+    MadeAgain {
+        /// The call that takes its place.
+        call: CallId,
+        /// What it saved before.
+        checkpoint: Option<Bytes>,
+        /// Why it is known not to have happened.
+        failure: Failure,
+    },
 }
 
 /// How a task ended.
@@ -229,6 +239,10 @@ impl Behavior for Task {
                 state.attempt += 1;
                 state.status = Calling(*call);
             }
+            Event::MadeAgain { call, checkpoint, .. } => {
+                state.checkpoint.clone_from(checkpoint);
+                state.status = Calling(*call);
+            }
             Event::AttemptFailed { checkpoint, .. } => {
                 state.generation += 1;
                 state.key_since_ms = None;
@@ -292,7 +306,8 @@ fn call_again(turn: &mut Turn<'_, Task>) -> Result<(), Rejection> {
     let key_since_ms = turn.state().key_since_ms.unwrap_or(turn.now_ms());
     let job = job(turn)?;
     let request = request(turn, &job, turn.state().attempt + 1, turn.state().generation)?;
-    if is_forgotten(turn, &request) {
+    // A repeat with this key would be a second effect.
+    if request.is_forgotten(turn.now_ms()) {
         let failure =
             Failure::new("forgotten", "the tool no longer remembers the key of an attempt with an unknown outcome");
         let checkpoint = turn.state().checkpoint.clone();
@@ -305,18 +320,19 @@ fn call_again(turn: &mut Turn<'_, Task>) -> Result<(), Rejection> {
     Ok(())
 }
 
-/// Whether a repeat with this key would be a second effect: its tool remembers keys only so long.
-fn is_forgotten(turn: &Turn<'_, Task>, request: &Request) -> bool {
-    match request.effect {
-        Effect::Idempotent { remembers_ms } => turn.now_ms().saturating_sub(request.key_since_ms) > remembers_ms,
-        Effect::AtMostOnce => false,
-    }
-}
-
 fn repeat_call(turn: &mut Turn<'_, Task>) -> Result<CallId, Rejection> {
     let job = job(turn)?;
     let request = request(turn, &job, turn.state().attempt + 1, turn.state().generation)?;
     Ok(turn.call(request))
+}
+
+/// A crash cut the attempt off before it had any effect: make the same one again.
+fn make_again(turn: &mut Turn<'_, Task>, failure: Failure, checkpoint: Option<Bytes>) -> Result<(), Rejection> {
+    let job = job(turn)?;
+    let request = request(turn, &job, turn.state().attempt, turn.state().generation)?;
+    let call = turn.call(Request { checkpoint: checkpoint.clone(), ..request });
+    turn.emit(&Event::MadeAgain { call, checkpoint, failure });
+    Ok(())
 }
 
 fn request(turn: &Turn<'_, Task>, job: &Job, attempt: u32, generation: u32) -> Result<Request, Rejection> {
@@ -346,10 +362,13 @@ fn answered(turn: &mut Turn<'_, Task>, answer: Answer) -> Result<(), Rejection> 
     let Answer { call, verdict, checkpoint } = answer;
     match verdict {
         Verdict::Ended(Outcome::Done(output)) => end(turn, End::Done(output)),
-        Verdict::Ended(Outcome::Failed(_) | Outcome::Unknown(_)) if turn.state().stopping => end(turn, End::Stopped),
+        Verdict::Ended(Outcome::Failed(_) | Outcome::Unknown(_)) | Verdict::NotMade(_) if turn.state().stopping => {
+            end(turn, End::Stopped)
+        }
         Verdict::Ended(Outcome::Failed(failure)) => failed(turn, failure, checkpoint),
         Verdict::Ended(Outcome::Unknown(failure)) => unknown(turn, failure, checkpoint),
         Verdict::InDoubt(failure) => doubted(turn, call, failure, checkpoint),
+        Verdict::NotMade(failure) => make_again(turn, failure, checkpoint),
         Verdict::Repeat => Err(Rejection::new("a call that is not in doubt cannot be repeated by decision")),
     }
 }
@@ -429,7 +448,7 @@ fn decided(turn: &mut Turn<'_, Task>, answer: Answer) -> Result<(), Rejection> {
             turn.emit(&Event::Repeated { call });
             Ok(())
         }
-        Verdict::InDoubt(_) => Ok(()),
+        Verdict::InDoubt(_) | Verdict::NotMade(_) => Ok(()),
     }
 }
 

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::json;
 
 use crate::{
-    durable::{Effect, Key, Outcome, Request},
+    durable::{Effect, Failure, Key, Outcome, Probe, Request},
     json::Json,
 };
 
@@ -15,6 +15,8 @@ pub struct Fake {
     pub(super) effect: Effect,
     fails: u32,
     unknowns: u32,
+    lost_requests: u32,
+    blind_probes: u32,
     answer: Option<fn(&Json) -> Json>,
 }
 
@@ -22,7 +24,7 @@ impl Fake {
     /// Has its effect and says so.
     #[must_use]
     pub fn works(effect: Effect) -> Self {
-        Self { effect, fails: 0, unknowns: 0, answer: None }
+        Self { effect, fails: 0, unknowns: 0, lost_requests: 0, blind_probes: 0, answer: None }
     }
 
     /// Fails its first call, certainly without an effect, then works.
@@ -48,6 +50,18 @@ impl Fake {
     pub fn loses_answers(effect: Effect, answers: u32) -> Self {
         Self { unknowns: answers, ..Self::works(effect) }
     }
+
+    /// Does not hear so many requests, of which nobody can tell, then works.
+    #[must_use]
+    pub fn loses_requests(effect: Effect, requests: u32) -> Self {
+        Self { lost_requests: requests, ..Self::works(effect) }
+    }
+
+    /// Its first probes, so many, cannot tell what happened; all others tell the truth.
+    #[must_use]
+    pub fn with_blind_probes(self, probes: u32) -> Self {
+        Self { blind_probes: probes, ..self }
+    }
 }
 
 /// A fake tool, and what it did.
@@ -58,13 +72,24 @@ pub(super) struct Acted {
     pub(super) invoked: BTreeMap<Key, u32>,
     /// Keys under which it had its effect: a tool that honours keys has it once.
     pub(super) effects: BTreeMap<Key, Json>,
-    /// Answers that were lost on the way, by key.
+    /// How often it acted with each key, as a tool does that honours none.
+    pub(super) acted: BTreeMap<Key, u32>,
+    /// Requests and answers that were lost on the way, by key.
     pub(super) lost: BTreeMap<Key, u32>,
+    /// How often its probe was asked.
+    pub(super) probed: u32,
 }
 
 impl Acted {
     pub(super) fn new(fake: Fake) -> Self {
-        Self { fake, invoked: BTreeMap::new(), effects: BTreeMap::new(), lost: BTreeMap::new() }
+        Self {
+            fake,
+            invoked: BTreeMap::new(),
+            effects: BTreeMap::new(),
+            acted: BTreeMap::new(),
+            lost: BTreeMap::new(),
+            probed: 0,
+        }
     }
 
     pub(super) fn call(&mut self, request: &Request) -> Outcome {
@@ -73,6 +98,12 @@ impl Acted {
             self.fake.fails -= 1;
             return Outcome::failed("refused", "not today");
         }
+        if self.fake.lost_requests > 0 {
+            self.fake.lost_requests -= 1;
+            *self.lost.entry(request.key).or_default() += 1;
+            return Outcome::unknown("reset", "the connection broke before the answer");
+        }
+        *self.acted.entry(request.key).or_default() += 1;
         let receipt = |_: &Json| Json::from(json!({ "receipt": request.key.to_string() }));
         let output = self.fake.answer.map_or_else(|| receipt(&request.input), |answer| answer(&request.input));
         let output = self.effects.entry(request.key).or_insert(output).clone();
@@ -82,5 +113,18 @@ impl Acted {
             return Outcome::unknown("reset", "the connection broke before the answer");
         }
         Outcome::Done(output)
+    }
+
+    /// Looks into the tool's own books.
+    pub(super) fn probe(&mut self, request: &Request) -> Probe {
+        self.probed += 1;
+        if self.fake.blind_probes > 0 {
+            self.fake.blind_probes -= 1;
+            return Probe::CannotTell(Failure::new("down", "the books are closed"));
+        }
+        match self.effects.get(&request.key) {
+            Some(output) => Probe::Happened(output.clone()),
+            None => Probe::DidNot("it is not in the books".to_owned()),
+        }
     }
 }

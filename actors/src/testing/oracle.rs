@@ -36,12 +36,19 @@ pub(super) fn at_rest(world: &World, death: &str) {
     for (name, acted) in world.tools() {
         for (key, invoked) in &acted.invoked {
             let unknown = acted.lost.get(key).copied().unwrap_or(0);
-            let most = match acted.fake.effect {
+            let effect = acted.fake.effect;
+            let most = match effect {
                 // A rule of the plan may repeat what is in doubt.
                 Effect::AtMostOnce => 1 + if world.repeats_doubts() { unknown } else { 0 },
-                Effect::Idempotent { .. } => 1 + world.crashes() + unknown,
+                Effect::Idempotent { .. } | Effect::Verify { .. } => 1 + world.crashes() + unknown,
             };
             assert!(*invoked <= most, "I4: {name} was called {invoked} times with one key, {most} allowed ({death})");
+            let acted = acted.acted.get(key).copied().unwrap_or(0);
+            let is_verified = matches!(effect, Effect::Verify { .. }) && !world.repeats_doubts();
+            assert!(
+                !is_verified || acted <= 1,
+                "I4: {name}, which is probed, acted {acted} times with one key ({death})"
+            );
         }
     }
 }

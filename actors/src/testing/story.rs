@@ -9,7 +9,7 @@ use super::{
     world::{Crash, Manner, World},
 };
 use crate::{
-    durable::store::Tail,
+    durable::{Key, store::Tail},
     json::Json,
     plan::{Checked, Evaluate, EvaluateError, Plan, Reference, Template},
     run::Outcome,
@@ -56,6 +56,7 @@ pub struct Ending {
     pub commits: u64,
     /// Rows that left memory because they were written.
     pub evicted: u64,
+    pub(super) decisions: u32,
     pub(super) tools: BTreeMap<String, Acted>,
 }
 
@@ -64,6 +65,30 @@ impl Ending {
     #[must_use]
     pub fn effects(&self, tool: &str) -> usize {
         self.tools.get(tool).map_or(0, |acted| acted.effects.len())
+    }
+
+    /// The keys under which a tool had its effects: the same ones wherever the process died, where nothing fails.
+    #[must_use]
+    pub fn keys(&self, tool: &str) -> Vec<Key> {
+        self.tools.get(tool).map(|acted| acted.effects.keys().copied().collect()).unwrap_or_default()
+    }
+
+    /// How often a tool acted, were it one that does not recognise keys.
+    #[must_use]
+    pub fn acts(&self, tool: &str) -> u32 {
+        self.tools.get(tool).map_or(0, |acted| acted.acted.values().sum())
+    }
+
+    /// How often a tool's probe was asked.
+    #[must_use]
+    pub fn probes(&self, tool: &str) -> u32 {
+        self.tools.get(tool).map_or(0, |acted| acted.probed)
+    }
+
+    /// How many calls were in doubt until a person decided.
+    #[must_use]
+    pub fn decisions(&self) -> u32 {
+        self.decisions
     }
 
     /// How often a tool was called.

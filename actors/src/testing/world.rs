@@ -1,6 +1,6 @@
 //! The simulated world: the accepted view, driven step by step.
 //!
-//! Steps, in this order: a turn, a record to the disk, a call to a tool, a timer. A crash strikes after a commit: memory
+//! Steps, in this order: a turn, a record to the disk, a call to a tool or its probe, a timer. A crash strikes after a commit: memory
 //! is gone, the unacknowledged record is lost, kept or torn, and the next life recovers from what is left.
 
 use std::{
@@ -14,7 +14,7 @@ use super::{fake::Acted, oracle, story::Ending};
 use crate::{
     durable::{
         Accepted, ActorId, CallId, Commit, Effect, Entrance, Extensions, Ids, Live, Note, Outcome, Refused, Registry,
-        RowState, Sequence, Verdict, codec, seal_record,
+        Row, RowState, Sequence, Verdict, codec, seal_record,
         sim::{self, Hosted, Known, fetch, read_window, stored},
         store::{Checkpoint, Fence, Memory, Store, Tail},
     },
@@ -57,6 +57,7 @@ pub(super) struct World {
     store: Memory,
     clock_ms: u64,
     crashes: u32,
+    decisions: u32,
     commits_before: u64,
     manner: Manner,
     /// Rows that left memory, in all lives.
@@ -104,6 +105,7 @@ impl World {
             store,
             clock_ms: DAWN_MS,
             crashes: 0,
+            decisions: 0,
             commits_before: 0,
             manner,
             evicted: 0,
@@ -126,7 +128,8 @@ impl World {
     pub(super) fn ending(self, death: String) -> Ending {
         let outcome = self.outcome().expect("the oracle saw that the run ended");
         let commits = self.commits_before + self.life.commits;
-        Ending { death, outcome, commits, evicted: self.evicted, tools: self.tools }
+        let (decisions, evicted) = (self.decisions, self.evicted);
+        Ending { death, outcome, commits, decisions, evicted, tools: self.tools }
     }
 
     /// Step until rest, or until it is time to die; says whether it is.
@@ -171,10 +174,15 @@ impl World {
         self.resume();
     }
 
-    /// What a start does: doubt what was under way, take up every other call, ring who has mail.
+    /// What a start does: doubt what was under way, take up every other call, ring who has mail. A probe whose need is
+    /// only known now is taken up once that is durable.
     fn resume(&mut self) {
         let callers = self.life.accepted.callers_to_look_at(self.clock_ms, false);
         self.bring(callers);
+        let is_probing = |row: &Row| matches!(row.state, RowState::Probing(_));
+        let calls = &self.life.accepted.live().calls;
+        let probing: Vec<_> = calls.iter().filter(|(_, row)| is_probing(row)).map(|(call, _)| *call).collect();
+        self.life.calls.extend(probing);
         let receipt = self.life.accepted.doubt_calls_of_the_last_life(self.clock_ms);
         self.life.runnable.extend(receipt.ring);
         let live = self.life.accepted.live();
@@ -366,29 +374,49 @@ impl World {
     }
 
     fn call(&mut self) -> bool {
-        let Some(call) = self.life.calls.pop_front() else { return false };
+        let Some(at) = self.life.calls.iter().position(|call| self.due_ms(*call) <= self.clock_ms) else {
+            return false;
+        };
+        let Some(call) = self.life.calls.remove(at) else { return false };
         match self.life.accepted.live().calls.get(&call).map(|row| row.request.effect) {
             Some(Effect::AtMostOnce) => {
                 self.life.commits += u64::from(self.life.accepted.start_call(self.clock_ms, call));
             }
-            Some(Effect::Idempotent { .. }) => self.invoke(call),
+            Some(Effect::Idempotent { .. } | Effect::Verify { .. }) => self.invoke(call),
             None => {}
         }
         true
     }
 
-    /// The tool acts in the outside world, which no crash undoes; then its answer is let in.
+    /// From when on a call, or its probe, may be dispatched.
+    fn due_ms(&self, call: CallId) -> u64 {
+        match self.life.accepted.live().calls.get(&call).map(|row| &row.state) {
+            Some(RowState::Probing(probing)) => probing.due_ms,
+            _ => 0,
+        }
+    }
+
+    /// The tool acts in the outside world, which no crash undoes, or its probe looks at it; then its answer is let in.
     fn invoke(&mut self, call: CallId) {
         let Some(row) = self.life.accepted.live().calls.get(&call).cloned() else { return };
         oracle::intent_is_durable(&self.store, call);
         let tool = self.tools.get_mut(&row.request.tool).expect("the story has the tool");
-        let outcome = tool.call(&row.request);
+        let outcome = match row.state {
+            RowState::Probing(_) => tool.probe(&row.request).into(),
+            RowState::Intended | RowState::Started | RowState::InDoubt(_) => tool.call(&row.request),
+        };
         self.answer(call, outcome);
     }
 
     fn fire(&mut self) -> bool {
-        let Some(due_ms) = self.life.accepted.next_due_ms() else { return false };
+        let timer = self.life.accepted.next_due_ms();
+        let probe = self.life.calls.iter().map(|call| self.due_ms(*call)).min();
+        let Some(due_ms) = timer.into_iter().chain(probe).min() else { return false };
         self.clock_ms = self.clock_ms.max(due_ms);
+        if timer != Some(due_ms) {
+            // Only a probe is due, and it is dispatched next.
+            return true;
+        }
         let cold = self.life.accepted.cold_due(self.clock_ms, 16);
         self.bring(cold);
         let receipt = self.life.accepted.fire(self.clock_ms, 16);
@@ -411,6 +439,7 @@ impl World {
         let note = Note::Decided { call, decision: "as the books say".to_owned(), by: "the story".to_owned() };
         let decided = self.life.accepted.decide(self.clock_ms, call, verdict, note);
         let receipt = decided.expect("it is in doubt");
+        self.decisions += 1;
         self.life.runnable.extend(receipt.ring);
         self.life.commits += 1;
         true

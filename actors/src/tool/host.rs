@@ -2,10 +2,12 @@
 //!
 //! Its mailbox is the set of call rows addressed to the tool. In memory it keeps ids; bodies are read when dispatched.
 //! A call that is ready when first polled is answered in the batch; any other goes on in a task of its own, recorded in
-//! the in-flight table, which outlives this actor.
+//! the in-flight table, which outlives this actor. A row whose outcome is unknown and can be verified is dispatched like
+//! a call, and its adapter's probe is run instead: the answer to "did it happen?" has the shape of an outcome.
 //!
 //! **Invariants:** an adapter is called only for a row that is durable, and, when it may happen at most once, only after
-//! its start is durable; nothing lies between that and the call.
+//! its start is durable; nothing lies between that and the call. A probe runs only when the former attempt at its call has
+//! ended in this process. What a probe does not prove stays unknown: a probe that is cut short proves nothing.
 
 use std::{
     collections::VecDeque,
@@ -30,6 +32,7 @@ use super::{
 use crate::{
     clock::monotonic,
     durable::{CallId, Effect, Inner, Outcome, Row, RowState},
+    json::Json,
 };
 
 /// Calls begun before others get the thread, and the most answers in one commit.
@@ -38,6 +41,8 @@ const BATCH: usize = 256;
 const OUTPUT_MAX: usize = 256 * 1024;
 /// How long an adapter may take to stop once its time is over.
 const STOP_GRACE: Duration = Duration::from_secs(5);
+/// The longest sleep until a probe is due: the clock by which it is may be set.
+const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
 /// What the actor before a tool can be told.
 #[derive(Debug)]
@@ -48,6 +53,8 @@ pub(crate) enum HostMessage {
     Started(Vec<CallId>),
     /// A call ended and its permit is free.
     Freed,
+    /// The probe of this call may be due.
+    Due(CallId),
     /// Begin no more calls; those whose start is on its way to the disk are still made.
     Drain,
     /// End.
@@ -160,6 +167,10 @@ pub(crate) struct Queue {
     inner: Arc<Inner>,
     id: u32,
     waiting: VecDeque<CallId>,
+    /// Probes that wait until the former attempt at their call has ended in this process.
+    behind: Vec<CallId>,
+    /// Probes that are not due yet.
+    asleep: FxHashSet<CallId>,
     drains: bool,
 }
 
@@ -173,7 +184,14 @@ impl Actor for Host {
         _: ActorRef<HostMessage>,
         (inner, id): Self::Arguments,
     ) -> Result<Queue, ActorProcessingErr> {
-        Ok(Queue { inner, id, waiting: VecDeque::new(), drains: false })
+        Ok(Queue {
+            inner,
+            id,
+            waiting: VecDeque::new(),
+            behind: Vec::new(),
+            asleep: FxHashSet::default(),
+            drains: false,
+        })
     }
 
     async fn handle(
@@ -185,7 +203,11 @@ impl Actor for Host {
         match message {
             HostMessage::Calls(calls) => queue.waiting.extend(calls),
             HostMessage::Started(calls) => queue.run(&calls),
-            HostMessage::Freed => {}
+            HostMessage::Freed => queue.waiting.extend(queue.behind.drain(..)),
+            HostMessage::Due(call) => {
+                queue.asleep.remove(&call);
+                queue.waiting.push_back(call);
+            }
             HostMessage::Drain => queue.drains = true,
             HostMessage::Stop => {
                 myself.stop(Some("stop".to_owned()));
@@ -200,14 +222,19 @@ impl Actor for Host {
 /// One call, ready to run.
 struct Prepared {
     call: CallId,
+    is_probe: bool,
     calling: Calling,
     cx: CallContext,
     timeout: Duration,
 }
 
 impl Prepared {
-    /// The outcome, if there is one at once. A call that was cancelled before this did not begin.
+    /// The outcome, if there is one at once. A call that was cancelled before this did not begin; of a probe that says
+    /// nothing about the call.
     fn poll_once(&mut self) -> Option<Outcome> {
+        if self.cx.is_cancelled() && self.is_probe {
+            return Some(Outcome::unknown("cancelled", "the probe was cancelled before it began"));
+        }
         if self.cx.is_cancelled() {
             return Some(Outcome::failed("cancelled", "cancelled before it began"));
         }
@@ -229,35 +256,58 @@ impl Queue {
         if take == 0 || self.drains {
             return;
         }
-        let calls: Vec<_> = self.waiting.drain(..take).collect();
-        let calls = self.start_at_most_once(calls);
+        let calls = self.waiting.drain(..take).collect();
+        let calls = self.ready(calls);
         self.run(&calls);
         if !self.waiting.is_empty() {
             let _ = myself.send_message(HostMessage::Freed);
         }
     }
 
-    /// Write down the start of those that may happen once; returns the others.
-    fn start_at_most_once(&self, calls: Vec<CallId>) -> Vec<CallId> {
-        let inner = &self.inner;
+    /// Write down the start of those that may happen once, and let probes sleep that are not due; returns the others.
+    fn ready(&mut self, calls: Vec<CallId>) -> Vec<CallId> {
+        let inner = self.inner.clone();
         let slot = self.slot();
-        let started = inner.with_accepted(|accepted, now_ms| {
-            let mut free = Vec::with_capacity(calls.len());
+        let sorted = inner.with_accepted(|accepted, now_ms| {
+            let (mut free, mut early) = (Vec::with_capacity(calls.len()), Vec::new());
             for call in calls {
-                let effect = accepted.live().calls.get(&call).map(|row| row.request.effect);
-                match effect {
+                let Some(row) = accepted.live().calls.get(&call) else { continue };
+                match (&row.state, row.request.effect) {
+                    (RowState::Probing(probing), _) if probing.due_ms > now_ms => {
+                        early.push((call, Duration::from_millis(probing.due_ms - now_ms)));
+                    }
                     // The permit is held while the start becomes durable. One whose start is written already is not
                     // started again.
-                    Some(Effect::AtMostOnce) if accepted.start_call(now_ms, call) => {
-                        slot.permits.lock().insert(call);
+                    (_, Effect::AtMostOnce) => {
+                        if accepted.start_call(now_ms, call) {
+                            slot.permits.lock().insert(call);
+                        }
                     }
-                    Some(Effect::AtMostOnce) | None => {}
-                    Some(Effect::Idempotent { .. }) => free.push(call),
+                    (_, Effect::Idempotent { .. } | Effect::Verify { .. }) => free.push(call),
                 }
             }
-            free
+            (free, early)
         });
-        started.unwrap_or_default()
+        let (free, early) = sorted.unwrap_or_default();
+        for (call, wait) in early {
+            self.sleep(call, wait);
+        }
+        free
+    }
+
+    /// Look at a probe again when it is due. The sleeper holds nothing: a system that ends meanwhile ends.
+    fn sleep(&mut self, call: CallId, wait: Duration) {
+        if !self.asleep.insert(call) {
+            return;
+        }
+        let (inner, id) = (Arc::downgrade(&self.inner), self.id);
+        #[expect(clippy::disallowed_methods, reason = "a probe that is not due sleeps in a task of its own")]
+        tokio::spawn(async move {
+            tokio::time::sleep(wait.min(LOOK_AGAIN)).await;
+            if let Some(inner) = inner.upgrade() {
+                inner.tell_tool(id, HostMessage::Due(call));
+            }
+        });
     }
 
     /// Call the adapter for each; answer together those that are ready at once.
@@ -266,7 +316,7 @@ impl Queue {
         let mut outcomes = Vec::with_capacity(prepared.len());
         for mut prepared in prepared {
             match prepared.poll_once() {
-                Some(outcome) => outcomes.push(finished(&prepared.cx, outcome)),
+                Some(outcome) => outcomes.push(finished(&prepared.cx, prepared.is_probe, outcome)),
                 None => self.spawn(prepared),
             }
         }
@@ -277,19 +327,26 @@ impl Queue {
         }
     }
 
-    /// Read the rows that are still wanted and note them as running.
-    fn prepare(&self, calls: &[CallId]) -> Vec<Prepared> {
+    /// Read the rows that are still wanted and note them as running. A probe whose call still runs stays behind.
+    fn prepare(&mut self, calls: &[CallId]) -> Vec<Prepared> {
         let inner = &self.inner;
+        let behind = &mut self.behind;
         let rows = inner.with_accepted(|accepted, _| {
             let fresh = |call: &CallId| {
                 let row = accepted.live().calls.get(call)?;
                 (!matches!(row.state, RowState::InDoubt(_))).then(|| (*call, row.clone()))
             };
-            let begun = |(call, row): (CallId, Row)| {
+            let mut begun = |(call, row): (CallId, Row)| {
                 let cx = context(call, &row, inner);
-                inner.in_flight.begin(call, &cx.path, &cx.shared).then_some((call, row, cx))
+                if inner.in_flight.begin(call, &cx.path, &cx.shared) {
+                    return Some((call, row, cx));
+                }
+                if is_probe(&row) {
+                    behind.push(call);
+                }
+                None
             };
-            calls.iter().filter_map(fresh).filter_map(begun).collect::<Vec<_>>()
+            calls.iter().filter_map(fresh).filter_map(&mut begun).collect::<Vec<_>>()
         });
         let slot = self.slot();
         let rows = rows.unwrap_or_default();
@@ -304,8 +361,10 @@ impl Queue {
         }
         let prepare = |(call, row, cx): (CallId, Row, CallContext)| {
             let timeout = Duration::from_millis(row.request.timeout_ms);
-            let calling = start(slot.tool.clone(), cx.clone(), row.request.input);
-            Prepared { call, calling, cx, timeout }
+            let is_probe = is_probe(&row);
+            let begin = if is_probe { ask } else { start };
+            let calling = begin(slot.tool.clone(), cx.clone(), row.request.input);
+            Prepared { call, is_probe, calling, cx, timeout }
         };
         rows.into_iter().map(prepare).collect()
     }
@@ -314,10 +373,11 @@ impl Queue {
         let (inner, id) = (self.inner.clone(), self.id);
         #[expect(clippy::disallowed_methods, reason = "a call that is not ready at once runs in a task of its own")]
         tokio::spawn(async move {
-            let Prepared { call, calling, cx, timeout } = prepared;
+            let Prepared { call, is_probe, calling, cx, timeout } = prepared;
             let outcome = within(calling, &cx, timeout).await;
             let ending = inner.clone();
-            inner.answer(vec![finished(&cx, outcome)], move || {
+            inner.answer(vec![finished(&cx, is_probe, outcome)], move || {
+                // A probe that stayed behind begins only when the call is off the table.
                 ending.end_calls(id, vec![call]);
                 if let Some(slot) = ending.tools.get(&id) {
                     slot.tell(HostMessage::Freed);
@@ -325,6 +385,10 @@ impl Queue {
             });
         });
     }
+}
+
+fn is_probe(row: &Row) -> bool {
+    matches!(row.state, RowState::Probing(_))
 }
 
 fn context(call: CallId, row: &Row, inner: &Arc<Inner>) -> CallContext {
@@ -341,20 +405,28 @@ fn context(call: CallId, row: &Row, inner: &Arc<Inner>) -> CallContext {
             cancel: CancellationToken::new(),
             beat: Mutex::new((now, Progress::default())),
             checkpoint: Mutex::new(None),
-            system: Some(Arc::downgrade(inner)),
+            // A probe only reads: what it would save would take the place of what the attempt did.
+            system: (!is_probe(row)).then(|| Arc::downgrade(inner)),
         }),
     }
 }
 
 /// A tool may panic before it gives a future.
-fn start(tool: Arc<dyn AnyTool>, cx: CallContext, input: crate::json::Json) -> Calling {
+fn start(tool: Arc<dyn AnyTool>, cx: CallContext, input: Json) -> Calling {
     match std::panic::catch_unwind(AssertUnwindSafe(|| tool.start(cx, input))) {
         Ok(calling) => calling,
         Err(panic) => Box::pin(std::future::ready(panicked(&*panic))),
     }
 }
 
-fn finished(cx: &CallContext, outcome: Outcome) -> (CallId, Outcome, Option<Bytes>) {
+fn ask(tool: Arc<dyn AnyTool>, cx: CallContext, input: Json) -> Calling {
+    match std::panic::catch_unwind(AssertUnwindSafe(|| tool.ask(cx, input))) {
+        Ok(asking) => Box::pin(async move { asking.await.into() }),
+        Err(panic) => Box::pin(std::future::ready(panicked(&*panic))),
+    }
+}
+
+fn finished(cx: &CallContext, is_probe: bool, outcome: Outcome) -> (CallId, Outcome, Option<Bytes>) {
     let outcome = match outcome {
         Outcome::Done(output) if output.len() > OUTPUT_MAX => {
             Outcome::unknown("output", format!("it gave {} bytes, and {OUTPUT_MAX} can be kept", output.len()))
@@ -365,6 +437,7 @@ fn finished(cx: &CallContext, outcome: Outcome) -> (CallId, Outcome, Option<Byte
     };
     let checkpoint = match outcome {
         Outcome::Done(_) => None,
+        Outcome::Failed(_) | Outcome::Unknown(_) if is_probe => cx.last_checkpoint.clone(),
         // An attempt that saved nothing leaves what the one before it saved.
         Outcome::Failed(_) | Outcome::Unknown(_) => {
             cx.shared.checkpoint.lock().take().or_else(|| cx.last_checkpoint.clone())
@@ -439,17 +512,18 @@ impl Inner {
         }
     }
 
-    /// The calls in a tool's mailbox: those not begun, and the at-most-once ones whose start is written.
+    /// The calls in a tool's mailbox: those not begun or to be probed, and the at-most-once ones whose start is written.
     fn mailbox(&self, tool: u32) -> (Vec<CallId>, Vec<CallId>) {
         let calls = self.with_accepted(|accepted, _| {
             let of_tool = |row: &Row| crate::durable::codec::fnv1a(&row.request.tool) == tool;
-            let in_state = |state: RowState| {
+            let in_state = |is_wanted: fn(&RowState) -> bool| {
                 let rows = accepted.live().calls.iter();
-                rows.filter(|(_, row)| row.state == state && of_tool(row) && !accepted.is_held(row.caller))
+                rows.filter(|(_, row)| is_wanted(&row.state) && of_tool(row) && !accepted.is_held(row.caller))
                     .map(|(call, _)| *call)
                     .collect()
             };
-            (in_state(RowState::Intended), in_state(RowState::Started))
+            let waiting = in_state(|state| matches!(state, RowState::Intended | RowState::Probing(_)));
+            (waiting, in_state(|state| *state == RowState::Started))
         });
         calls.unwrap_or_default()
     }

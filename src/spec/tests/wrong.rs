@@ -622,7 +622,7 @@ HF0103: `optional` must be `true` or `false`, and is text
 13 |         optional: "yes"
    |                   ^^^^^
 
-HF0103: `effect` must be one of idempotent, at_most_once, and is `sometimes`
+HF0103: `effect` must be one of idempotent, verify, at_most_once, and is `sometimes`
   --> demo.yaml:14:17
    |
 14 |         effect: sometimes
@@ -641,6 +641,51 @@ HF0103: `retry` must be a whole number, and is text
    |                ^^^^
 
 10 problems in demo.yaml
+"#,
+    );
+}
+
+#[test]
+fn what_cannot_be_probed_cannot_be_verified() {
+    wrong(
+        r#"headframe: 1
+name: demo
+phases:
+  - name: a
+    tasks:
+      - name: asked
+        tool: process
+        effect: verify
+        with: { argv: [charge], probe: [is-charged] }
+      - name: deaf
+        tool: process
+        effect: { verify: { probes: 0 } }
+        with: { argv: [charge] }
+      - name: both
+        tool: echo
+        effect: { verify: {}, idempotent: {} }
+"#,
+        r#"
+HF0106: tool `process` cannot tell what became of a call, so its effect cannot be verified
+  --> demo.yaml:12:17
+   |
+12 |         effect: { verify: { probes: 0 } }
+   |                 ^
+  = help: give `process` a `probe`, or declare another `effect`
+
+HF0103: `probes` must be between 1 and 100, and is 0
+  --> demo.yaml:12:37
+   |
+12 |         effect: { verify: { probes: 0 } }
+   |                                     ^
+
+HF0103: `effect` must be either `idempotent` or `verify`
+  --> demo.yaml:16:17
+   |
+16 |         effect: { verify: {}, idempotent: {} }
+   |                 ^
+
+3 problems in demo.yaml
 "#,
     );
 }

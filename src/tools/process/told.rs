@@ -16,7 +16,7 @@ use crate::{
 
 /// Every key of `with`.
 pub(super) const KEYS: &[&str] =
-    &["argv", "stdin", "env", "env_allow", "cwd", "ok_exit", "max_output", "output", "inline_max", "limits"];
+    &["argv", "probe", "stdin", "env", "env_allow", "cwd", "ok_exit", "max_output", "output", "inline_max", "limits"];
 const ENV_ALLOW_DEFAULT: &[&str] = &["PATH", "HOME", "LANG", "LC_ALL", "TZ", "TMPDIR", "USER"];
 /// Text in an answer is part of a message: no task may ask for more than this inline.
 const INLINE_MAX: u64 = 256 * 1024;
@@ -26,6 +26,8 @@ const OUTPUT_MAX: u64 = 4 << 30;
 /// The arguments of one call.
 pub(super) struct Told {
     pub(super) argv: Vec<OsString>,
+    /// The program that finds out whether the call happened, and its arguments.
+    pub(super) probe: Option<Vec<OsString>>,
     pub(super) stdin: Stdin,
     pub(super) env: Vec<(OsString, OsString)>,
     pub(super) env_allow: Vec<OsString>,
@@ -58,7 +60,8 @@ impl Told {
     pub(super) fn read(with: &Value) -> Result<Self, String> {
         let arguments = Arguments::of(with, KEYS)?;
         Ok(Self {
-            argv: argv(&arguments)?,
+            argv: argv(&arguments, "argv")?.ok_or("`argv` is missing: give the program and its arguments as a list")?,
+            probe: argv(&arguments, "probe")?,
             stdin: stdin(&arguments)?,
             env: env(&arguments)?,
             env_allow: env_allow(&arguments)?,
@@ -70,22 +73,26 @@ impl Told {
             limits: limits(&arguments)?,
         })
     }
+
+    /// The same with the probe as its program: it reads nothing, and only 0 means that the call happened.
+    pub(super) fn for_probe(self) -> Option<Self> {
+        let argv = self.probe?;
+        Some(Self { argv, probe: None, stdin: Stdin::Nothing, ok_exit: vec![0], ..self })
+    }
 }
 
-fn argv(arguments: &Arguments<'_>) -> Result<Vec<OsString>, String> {
-    let given = match arguments.get("argv") {
-        None => return Err("`argv` is missing: give the program and its arguments as a list".to_owned()),
-        Some(Value::String(line)) => {
-            return Err(format!("`argv` must be a list, not a line for a shell: [{}]", line.replace(' ', ", ")));
-        }
-        Some(_) => arguments.list("argv")?.unwrap_or_default(),
-    };
-    let words = given.iter().enumerate().map(|(at, value)| word(&format!("argv[{at}]"), value).map(OsString::from_vec));
+fn argv(arguments: &Arguments<'_>, key: &str) -> Result<Option<Vec<OsString>>, String> {
+    if let Some(Value::String(line)) = arguments.get(key) {
+        return Err(format!("`{key}` must be a list, not a line for a shell: [{}]", line.replace(' ', ", ")));
+    }
+    let Some(given) = arguments.list(key)? else { return Ok(None) };
+    let words =
+        given.iter().enumerate().map(|(at, value)| word(&format!("{key}[{at}]"), value).map(OsString::from_vec));
     let argv: Vec<_> = words.collect::<Result<_, _>>()?;
     match argv.first() {
-        None => Err("`argv` must not be empty".to_owned()),
-        Some(program) if program.is_empty() => Err("`argv[0]`, the program, must not be empty".to_owned()),
-        Some(_) => Ok(argv),
+        None => Err(format!("`{key}` must not be empty")),
+        Some(program) if program.is_empty() => Err(format!("`{key}[0]`, the program, must not be empty")),
+        Some(_) => Ok(Some(argv)),
     }
 }
 

@@ -285,7 +285,49 @@ async fn a_given_up_call_ends_its_program_politely_and_its_repeat_starts_only_th
     }
 }
 
+#[tokio::test]
+async fn a_probe_says_by_its_exit_code_whether_the_call_happened_and_is_given_its_key() {
+    for shop in both() {
+        let script = |exit: u32| format!("test \"$HEADFRAME_KEY\" && echo found && exit {exit}");
+        let happened = shop.ask("happened", &script(0)).await;
+        let Probe::Happened(output) = happened else { panic!("{happened:?}") };
+        assert_eq!(output.value(), json!({"exit": 0, "stdout": "found\n", "stderr": ""}), "as of the program itself");
+        let did_not = shop.ask("did not", &script(1)).await;
+        assert!(matches!(&did_not, Probe::DidNot(reason) if reason.contains("code 1")), "{did_not:?}");
+        for unsure in [script(2), "kill -9 $$".to_owned(), "exec 2>/dev/null; exec /no/such/program".to_owned()] {
+            let probe = shop.ask("unsure", &unsure).await;
+            assert!(matches!(probe, Probe::CannotTell(_)), "{unsure}: {probe:?}");
+        }
+        let nameless = shop.tool("process").ask(context("nameless", &shop), Json::from(sh("true"))).await;
+        assert!(matches!(nameless, Probe::CannotTell(_)), "{nameless:?}");
+        shop.nothing_is_left();
+    }
+}
+
+#[tokio::test]
+async fn a_probe_starts_only_when_the_program_it_is_asked_about_has_ended() {
+    for shop in both() {
+        let (cx, begun, cleaned) = (context("probed", &shop), shop.path("begun"), shop.path("cleaned"));
+        let (begin, clean) = (begun.display(), cleaned.display());
+        let first = format!("trap 'sleep 0.2; touch {clean}; exit' TERM; touch {begin}; while :; do sleep 0.01; done");
+        let with = json!({"argv": ["sh", "-c", first], "probe": ["test", "-e", cleaned]});
+        tokio::select! {
+            outcome = shop.call("process", &cx, with.clone()) => panic!("{outcome:?}"),
+            () = until(|| begun.exists()) => {}
+        }
+        let probe = shop.tool("process").ask(cx.clone(), Json::from(with)).await;
+        assert!(matches!(probe, Probe::Happened(_)), "{probe:?}");
+        shop.nothing_is_left();
+    }
+}
+
 impl Shop {
+    /// Ask the probe of a call that was never made.
+    async fn ask(&self, key: &str, script: &str) -> Probe {
+        let with = json!({"argv": ["false"], "stdin": "unread", "ok_exit": [0, 1, 2], "probe": ["sh", "-c", script]});
+        self.tool("process").ask(context(key, self), Json::from(with)).await
+    }
+
     /// What a program comes to under a time limit.
     async fn within(&self, limit: Duration, with: Value) -> Failure {
         let key = context("within", self).key();

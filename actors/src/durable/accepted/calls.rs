@@ -1,10 +1,10 @@
-//! Calls in the accepted view: intended, started, answered, doubted, decided.
+//! Calls in the accepted view: intended, started, answered, probed, doubted, decided.
 
 use bytes::Bytes;
 
 use super::{Accepted, Receipt};
 use crate::durable::{
-    call::{Answer, Effect, Failure, Outcome, Request, Row, RowState, Verdict},
+    call::{Answer, Effect, Failure, Outcome, Probing, Request, Row, RowState, Settled, Verdict, settle},
     codec,
     entry::Body,
     id::{ActorId, CallId},
@@ -24,7 +24,8 @@ impl Accepted {
         }
     }
 
-    /// Let a batch of outcomes in. An outcome whose row is gone is late: counted, and nothing else.
+    /// Let a batch of outcomes in, of attempts and of probes. An outcome whose row is gone is late: counted, and nothing
+    /// else.
     pub(crate) fn answer(&mut self, now_ms: u64, outcomes: Vec<(CallId, Outcome, Option<Bytes>)>) -> Receipt {
         let at = self.begin(now_ms, outcomes.iter().map(|(_, outcome, _)| outcome.bytes()).sum());
         let mut receipt = Receipt { sequence: self.open.sequence(), ..Receipt::default() };
@@ -34,10 +35,16 @@ impl Accepted {
                 continue;
             };
             let caller = row.caller;
-            let verdict = settle(row, outcome, self.open.base_ms() + u64::from(at));
+            let verdict = match settle(row, outcome, self.open.base_ms() + u64::from(at)) {
+                Settled::Answer(verdict) => verdict,
+                Settled::Probe(probing) => {
+                    self.probe(call, probing);
+                    continue;
+                }
+            };
             match &verdict {
                 Verdict::InDoubt(failure) => self.push(Op::CallDoubted { call, failure: failure.clone() }),
-                Verdict::Ended(_) | Verdict::Repeat => self.push(Op::CallEnded { call, caller }),
+                Verdict::Ended(_) | Verdict::Repeat | Verdict::NotMade(_) => self.push(Op::CallEnded { call, caller }),
             };
             self.deliver(caller, at, Body::Answer(Answer { call, verdict, checkpoint }), None, &mut receipt);
         }
@@ -61,6 +68,17 @@ impl Accepted {
             }
         }
         outcomes.retain(|(_, outcome, _)| matches!(outcome, Outcome::Done(_)));
+    }
+
+    /// Nobody knows whether a call happened: its tool is asked once that is durable, unless its caller is held.
+    fn probe(&mut self, call: CallId, probing: Probing) {
+        let Some(row) = self.live.calls.get(&call) else { return };
+        let (tool, is_held) = (codec::fnv1a(&row.request.tool), self.is_held(row.caller));
+        self.push(Op::CallProbing { call, probing });
+        if !is_held {
+            self.open.effects().calls.push((tool, call));
+            self.open.demand += 1;
+        }
     }
 
     /// A person or a rule decides a call in doubt.
@@ -105,12 +123,25 @@ impl Accepted {
     }
 
     /// After a start: of an at-most-once call that was under way when the last life ended, and of any call whose tool no
-    /// longer remembers its key, nobody knows whether it happened.
+    /// longer remembers its key, nobody knows whether it happened. Nor of a `verify` call that was written down: it may
+    /// have been made, which its probe finds out.
     pub(crate) fn doubt_calls_of_the_last_life(&mut self, now_ms: u64) -> Receipt {
         let crash = || Outcome::unknown("crash", "the process ended while the call was under way");
         let doubtful = self.live.calls.iter().filter(|(_, row)| is_doubtful(row, now_ms));
         let outcomes = doubtful.map(|(call, row)| (*call, crash(), row.request.checkpoint.clone())).collect();
+        self.probe_calls_of_the_last_life(now_ms);
         self.answer(now_ms, outcomes)
+    }
+
+    fn probe_calls_of_the_last_life(&mut self, now_ms: u64) {
+        let is_unsure =
+            |row: &Row| row.state == RowState::Intended && matches!(row.request.effect, Effect::Verify { .. });
+        let unsure: Vec<_> = self.live.calls.iter().filter(|(_, row)| is_unsure(row)).map(|(call, _)| *call).collect();
+        for call in unsure {
+            let probing = Probing::of_the_last_life(now_ms);
+            self.begin(now_ms, probing.bytes());
+            self.probe(call, probing);
+        }
     }
 
     /// The system stops, and a call that was to be made once surely was not: it can be made in the next life.
@@ -124,23 +155,5 @@ impl Accepted {
 
 /// Whether nobody knows what became of a call when the process ended.
 fn is_doubtful(row: &Row, now_ms: u64) -> bool {
-    let is_forgotten = match row.request.effect {
-        Effect::Idempotent { remembers_ms } => now_ms.saturating_sub(row.request.key_since_ms) > remembers_ms,
-        Effect::AtMostOnce => false,
-    };
-    row.state == RowState::Started || (row.state == RowState::Intended && is_forgotten)
-}
-
-/// What becomes of a call whose attempt ended so. Only an idempotent call's unknown outcome goes back to its caller,
-/// who may repeat it with the same key while the tool remembers keys.
-fn settle(row: &Row, outcome: Outcome, now_ms: u64) -> Verdict {
-    match (outcome, row.request.effect) {
-        (Outcome::Unknown(failure), Effect::AtMostOnce) => Verdict::InDoubt(failure),
-        (Outcome::Unknown(failure), Effect::Idempotent { remembers_ms })
-            if now_ms.saturating_sub(row.request.key_since_ms) > remembers_ms =>
-        {
-            Verdict::InDoubt(failure)
-        }
-        (outcome, _) => Verdict::Ended(outcome),
-    }
+    row.state == RowState::Started || (row.state == RowState::Intended && row.request.is_forgotten(now_ms))
 }

@@ -177,6 +177,7 @@ impl Live {
             | Op::CallStarted { .. }
             | Op::CallDoubted { .. }
             | Op::CallNotStarted { .. }
+            | Op::CallProbing { .. }
             | Op::CallCheckpoint { .. }
             | Op::Put { .. }
             | Op::Remove { .. }

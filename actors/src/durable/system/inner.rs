@@ -250,8 +250,9 @@ impl Inner {
     fn cancel(self: &Arc<Self>, call: CallId) {
         let failure = Failure::new("cancelled", "cancelled before it began");
         // Under the lock under which calls begin: one that runs is asked to stop. Of one that does not, the row goes,
-        // and with it any chance to begin.
+        // and with it any chance to begin. A probe goes on: whoever wants the call, what became of it must be known.
         let idle = |accepted: &mut Accepted, now_ms| match accepted.live().calls.get(&call).map(|row| &row.state) {
+            Some(RowState::Probing(_)) => None,
             _ if self.in_flight.cancel(call) => None,
             Some(RowState::Intended) => Some(accepted.answer(now_ms, vec![(call, Outcome::Failed(failure), None)])),
             Some(RowState::Started) => {

@@ -22,6 +22,8 @@ const PARALLEL_MAX: u32 = 512;
 const ITEMS_MAX: u32 = 1_000_000;
 /// Most attempts.
 const ATTEMPTS_MAX: u32 = 1_000;
+/// Most probes before a call is in doubt.
+const PROBES_MAX: u32 = 100;
 /// Most classes of failure that a policy names.
 const CLASSES_MAX: usize = 64;
 /// The longest wait or time limit: a year.
@@ -119,8 +121,15 @@ impl Judge<'_> {
         self.tool_name(place, &task.tool);
         self.wait(format!("{place}.timeout"), "timeout", task.timeout_ms, 1);
         self.retry(&format!("{place}.retry"), &task.retry);
-        if let Some(Effect::Idempotent { remembers_ms }) = task.effect {
-            self.wait(format!("{place}.effect.idempotent.remembers"), "remembers", remembers_ms, 1);
+        match task.effect {
+            Some(Effect::Idempotent { remembers_ms }) => {
+                self.wait(format!("{place}.effect.idempotent.remembers"), "remembers", remembers_ms, 1);
+            }
+            Some(Effect::Verify { probes, wait_ms }) => {
+                self.range(format!("{place}.effect.verify.probes"), "probes", probes, 1, PROBES_MAX);
+                self.wait(format!("{place}.effect.verify.wait"), "wait", wait_ms, 0);
+            }
+            Some(Effect::AtMostOnce) | None => {}
         }
         if let Some(ForEach { max_items, .. }) = task.for_each {
             self.range(format!("{place}.for_each.max_items"), "max_items", max_items, 1, ITEMS_MAX);

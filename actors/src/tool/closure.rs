@@ -1,0 +1,64 @@
+//! Closures as tools.
+//!
+//! **Invariant:** a closure says that it can probe exactly when it was given a probe.
+
+use super::{Asking, CallContext, Tool, cannot_probe};
+use crate::{
+    durable::{Effect, Outcome, Probe},
+    json::Json,
+};
+
+/// A closure as a tool.
+pub struct Closure<F> {
+    effect: Effect,
+    call: F,
+    probe: Option<Box<dyn Fn(Json) -> Asking + Send + Sync>>,
+}
+
+impl<F, R> Closure<F>
+where
+    F: Fn(Json) -> R + Send + Sync + 'static,
+    R: Future<Output = Outcome> + Send + 'static,
+{
+    /// A tool from an async closure and what it promises about repeats.
+    pub fn new(effect: Effect, call: F) -> Self {
+        Self { effect, call, probe: None }
+    }
+
+    /// The same with an async closure that is asked, with the call's arguments, whether a call happened: see
+    /// [`Tool::probe`].
+    #[must_use]
+    pub fn with_probe<P, A>(mut self, probe: P) -> Self
+    where
+        P: Fn(Json) -> A + Send + Sync + 'static,
+        A: Future<Output = Probe> + Send + 'static,
+    {
+        self.probe = Some(Box::new(move |input| Box::pin(probe(input))));
+        self
+    }
+}
+
+impl<F, R> Tool for Closure<F>
+where
+    F: Fn(Json) -> R + Send + Sync + 'static,
+    R: Future<Output = Outcome> + Send + 'static,
+{
+    fn effect(&self) -> Effect {
+        self.effect
+    }
+
+    fn can_probe(&self, _with: &serde_json::Value) -> bool {
+        self.probe.is_some()
+    }
+
+    async fn call(&self, _cx: &CallContext, input: Json) -> Outcome {
+        (self.call)(input).await
+    }
+
+    async fn probe(&self, _cx: &CallContext, input: Json) -> Probe {
+        match &self.probe {
+            Some(probe) => probe(input).await,
+            None => cannot_probe(),
+        }
+    }
+}

@@ -1,0 +1,61 @@
+//! The tools of an engine, by name, and what they say of plans.
+//!
+//! **Invariant:** no tool is called through this; it is for their opinion of arguments.
+
+use std::sync::Arc;
+
+use headframe_actors::{
+    durable::Effect,
+    plan::{Plan, Problem, ProblemKind, Task},
+    tool::AnyTool,
+};
+use serde_json::Value;
+
+use crate::spec::{self, ToolCatalog};
+
+/// Every registered tool under its name.
+pub(super) struct Catalog(pub(super) Vec<(String, Arc<dyn AnyTool>)>);
+
+impl Catalog {
+    fn find(&self, name: &str) -> Option<&Arc<dyn AnyTool>> {
+        self.0.iter().find(|(known, _)| known == name).map(|(_, tool)| tool)
+    }
+
+    /// Tasks that are to be verified by tools that cannot.
+    pub(super) fn blind(&self, plan: &Plan) -> Vec<Problem> {
+        let phases = plan.phases.iter().enumerate();
+        let tasks = phases.flat_map(|(phase, of)| of.tasks.iter().enumerate().map(move |(at, task)| (phase, at, task)));
+        let is_blind = |task: &Task| {
+            let tool = self.find(&task.tool);
+            let effect = task.effect.or(tool.map(|tool| tool.effect()));
+            matches!(effect, Some(Effect::Verify { .. }))
+                && !tool.is_some_and(|tool| tool.can_probe(&task.with.tree.value()))
+        };
+        let blind = tasks.filter(|(.., task)| is_blind(task));
+        let problem = |(phase, at, task): (usize, usize, &Task)| {
+            let place = format!("phases[{phase}].tasks[{at}].effect");
+            let (kind, message, help) =
+                (ProblemKind::Value, spec::blind(&task.tool), Some(spec::BLIND_HELP.to_owned()));
+            Problem { place, kind, subject: None, message, help }
+        };
+        blind.map(problem).collect()
+    }
+}
+
+impl ToolCatalog for Catalog {
+    fn knows(&self, name: &str) -> bool {
+        self.find(name).is_some()
+    }
+
+    fn names(&self) -> Vec<String> {
+        self.0.iter().map(|(name, _)| name.clone()).collect()
+    }
+
+    fn check(&self, name: &str, with: &Value) -> Result<(), String> {
+        self.find(name).map_or(Ok(()), |tool| tool.check(with))
+    }
+
+    fn can_probe(&self, name: &str, with: &Value) -> bool {
+        self.find(name).is_some_and(|tool| tool.can_probe(with))
+    }
+}
