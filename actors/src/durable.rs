@@ -18,6 +18,7 @@ pub mod codec;
 mod committer;
 mod directory;
 mod entry;
+mod flight;
 mod host;
 mod hosted;
 mod id;
@@ -34,6 +35,7 @@ pub mod store;
 mod system;
 #[cfg(test)]
 mod tests;
+mod watch;
 
 #[cfg(feature = "testing")]
 pub(crate) use self::{
@@ -53,6 +55,7 @@ pub use self::{
     live::{Actor, DeadLetter, Live},
     outbox::Address,
     record::Note,
-    system::{Decision, Error, Figures, System, SystemBuilder},
+    system::{Decision, Error, Figures, Jumped, System, SystemBuilder},
+    watch::LongTurn,
 };
 pub(crate) use self::{call::cut, system::Inner};

@@ -12,6 +12,7 @@ use ractor::{Actor, ActorProcessingErr, ActorRef};
 use super::{
     accepted::Receipt,
     entry::Entry,
+    flight::{Label, Named},
     hosted::Hosted,
     id::ActorId,
     system::{Inner, Unaccepted},
@@ -48,7 +49,8 @@ impl Actor for Host {
     }
 
     async fn handle(&self, myself: ActorRef<Ring>, _: Ring, hosted: &mut HostState) -> Result<(), ActorProcessingErr> {
-        if let Step::End = hosted.take_turns(&myself) {
+        let most = turns_allowed(&hosted.inner, hosted.actor).await;
+        if let Step::End = hosted.take_turns(&myself, most) {
             hosted.inner.directory.forget(hosted.actor, &myself.get_cell());
             myself.stop(None);
             // A bell that rang meanwhile is lost with this host.
@@ -60,17 +62,29 @@ impl Actor for Host {
     }
 }
 
+/// How many turns may be taken now. In a wary life the next message is durable before it is taken.
+async fn turns_allowed(inner: &Inner, actor: ActorId) -> usize {
+    if !inner.flight.is_wary() {
+        return TURNS_AT_ONCE;
+    }
+    if let Some((sequence, _)) = inner.head(actor).and_then(|entry| entry.place) {
+        // Of a closed store the turns hear by themselves.
+        let _ = inner.until_durable(sequence).await;
+    }
+    1
+}
+
 enum Step {
     Rest,
     End,
 }
 
 impl HostState {
-    fn take_turns(&mut self, myself: &ActorRef<Ring>) -> Step {
+    fn take_turns(&mut self, myself: &ActorRef<Ring>, most: usize) -> Step {
         let mut next = self.inner.head(self.actor);
-        for _ in 0..TURNS_AT_ONCE {
+        for _ in 0..most {
             let Some(entry) = next else { return Step::Rest };
-            if self.active.is_none() && !self.load() {
+            if self.active.is_none() && !self.load(&entry) {
                 return Step::End;
             }
             match self.take(&entry) {
@@ -87,13 +101,17 @@ impl HostState {
         Step::Rest
     }
 
-    fn load(&mut self) -> bool {
+    fn load(&mut self, first: &Entry) -> bool {
+        let named = Named::Turn { actor: self.actor, entry: first.number };
+        let _noted = self.inner.flight.begin(named, Label::Kind("being loaded"));
         self.active = self.inner.load(self.actor);
         self.active.is_some()
     }
 
     fn take(&mut self, entry: &Entry) -> Result<Receipt, Unaccepted> {
         let active = self.active.as_mut().expect("loaded before the first turn");
+        let named = Named::Turn { actor: self.actor, entry: entry.number };
+        let _noted = self.inner.flight.begin(named, Label::Kind(self.inner.registry.name(active.kind())));
         let commit = active.take(self.actor, entry, &self.inner.ids, &self.inner.extensions);
         let is_dirty = active.is_dirty;
         let receipt = self.inner.accept(commit)?;

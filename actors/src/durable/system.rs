@@ -7,7 +7,9 @@
 
 mod builder;
 mod inner;
+mod jumps;
 mod resume;
+mod suspects;
 
 use std::{sync::Arc, time::Duration};
 
@@ -15,7 +17,7 @@ use bytes::Bytes;
 use ractor::ActorRef;
 use tokio::sync::oneshot;
 
-pub use self::builder::SystemBuilder;
+pub use self::{builder::SystemBuilder, jumps::Jumped};
 pub(crate) use self::inner::{Core, Inner, Observed, Unaccepted};
 use super::{
     accepted::{Entrance, Existing},
@@ -410,6 +412,8 @@ impl Life {
         self.inner.close("the system stopped");
         self.inner.end_tools();
         self.keeper.stop(None);
+        // While the folder is still ours.
+        self.inner.flight.close();
         self.inner.store.release();
     }
 }

@@ -306,6 +306,7 @@ impl Queue {
         let prepare = |(call, row, cx): (CallId, Row, CallContext)| {
             let timeout = Duration::from_millis(row.request.timeout_ms);
             let calling = start(slot.tool.clone(), cx.clone(), row.request.input);
+            let calling = Box::pin(inner.flight.noted_call(row.caller, call, &slot.name, calling));
             Prepared { call, calling, cx, timeout }
         };
         rows.into_iter().map(prepare).collect()

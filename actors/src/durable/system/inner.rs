@@ -12,7 +12,7 @@ use parking_lot::{Condvar, Mutex};
 use rustc_hash::FxHashMap;
 use tokio::sync::{Notify, broadcast, oneshot, watch};
 
-use super::Error;
+use super::{Error, jumps::Clocks};
 use crate::{
     clock::Clock,
     durable::{
@@ -20,6 +20,7 @@ use crate::{
         call::{Failure, Outcome, RowState},
         directory::Directory,
         entry::Entry,
+        flight::Recorder,
         hosted::Hosted,
         id::{ActorId, CallId, Sequence},
         kind::{Extensions, Ids, Registry},
@@ -74,6 +75,8 @@ pub(crate) struct Inner {
     pub(crate) directory: Directory,
     pub(crate) tools: FxHashMap<u32, ToolSlot>,
     pub(crate) in_flight: InFlight,
+    pub(crate) flight: Arc<Recorder>,
+    pub(super) clocks: Clocks,
     pub(crate) runtime: tokio::runtime::Handle,
     pub(crate) durable: AtomicU64,
     pub(super) timer_set: Notify,
