@@ -57,7 +57,11 @@ impl Jump {
 }
 
 fn difference(one_ms: u64, other_ms: u64) -> i64 {
-    i64::try_from(i128::from(one_ms) - i128::from(other_ms)).unwrap_or(if one_ms > other_ms { i64::MAX } else { i64::MIN })
+    i64::try_from(i128::from(one_ms) - i128::from(other_ms)).unwrap_or(if one_ms > other_ms {
+        i64::MAX
+    } else {
+        i64::MIN
+    })
 }
 
 /// For a while after a jump nothing expires that cannot be taken back. Counted on the boot clock, which does not jump.

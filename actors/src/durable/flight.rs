@@ -32,8 +32,8 @@ use std::{
 
 use parking_lot::{Condvar, Mutex};
 
-use self::{gate::Gate, notes::Notes, page::SLOTS};
 pub(crate) use self::page::{Named, Suspect};
+use self::{gate::Gate, notes::Notes, page::SLOTS};
 use super::{
     id::{ActorId, CallId},
     watch::Told,

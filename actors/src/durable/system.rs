@@ -17,8 +17,8 @@ use bytes::Bytes;
 use ractor::ActorRef;
 use tokio::sync::oneshot;
 
-pub use self::{builder::SystemBuilder, jumps::Jumped};
 pub(crate) use self::inner::{Core, Inner, Observed, Unaccepted};
+pub use self::{builder::SystemBuilder, jumps::Jumped};
 use super::{
     accepted::{Entrance, Existing},
     behavior::{Behavior, message_format, reply_format},

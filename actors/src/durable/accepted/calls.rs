@@ -48,7 +48,9 @@ impl Accepted {
     pub(crate) fn doubt(&mut self, now_ms: u64, call: CallId, failure: Failure) -> Receipt {
         let at = self.begin(now_ms, 1_024);
         let mut receipt = Receipt { sequence: self.open.sequence(), ..Receipt::default() };
-        let Some(row) = self.live.calls.get(&call).filter(|row| row.state == RowState::Intended) else { return receipt };
+        let Some(row) = self.live.calls.get(&call).filter(|row| row.state == RowState::Intended) else {
+            return receipt;
+        };
         let (caller, checkpoint) = (row.caller, row.request.checkpoint.clone());
         self.push(Op::CallDoubted { call, failure: failure.clone() });
         let answer = Answer { call, verdict: Verdict::InDoubt(failure), checkpoint };

@@ -32,7 +32,13 @@ impl Notes {
         let (mut book, named) = Book::read(&bytes);
         book.blame(named);
         book.life += 1;
-        let notes = Self { file, path: path.to_path_buf(), life: book.life, book: Mutex::new(book), has_ended: AtomicBool::new(false) };
+        let notes = Self {
+            file,
+            path: path.to_path_buf(),
+            life: book.life,
+            book: Mutex::new(book),
+            has_ended: AtomicBool::new(false),
+        };
         notes.write_book(&mut notes.book.lock())?;
         // Written whole, so that a note later finds its page and never the end of the file.
         notes.file.write_all_at(&[0; PAGE], 2 * PAGE as u64)?;
@@ -94,8 +100,7 @@ impl Notes {
         let mut book = self.book.lock();
         book.strays = 0;
         // Those that were held and not run in this life are suspected in the next one still.
-        let closed =
-            if book.suspects.is_empty() { fs::remove_file(&self.path) } else { self.write_book(&mut book) };
+        let closed = if book.suspects.is_empty() { fs::remove_file(&self.path) } else { self.write_book(&mut book) };
         if let Err(error) = closed {
             tracing::debug!(%error, path = %self.path.display(), "the flight recorder was not put away");
         }

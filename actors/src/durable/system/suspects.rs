@@ -101,7 +101,11 @@ fn find(named: Named, accepted: &Accepted) -> Found {
     match named {
         Named::Turn { actor, entry } => match live.actors.get(&actor) {
             Some(row) if row.mailbox.iter().any(|queued| queued.number == entry) => {
-                if accepted.is_held(actor) { Found::Held } else { Found::Turn(actor, entry) }
+                if accepted.is_held(actor) {
+                    Found::Held
+                } else {
+                    Found::Turn(actor, entry)
+                }
             }
             // Consumed, or delivered in memory only: numbers and ids that the store has given out are below these.
             Some(row) if entry >= row.next_entry => Found::Stray,

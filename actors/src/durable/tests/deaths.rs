@@ -24,12 +24,14 @@ fn dies_of(file: &Path, named: Named) {
 }
 
 /// A store with a counter that has one message it has not taken, and the number of that message.
-async fn with_mail(store: &Memory) -> (Address<Counter>, u64) {
+async fn with_mail(store: &Memory, message: Told) -> (Address<Counter>, u64) {
     let system = builder().start(Arc::new(store.reopen())).await.unwrap();
     let address = counter(&system).await;
+    // Its first message is taken.
+    count(&system, address).await;
     system.stop(SOON).await;
     let held = builder().recovered(all_streams).start(Arc::new(store.reopen())).await.unwrap();
-    held.tell(address, &Told::Add(1)).await.unwrap();
+    held.tell(address, &message).await.unwrap();
     let entry = held.actor(address.id).await.unwrap().unwrap().mailbox[0].number;
     held.stop(SOON).await;
     (address, entry)
@@ -43,7 +45,7 @@ fn all_streams(live: &Live) -> Vec<StreamId> {
 async fn a_message_that_a_process_died_of_is_taken_and_no_longer_suspected() {
     let (store, folder) = (Memory::new(), tempfile::tempdir().unwrap());
     let file = folder.path().join("flight");
-    let (address, entry) = with_mail(&store).await;
+    let (address, entry) = with_mail(&store, Told::Add(1)).await;
     for _ in 0..2 {
         dies_of(&file, Named::Turn { actor: address.id, entry });
     }
@@ -59,7 +61,7 @@ async fn a_message_that_a_process_died_of_is_taken_and_no_longer_suspected() {
 async fn a_message_that_three_processes_died_of_goes_to_the_dead_letters() {
     let (store, folder) = (Memory::new(), tempfile::tempdir().unwrap());
     let file = folder.path().join("flight");
-    let (address, entry) = with_mail(&store).await;
+    let (address, entry) = with_mail(&store, Told::Add(1)).await;
     for _ in 0..3 {
         dies_of(&file, Named::Turn { actor: address.id, entry });
     }
@@ -74,7 +76,7 @@ async fn a_message_that_three_processes_died_of_goes_to_the_dead_letters() {
 async fn a_held_message_is_not_taken_and_stays_suspected() {
     let (store, folder) = (Memory::new(), tempfile::tempdir().unwrap());
     let file = folder.path().join("flight");
-    let (address, entry) = with_mail(&store).await;
+    let (address, entry) = with_mail(&store, Told::Add(1)).await;
     for _ in 0..3 {
         dies_of(&file, Named::Turn { actor: address.id, entry });
     }
@@ -89,13 +91,7 @@ async fn a_held_message_is_not_taken_and_stays_suspected() {
 async fn a_suspect_that_only_panics_is_left_to_its_host() {
     let (store, folder) = (Memory::new(), tempfile::tempdir().unwrap());
     let file = folder.path().join("flight");
-    let system = builder().start(Arc::new(store.reopen())).await.unwrap();
-    let address = counter(&system).await;
-    system.stop(SOON).await;
-    let held = builder().recovered(all_streams).start(Arc::new(store.reopen())).await.unwrap();
-    held.tell(address, &Told::Panic).await.unwrap();
-    let entry = held.actor(address.id).await.unwrap().unwrap().mailbox[0].number;
-    held.stop(SOON).await;
+    let (address, entry) = with_mail(&store, Told::Panic).await;
     dies_of(&file, Named::Turn { actor: address.id, entry });
     let system = builder().flight_recorder(file).start(Arc::new(store.reopen())).await.unwrap();
     let buried = async {
@@ -248,7 +244,9 @@ async fn live_on(how: &str, folder: &Path) {
     let given_up = async {
         loop {
             let (dead, doubts) = (system.dead_letters().await.unwrap(), system.doubts().await.unwrap());
-            let is_doubted = doubts.iter().any(|(_, row)| matches!(&row.state, RowState::InDoubt(why) if why.message.contains("3 times")));
+            let is_doubted = doubts
+                .iter()
+                .any(|(_, row)| matches!(&row.state, RowState::InDoubt(why) if why.message.contains("3 times")));
             if dead.iter().any(|letter| letter.reason.contains("3 times")) || (how == "call" && is_doubted) {
                 return;
             }

@@ -3,7 +3,12 @@
 use bytes::Bytes;
 
 use super::*;
-use crate::durable::{Live, entry::Body, id::{Sequence, StreamId}, record::Op};
+use crate::durable::{
+    Live,
+    entry::Body,
+    id::{Sequence, StreamId},
+    record::Op,
+};
 
 const ACTOR: ActorId = ActorId(5 << 8);
 const HELD: ActorId = ActorId(6 << 8);
