@@ -6,8 +6,8 @@
 //! ```
 //! A turn that ended leaves its name in the file until the thread's next turn or the watcher's next look, because
 //! clearing would cost as much as noting. That is right all the same: a message that is consumed is not in the mailbox of
-//! the next life, and one whose commit was lost runs alone once more and is no longer suspected. A call's name is cleared
-//! at the end of every poll, because its row stays while it waits.
+//! the next life, and one whose commit was lost runs alone once more and is no longer suspected. The same holds for a call
+//! that is done. The name of one that is not is cleared after the poll, because its row stays for as long as it waits.
 //!
 //! **Invariants:** a start counts the death of its predecessor before anything runs; a recorder belongs to one system;
 //! without a file everything works and nothing outlives the process.
@@ -144,8 +144,9 @@ impl Recorder {
             let polled = |cx: &mut std::task::Context<'_>| {
                 let noted = recorder.begin(named, Label::Tool(tool.clone()));
                 let poll = std::pin::Pin::new(&mut calling).poll(cx);
-                drop(noted);
-                recorder.survived(named, call);
+                if poll.is_pending() {
+                    noted.waits();
+                }
                 poll
             };
             std::future::poll_fn(polled).await
@@ -279,13 +280,23 @@ pub(crate) struct Noted<'a> {
     named: Named,
 }
 
+impl Noted<'_> {
+    /// What was noted stays in the store for a while without running: it must not be suspected of what comes.
+    fn waits(&self) {
+        if let Some(at) = self.slot {
+            self.recorder.clear(at, &mut self.recorder.slots[at].0.lock());
+        }
+    }
+}
+
+/// Also when what ran panicked: a panic is no death of the process.
 impl Drop for Noted<'_> {
     fn drop(&mut self) {
-        let Some(at) = self.slot else { return };
-        let mut slot = self.recorder.slots[at].0.lock();
-        slot.running = None;
-        if matches!(self.named, Named::Call { .. }) {
-            self.recorder.clear(at, &mut slot);
+        if let Some(at) = self.slot {
+            self.recorder.slots[at].0.lock().running = None;
+        }
+        if let Named::Call { call, .. } = self.named {
+            self.recorder.survived(self.named, call);
         }
     }
 }

@@ -81,7 +81,9 @@ fn an_idle_thread_is_at_nothing_once_the_watcher_has_looked() {
 fn a_call_is_suspected_only_while_it_is_polled() {
     let folder = Folder::new();
     let (recorder, _) = folder.open();
-    drop(recorder.begin(CALL, KIND));
+    let calling = recorder.noted_call(ActorId(256), CallId(9), &"tool".into(), std::future::pending::<()>());
+    let poll = std::pin::pin!(calling).poll(&mut std::task::Context::from_waker(std::task::Waker::noop()));
+    assert!(poll.is_pending());
     assert_eq!(folder.open().1, []);
     folder.dies_of(CALL);
     assert_eq!(folder.open().1, [(CALL, 1)]);
@@ -205,6 +207,19 @@ async fn other_calls_begin_only_after_the_suspected_one() {
     });
     tokio::join!(other, suspect);
     assert_eq!(*order.lock(), [9, 8]);
+}
+
+#[tokio::test]
+async fn a_suspected_call_that_panics_holds_up_nobody() {
+    let recorder = Arc::new(Recorder::in_memory());
+    recorder.let_first([CallId(9)]);
+    let tool: Arc<str> = "tool".into();
+    let panics = recorder.noted_call(ActorId(256), CallId(9), &tool, Box::pin(async { panic!("asked to") }));
+    let mut tasks = tokio::task::JoinSet::new();
+    tasks.spawn(panics);
+    assert!(tasks.join_next().await.unwrap().is_err_and(|error| error.is_panic()));
+    let other = recorder.noted_call(ActorId(256), CallId(8), &tool, std::future::ready(()));
+    tokio::time::timeout(Duration::from_secs(5), other).await.expect("the gate is open");
 }
 
 /// What noting costs a turn: `cargo test -p headframe-actors --lib noting_a_turn -- --ignored --nocapture`.
