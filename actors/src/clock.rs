@@ -3,11 +3,15 @@
 //! Decisions see time only as a number in their turn. Wall time is milliseconds since 1970; the monotonic clock measures
 //! how long something took and never leaves the process.
 
+mod jump;
+
 use std::{
     fmt,
     sync::atomic::{AtomicU64, Ordering},
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
+
+pub use self::jump::{Grace, Jump, ManualReadings, Reading, Readings};
 
 /// Tells wall time.
 pub trait Clock: Send + Sync + fmt::Debug + 'static {
@@ -24,6 +28,12 @@ impl Clock for SystemClock {
     fn now_ms(&self) -> u64 {
         let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+    }
+}
+
+impl Readings for SystemClock {
+    fn read(&self) -> Reading {
+        Reading { wall_ms: self.now_ms(), boot_ms: u64::try_from(since_boot().as_millis()).unwrap_or(u64::MAX) }
     }
 }
 

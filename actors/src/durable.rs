@@ -19,6 +19,7 @@ pub mod codec;
 mod committer;
 mod directory;
 mod entry;
+mod flight;
 mod host;
 mod hosted;
 mod id;
@@ -35,6 +36,7 @@ pub mod store;
 mod system;
 #[cfg(test)]
 mod tests;
+mod watch;
 
 #[cfg(feature = "testing")]
 pub(crate) use self::{
@@ -57,6 +59,7 @@ pub use self::{
     live::{Actor, DeadLetter, Index, Live},
     outbox::Address,
     record::Note,
-    system::{Census, Decision, Error, Figures, Recovery, System, SystemBuilder},
+    system::{Census, Decision, Error, Figures, Jumped, Recovery, System, SystemBuilder},
+    watch::LongTurn,
 };
 pub(crate) use self::{call::cut, system::Inner};

@@ -12,7 +12,7 @@ mod tools;
 
 use std::{io::Write as _, path::Path, process::ExitCode, sync::Arc, time::Duration};
 
-use headframe::{Engine, RunHandle, plan::Checked, run::Outcome};
+use headframe::{Engine, RunHandle, durable::LongTurn, plan::Checked, run::Outcome};
 use serde::{Deserialize, Serialize};
 use tokio::{
     io::{AsyncBufReadExt as _, BufReader},
@@ -54,7 +54,7 @@ impl Works {
     /// Recover from the folder.
     pub(crate) async fn open(data: &Path, socket: &Path, seed: u64, life: u32) -> anyhow::Result<Self> {
         let outside = Arc::new(tools::Outside { socket: socket.to_path_buf(), life });
-        let builder = Engine::builder().data(data);
+        let builder = Engine::builder().data(data).long_turn(LongTurn::Abort);
         let builder =
             tools::NAMES.iter().fold(builder, |builder, name| builder.tool(*name, Remote::new(name, &outside)));
         let engine = builder.start().await?;

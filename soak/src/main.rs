@@ -18,7 +18,7 @@ use std::{
 
 use anyhow::Context as _;
 use clap::{Parser, value_parser};
-use headframe::{Engine, clock::monotonic};
+use headframe::{Engine, clock::monotonic, durable::LongTurn};
 
 use self::{
     load::{Last, Load},
@@ -89,7 +89,7 @@ fn soak(args: &Args, folder: &std::path::Path) -> anyhow::Result<ExitCode> {
 }
 
 async fn watch(args: &Args, folder: &std::path::Path) -> anyhow::Result<ExitCode> {
-    let engine = load::tools(Engine::builder().data(folder)).start().await?;
+    let engine = load::tools(Engine::builder().data(folder).long_turn(LongTurn::Abort)).start().await?;
     let mut load = Load::start(&engine, args.concurrency, args.length)?;
     let mut out = io::stdout();
     writeln!(out, "{}", sample::HEADER)?;

@@ -10,6 +10,7 @@ use std::{
 
 use headframe::{
     Engine,
+    durable::LongTurn,
     engine::EngineBuilder,
     plan::Plan,
     run::{self, RunId},
@@ -22,7 +23,7 @@ use super::{
 
 /// An engine of ours, not started.
 pub(crate) fn builder(folder: &Path) -> EngineBuilder {
-    let builder = Engine::builder().data(folder);
+    let builder = Engine::builder().data(folder).long_turn(LongTurn::Abort);
     match launcher() {
         Some(program) => builder.launcher(program),
         None => builder,

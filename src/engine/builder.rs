@@ -10,7 +10,7 @@ use bytes::Bytes;
 use headframe_actors::{
     clock::Clock,
     durable::{
-        Effect, Outcome, Recovery, StreamId, System,
+        Effect, LongTurn, Outcome, Recovery, StreamId, System,
         store::{self, Durability, Local, LocalOptions, Store},
     },
     json::Json,
@@ -36,6 +36,7 @@ pub struct EngineBuilder {
     clock: Option<Arc<dyn Clock>>,
     tools: Vec<(String, Arc<dyn AnyTool>)>,
     hold: Option<Hold>,
+    long_turn: LongTurn,
 }
 
 impl EngineBuilder {
@@ -85,6 +86,14 @@ impl EngineBuilder {
         self
     }
 
+    /// Choose what becomes of a turn, or of one poll of a call, that has not ended after 30 s. It is reported when not
+    /// said, because a library does not end its process; a program of its own should abort, and start again.
+    #[must_use]
+    pub fn long_turn(mut self, policy: LongTurn) -> Self {
+        self.long_turn = policy;
+        self
+    }
+
     /// Leave the unfinished runs for which this says `true` as they are: they wait for an engine that does not.
     #[must_use]
     pub fn hold(mut self, hold: impl Fn(&run::Row) -> bool + Send + 'static) -> Self {
@@ -129,6 +138,8 @@ impl EngineBuilder {
             .extension(Arc::new(Evaluator(expressions.clone())))
             .extension(plans.clone())
             .extension(Arc::new(Effects(effects)))
+            .flight_recorder(folder.join("flight"))
+            .long_turn(self.long_turn)
             .recovered(read_rows(plans.clone(), stored.clone(), expressions.clone(), self.hold.take()));
         if let Some(clock) = self.clock.take() {
             builder = builder.clock(clock);

@@ -357,6 +357,7 @@ impl Accepted {
     }
 
     fn deliver(&mut self, to: ActorId, at: u32, body: Body, reply: Option<u64>, receipt: &mut Receipt) {
+        debug_assert!(!self.is_cold(to), "whoever delivers brings the actor into memory first");
         let Some(row) = self.live.actors.get(&to) else {
             self.give_up(to, at, "late: the actor has finished".to_owned(), body);
             if let Some(token) = reply {

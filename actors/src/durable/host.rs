@@ -14,6 +14,7 @@ use ractor::{Actor, ActorProcessingErr, ActorRef};
 use super::{
     accepted::Receipt,
     entry::Entry,
+    flight::{Label, Named},
     hosted::Hosted,
     id::ActorId,
     system::{Inner, Unaccepted},
@@ -58,7 +59,10 @@ impl Actor for Host {
 
     async fn handle(&self, myself: ActorRef<Bell>, bell: Bell, hosted: &mut HostState) -> Result<(), ActorProcessingErr> {
         let step = match bell {
-            Bell::Ring => hosted.take_turns(&myself).await,
+            Bell::Ring => {
+                let most = turns_allowed(&hosted.inner, hosted.actor).await;
+                hosted.take_turns(&myself, most).await
+            }
             Bell::Passivate => hosted.passivate(),
         };
         if let Step::End = step {
@@ -74,18 +78,30 @@ impl Actor for Host {
     }
 }
 
+/// How many turns may be taken now. In a wary life the next message is durable before it is taken.
+async fn turns_allowed(inner: &Inner, actor: ActorId) -> usize {
+    if !inner.flight.is_wary() {
+        return TURNS_AT_ONCE;
+    }
+    if let Some((sequence, _)) = inner.head(actor).and_then(|entry| entry.place) {
+        // Of a closed store the turns hear by themselves.
+        let _ = inner.until_durable(sequence).await;
+    }
+    1
+}
+
 enum Step {
     Rest,
     End,
 }
 
 impl HostState {
-    async fn take_turns(&mut self, myself: &ActorRef<Bell>) -> Step {
+    async fn take_turns(&mut self, myself: &ActorRef<Bell>, most: usize) -> Step {
         self.inner.until_room().await;
         let mut next = self.inner.head(self.actor);
-        for _ in 0..TURNS_AT_ONCE {
+        for _ in 0..most {
             let Some(entry) = next else { return Step::Rest };
-            if self.active.is_none() && !self.load() {
+            if self.active.is_none() && !self.load(&entry) {
                 return Step::End;
             }
             match self.take(&entry).await {
@@ -115,7 +131,9 @@ impl HostState {
         }
     }
 
-    fn load(&mut self) -> bool {
+    fn load(&mut self, first: &Entry) -> bool {
+        let named = Named::Turn { actor: self.actor, entry: first.number };
+        let _noted = self.inner.flight.begin(named, Label::Kind("being loaded"));
         self.active = self.inner.load(self.actor);
         self.activation = self.active.as_ref().map(Hosted::activation).or(self.activation);
         self.active.is_some()
@@ -123,6 +141,8 @@ impl HostState {
 
     async fn take(&mut self, entry: &Entry) -> Result<Receipt, Unaccepted> {
         let active = self.active.as_mut().expect("loaded before the first turn");
+        let named = Named::Turn { actor: self.actor, entry: entry.number };
+        let _noted = self.inner.flight.begin(named, Label::Kind(self.inner.registry.name(active.kind())));
         let commit = active.take(self.actor, entry, &self.inner.ids, &self.inner.extensions);
         let is_dirty = active.is_dirty;
         let receipt = self.inner.accept(commit).await?;

@@ -48,6 +48,10 @@ impl Hosted {
         self.activation.number
     }
 
+    pub(crate) fn kind(&self) -> u32 {
+        self.activation.kind
+    }
+
     /// Take one message.
     pub(crate) fn take(&mut self, actor: ActorId, entry: &Entry, ids: &Ids, extensions: &Extensions) -> Commit {
         let at = At {

@@ -7,8 +7,10 @@
 
 mod builder;
 mod inner;
+mod jumps;
 mod passivation;
 mod resume;
+mod suspects;
 mod view;
 
 use std::{sync::Arc, time::Duration};
@@ -17,13 +19,14 @@ use bytes::Bytes;
 use ractor::ActorRef;
 use tokio::sync::oneshot;
 
-pub use self::{
-    builder::{Recovery, SystemBuilder},
-    view::Census,
-};
 #[cfg(feature = "testing")]
 pub(crate) use self::resume::read_window;
 pub(crate) use self::inner::{Core, Inner, Observed, Unaccepted};
+pub use self::{
+    builder::{Recovery, SystemBuilder},
+    jumps::Jumped,
+    view::Census,
+};
 use super::{
     accepted::{Entered, Entrance, Existing},
     behavior::{Behavior, message_format, reply_format},
@@ -456,6 +459,8 @@ impl Life {
         self.inner.close("the system stopped");
         self.inner.end_tools();
         self.keeper.stop(None);
+        // While the folder is still ours.
+        self.inner.flight.close();
         self.inner.store.release();
     }
 }

@@ -22,6 +22,9 @@ use crate::{
     tool::{CallContext, Closure, Tool},
 };
 
+mod deaths;
+mod jumps;
+
 const SOON: Duration = Duration::from_secs(10);
 
 /// Counts; panics, refuses, sets a timer, calls a tool on request.

@@ -20,7 +20,11 @@ pub(super) fn intent_is_durable(store: &Memory, call: CallId) {
 /// If one is broken; the death that led there is named.
 pub(super) fn at_rest(world: &World, death: &str) {
     let live = world.live_now();
-    assert!(world.outcome().is_some(), "I1: the run did not end ({death}): {:#?}", live.actors);
+    if world.outcome().is_none() {
+        // What is not in memory matters as much.
+        let stored = Live::fold(&world.store().fork()).map(|(live, _)| live);
+        panic!("I1: the run did not end ({death}): {:#?}, and of what is stored {stored:#?}", live.actors);
+    }
     assert!(live.actors.is_empty(), "I3: actors are left ({death}): {:#?}", live.actors);
     assert!(live.calls.is_empty(), "I4: calls are left ({death}): {:#?}", live.calls);
     // A stop may cross the end of the one it is for; that it comes late is how it should be.

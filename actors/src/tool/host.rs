@@ -364,6 +364,7 @@ impl Queue {
             let is_probe = is_probe(&row);
             let begin = if is_probe { ask } else { start };
             let calling = begin(slot.tool.clone(), cx.clone(), row.request.input);
+            let calling = Box::pin(inner.flight.noted_call(row.caller, call, &slot.name, calling));
             Prepared { call, is_probe, calling, cx, timeout }
         };
         rows.into_iter().map(prepare).collect()

@@ -81,6 +81,20 @@ impl Accepted {
         }
     }
 
+    /// A call that must not be made again by itself: a person or a rule decides it.
+    pub(crate) fn doubt(&mut self, now_ms: u64, call: CallId, failure: Failure) -> Receipt {
+        let at = self.begin(now_ms, 1_024);
+        let mut receipt = Receipt { sequence: self.open.sequence(), ..Receipt::default() };
+        let Some(row) = self.live.calls.get(&call).filter(|row| row.state == RowState::Intended) else {
+            return receipt;
+        };
+        let (caller, checkpoint) = (row.caller, row.request.checkpoint.clone());
+        self.push(Op::CallDoubted { call, failure: failure.clone() });
+        let answer = Answer { call, verdict: Verdict::InDoubt(failure), checkpoint };
+        self.deliver(caller, at, Body::Answer(answer), None, &mut receipt);
+        receipt
+    }
+
     /// A person or a rule decides a call in doubt.
     pub(crate) fn decide(&mut self, now_ms: u64, call: CallId, verdict: Verdict, note: Note) -> Option<Receipt> {
         let row = self.live.calls.get(&call)?;

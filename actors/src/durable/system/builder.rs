@@ -2,6 +2,7 @@
 
 use std::{
     collections::BTreeMap,
+    path::{Path, PathBuf},
     sync::{Arc, atomic::AtomicU64},
     time::Duration,
 };
@@ -14,20 +15,23 @@ use tokio::sync::{Notify, broadcast, watch};
 use super::{
     Life, System,
     inner::{Core, Inner},
+    jumps::Clocks,
     passivation::Idle,
 };
 use crate::{
-    clock::{Clock, SteadyClock},
+    clock::{Clock, Readings, SteadyClock, SystemClock},
     durable::{
         accepted::Accepted,
         behavior::Behavior,
         checkpointer::{self, Pace},
         codec, committer,
         directory::{Directory, Keeper},
+        flight::{Recorder, Suspect},
         id::{Sequence, StreamId},
         kind::{Extensions, Ids, Registry},
         live::{self, Live},
         store::{self, Rows, Store},
+        watch::{self as watcher, Limits, LongTurn},
     },
     tool::{AnyTool, InFlight, ToolSlot},
 };
@@ -61,6 +65,10 @@ pub struct SystemBuilder {
     recovered: Option<Look>,
     pace: Pace,
     idle: Idle,
+    flight_recorder: Option<PathBuf>,
+    long_turn: LongTurn,
+    limits: Limits,
+    readings: Option<Arc<dyn Readings>>,
 }
 
 impl Default for SystemBuilder {
@@ -73,6 +81,10 @@ impl Default for SystemBuilder {
             recovered: None,
             pace: Pace::default(),
             idle: Idle::default(),
+            flight_recorder: None,
+            long_turn: LongTurn::default(),
+            limits: Limits::default(),
+            readings: None,
         }
     }
 }
@@ -96,6 +108,36 @@ impl SystemBuilder {
     #[must_use]
     pub fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
         self.clock = Some(clock);
+        self
+    }
+
+    /// Note in this file what every thread is at, so that a message or a call that kills the process is found by the next
+    /// start, runs alone there, and is given up after three deaths. The folder must be there, and one process at a time
+    /// may use the file. Without it nothing is recorded, and a message that kills the process does so at every start.
+    #[must_use]
+    pub fn flight_recorder(mut self, file: PathBuf) -> Self {
+        self.flight_recorder = Some(file);
+        self
+    }
+
+    /// Choose what becomes of a turn, or of one poll of a call, that has not ended after 30 s.
+    #[must_use]
+    pub fn long_turn(mut self, policy: LongTurn) -> Self {
+        self.long_turn = policy;
+        self
+    }
+
+    #[cfg(test)]
+    pub(crate) fn limits(mut self, limits: Limits) -> Self {
+        self.limits = limits;
+        self
+    }
+
+    /// Watch these clocks for jumps instead of the machine's. With a clock of one's own and without this, nothing is
+    /// watched.
+    #[must_use]
+    pub fn readings(mut self, readings: Arc<dyn Readings>) -> Self {
+        self.readings = Some(readings);
         self
     }
 
@@ -144,6 +186,9 @@ impl SystemBuilder {
             tracing::warn!("{repair}");
         }
         let ids = Ids::after(live.highest_id);
+        let clocks = Clocks::new(self.readings.or_else(|| self.clock.is_none().then(|| Arc::new(SystemClock) as _)));
+        let last_record_ms = live.latest_ms;
+        let (recorder, suspects) = open_recorder(self.flight_recorder.as_deref());
         let clock = self.clock.unwrap_or_else(|| Arc::new(SteadyClock::not_before(live.latest_ms)));
         let rows = opened.rows.as_deref();
         let held = self.recovered.map(|look| look(&Recovery { live: &live, rows })).transpose()?.unwrap_or_default();
@@ -190,6 +235,8 @@ impl SystemBuilder {
             directory: Directory::default(),
             tools,
             in_flight: InFlight::default(),
+            flight: Arc::new(recorder),
+            clocks,
             runtime: tokio::runtime::Handle::current(),
             durable: AtomicU64::new(recovered.durable.0),
             rows: opened.rows,
@@ -203,12 +250,38 @@ impl SystemBuilder {
             failure: watch::channel(None).0,
             observers: broadcast::channel(4_096).0,
         });
+        let start = Start {
+            suspects,
+            last_record_ms,
+            long_turn: self.long_turn,
+            limits: self.limits,
+            rows_at: opened.from,
+        };
         let repairs = opened.repairs.into_iter().chain(recovered.repairs).collect();
-        launch(inner, repairs, opened.from).await
+        launch(inner, start, repairs).await
     }
 }
 
-async fn launch(inner: Arc<Inner>, repairs: Vec<String>, since: Sequence) -> Result<System, store::Error> {
+/// What a start finds, and how it is to go on.
+struct Start {
+    suspects: Vec<Suspect>,
+    last_record_ms: u64,
+    long_turn: LongTurn,
+    limits: Limits,
+    /// The rows hold every record up to this one.
+    rows_at: Sequence,
+}
+
+/// A start that cannot record goes on without: nobody's work waits for it.
+fn open_recorder(file: Option<&Path>) -> (Recorder, Vec<Suspect>) {
+    let Some(file) = file else { return (Recorder::in_memory(), Vec::new()) };
+    Recorder::open(file).unwrap_or_else(|error| {
+        tracing::warn!(%error, file = %file.display(), "the flight recorder cannot be opened");
+        (Recorder::in_memory(), Vec::new())
+    })
+}
+
+async fn launch(inner: Arc<Inner>, start: Start, repairs: Vec<String>) -> Result<System, store::Error> {
     let internal = |cause: String| store::Error::Closed { cause };
     let (keeper, _) =
         ractor::Actor::spawn(None, Keeper, inner.clone()).await.map_err(|error| internal(error.to_string()))?;
@@ -217,8 +290,11 @@ async fn launch(inner: Arc<Inner>, repairs: Vec<String>, since: Sequence) -> Res
     let life = Arc::new(Life { inner: inner.clone(), keeper });
     spawn_committer(&inner).map_err(|error| internal(error.to_string()))?;
     if inner.rows.is_some() {
-        spawn_checkpointer(&inner, since).map_err(|error| internal(error.to_string()))?;
+        spawn_checkpointer(&inner, start.rows_at).map_err(|error| internal(error.to_string()))?;
     }
+    watcher::spawn(inner.flight.clone(), start.long_turn, start.limits).map_err(|error| internal(error.to_string()))?;
+    inner.note_start(start.last_record_ms);
+    inner.take_suspects(start.suspects).await;
     for slot in inner.tools.values() {
         slot.start(&inner).await.map_err(|error| internal(error.to_string()))?;
     }
@@ -229,6 +305,9 @@ async fn launch(inner: Arc<Inner>, repairs: Vec<String>, since: Sequence) -> Res
     let passivation = Arc::clone(&inner);
     #[expect(clippy::disallowed_methods, reason = "the system owns the task that ends idle hosts")]
     tokio::spawn(async move { passivation.run_passivation().await });
+    let clocks = Arc::clone(&inner);
+    #[expect(clippy::disallowed_methods, reason = "the system owns the task that looks at the clocks")]
+    tokio::spawn(async move { clocks.run_clocks().await });
     Ok(System { inner, life, repairs: repairs.into() })
 }
 

@@ -12,7 +12,7 @@ use parking_lot::{Condvar, Mutex};
 use rustc_hash::FxHashMap;
 use tokio::sync::{Notify, broadcast, oneshot, watch};
 
-use super::{Error, passivation::Idle};
+use super::{Error, jumps::Clocks, passivation::Idle};
 use crate::{
     clock::Clock,
     durable::{
@@ -21,6 +21,7 @@ use crate::{
         checkpointer::{Job, Pace},
         directory::Directory,
         entry::Entry,
+        flight::Recorder,
         hosted::Hosted,
         id::{ActorId, CallId, Sequence},
         kind::{Extensions, Ids, Registry},
@@ -86,6 +87,8 @@ pub(crate) struct Inner {
     pub(crate) directory: Directory,
     pub(crate) tools: FxHashMap<u32, ToolSlot>,
     pub(crate) in_flight: InFlight,
+    pub(crate) flight: Arc<Recorder>,
+    pub(super) clocks: Clocks,
     pub(crate) runtime: tokio::runtime::Handle,
     pub(crate) durable: AtomicU64,
     /// Rows of actors and indexes that are not in memory.

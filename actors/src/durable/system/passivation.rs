@@ -33,16 +33,16 @@ impl Inner {
     /// Have these actors in memory, or know that they are gone.
     pub(crate) async fn bring(self: &Arc<Self>, actors: Vec<ActorId>) -> Result<(), Error> {
         let inner = self.clone();
-        let brought = self.runtime.spawn_blocking(move || actors.into_iter().try_for_each(|actor| inner.bring_one(actor)));
-        match brought.await {
-            Ok(Ok(())) => Ok(()),
-            Ok(Err(error)) => {
-                // Without its rows the system cannot go on; the next start builds them again.
-                self.close(&error.to_string());
-                Err(self.unknown())
-            }
-            Err(_) => Err(self.unknown()),
-        }
+        self.runtime.spawn_blocking(move || inner.bring_here(actors)).await.unwrap_or_else(|_| Err(self.unknown()))
+    }
+
+    /// The same, on a thread that may block.
+    pub(crate) fn bring_here(&self, actors: Vec<ActorId>) -> Result<(), Error> {
+        actors.into_iter().try_for_each(|actor| self.bring_one(actor)).map_err(|error| {
+            // Without its rows the system cannot go on; the next start builds them again.
+            self.close(&error.to_string());
+            self.unknown()
+        })
     }
 
     fn bring_one(&self, actor: ActorId) -> Result<(), store::Error> {

@@ -1,0 +1,113 @@
+//! Watching the clocks, and writing down when the wall clock jumped.
+//!
+//! **Invariant:** a jump is in the store (index row `clock/jump`, the last one) and in the log before the grace that it
+//! begins is over; the grace begins at once.
+
+use std::{sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use parking_lot::Mutex;
+use serde::{Deserialize, Serialize};
+
+use super::{Error, System, inner::Inner};
+use crate::{
+    clock::{Grace, Jump, Reading, Readings},
+    durable::{
+        accepted::Entrance,
+        codec::{self, Format},
+    },
+};
+
+const ROW: Bytes = Bytes::from_static(b"clock/jump");
+const FORMAT: Format = Format::new("clock-jump", 1);
+/// Slow corrections of the clock add up to less than a jump in this time.
+const LOOK_EVERY: Duration = Duration::from_secs(30);
+
+/// A jump of the wall clock, as it was written down.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Jumped {
+    /// By how many milliseconds the wall clock was ahead; negative if it was behind.
+    pub by_ms: i64,
+    /// What it showed afterwards, in milliseconds since 1970.
+    pub wall_ms: u64,
+    /// Whether it was found at a start, against the last record.
+    pub at_start: bool,
+}
+
+/// The clocks of a system, and whether they can be trusted.
+#[derive(Debug)]
+pub(crate) struct Clocks {
+    readings: Option<Arc<dyn Readings>>,
+    last: Mutex<Reading>,
+    grace: Mutex<Grace>,
+}
+
+impl Clocks {
+    pub(super) fn new(readings: Option<Arc<dyn Readings>>) -> Self {
+        let last = readings.as_ref().map(|readings| readings.read()).unwrap_or_default();
+        Self { readings, last: Mutex::new(last), grace: Mutex::default() }
+    }
+}
+
+impl Inner {
+    /// Compare the start with the last record.
+    pub(super) fn note_start(self: &Arc<Self>, last_record_ms: u64) {
+        let Some(now) = self.clocks.readings.as_ref().map(|readings| readings.read()) else { return };
+        if let Some(jump) = Jump::at_start(last_record_ms, now.wall_ms) {
+            return self.note_jump(jump, now, true);
+        }
+        let former = self.core.lock().accepted.live().index.get(&ROW).cloned();
+        // A row that does not decode begins no grace; the next jump writes over it.
+        if let Some(Ok(former)) = former.map(|row| codec::open::<Jumped>(FORMAT, &row)) {
+            *self.clocks.grace.lock() = Grace::resumed(former.wall_ms, now);
+        }
+    }
+
+    /// Compare the clocks with what they showed before.
+    pub(crate) fn look_at_clocks(self: &Arc<Self>) {
+        let Some(now) = self.clocks.readings.as_ref().map(|readings| readings.read()) else { return };
+        let last = std::mem::replace(&mut *self.clocks.last.lock(), now);
+        if let Some(jump) = Jump::between(last, now) {
+            self.note_jump(jump, now, false);
+        }
+    }
+
+    fn note_jump(self: &Arc<Self>, jump: Jump, now: Reading, at_start: bool) {
+        *self.clocks.grace.lock() = Grace::from(now.boot_ms);
+        let by_ms = jump.by_ms;
+        tracing::warn!(by_ms, at_start, "the wall clock jumped; what cannot be taken back expires later");
+        let row = codec::seal(FORMAT, &Jumped { by_ms, wall_ms: now.wall_ms, at_start });
+        let entrance = Entrance { puts: vec![(ROW, row)], ..Entrance::default() };
+        // A closed store takes no notes, and the next start compares again.
+        let _ = self.with_accepted(|accepted, now_ms| accepted.enter(now_ms, entrance).is_ok());
+    }
+
+    /// Look until the life ends.
+    pub(super) async fn run_clocks(self: Arc<Self>) {
+        if self.clocks.readings.is_none() {
+            return;
+        }
+        let mut failure = self.failure.subscribe();
+        while tokio::time::timeout(LOOK_EVERY, failure.wait_for(Option::is_some)).await.is_err() {
+            self.look_at_clocks();
+        }
+    }
+}
+
+impl System {
+    /// The last jump of the wall clock that was written down.
+    ///
+    /// # Errors
+    /// [`Error::OutcomeUnknown`] if the store closed before, [`Error::Codec`] if the row does not decode.
+    pub async fn last_jump(&self) -> Result<Option<Jumped>, Error> {
+        let row = self.get(&ROW).await?;
+        Ok(row.map(|row| codec::open(FORMAT, &row)).transpose()?)
+    }
+
+    /// Whether the wall clock jumped a while ago, so that an expiry which cannot be taken back must wait.
+    #[must_use]
+    pub fn holds_expiries(&self) -> bool {
+        let clocks = &self.inner.clocks;
+        clocks.readings.as_ref().is_some_and(|readings| clocks.grace.lock().holds(readings.read().boot_ms))
+    }
+}

@@ -1,0 +1,267 @@
+//! Deaths of the process: who is suspected, and what becomes of it.
+//!
+//! Where a process must really die, the test runs this binary again with [`dying`] as its only test, life after life.
+
+use std::{
+    path::Path,
+    process::{Command, ExitStatus},
+};
+
+use super::*;
+use crate::durable::{
+    flight::{Label, Named, Recorder},
+    store::{Local, LocalOptions},
+    watch::Limits,
+};
+
+const HOW: &str = "HEADFRAME_TEST_DEATH";
+const FOLDER: &str = "HEADFRAME_TEST_FOLDER";
+
+/// A life that dies while it is at this.
+fn dies_of(file: &Path, named: Named) {
+    let recorder = Arc::new(Recorder::open(file).unwrap().0);
+    std::mem::forget(recorder.begin(named, Label::Kind("counter")));
+}
+
+/// A store with a counter that has one message it has not taken, and the number of that message.
+async fn with_mail(store: &Memory, message: Told) -> (Address<Counter>, u64) {
+    let system = builder().start(Arc::new(store.reopen())).await.unwrap();
+    let address = counter(&system).await;
+    // Its first message is taken.
+    count(&system, address).await;
+    system.stop(SOON).await;
+    let held = builder().recovered(all_streams).start(Arc::new(store.reopen())).await.unwrap();
+    held.tell(address, &message).await.unwrap();
+    let entry = held.actor(address.id).await.unwrap().unwrap().mailbox[0].number;
+    held.stop(SOON).await;
+    (address, entry)
+}
+
+fn all_streams(live: &Live) -> Vec<StreamId> {
+    live.streams.keys().copied().collect()
+}
+
+#[tokio::test]
+async fn a_message_that_a_process_died_of_is_taken_and_no_longer_suspected() {
+    let (store, folder) = (Memory::new(), tempfile::tempdir().unwrap());
+    let file = folder.path().join("flight");
+    let (address, entry) = with_mail(&store, Told::Add(1)).await;
+    for _ in 0..2 {
+        dies_of(&file, Named::Turn { actor: address.id, entry });
+    }
+    let system = builder().flight_recorder(file.clone()).start(Arc::new(store.reopen())).await.unwrap();
+    // It was taken before the start returned, and is durable.
+    assert_eq!(system.actor(address.id).await.unwrap().unwrap().mailbox.len(), 0);
+    assert_eq!(count(&system, address).await.total, 1);
+    system.stop(SOON).await;
+    assert!(!file.exists());
+}
+
+#[tokio::test]
+async fn a_message_that_three_processes_died_of_goes_to_the_dead_letters() {
+    let (store, folder) = (Memory::new(), tempfile::tempdir().unwrap());
+    let file = folder.path().join("flight");
+    let (address, entry) = with_mail(&store, Told::Add(1)).await;
+    for _ in 0..3 {
+        dies_of(&file, Named::Turn { actor: address.id, entry });
+    }
+    let system = builder().flight_recorder(file).start(Arc::new(store.reopen())).await.unwrap();
+    let dead = system.dead_letters().await.unwrap();
+    assert_eq!((dead.len(), &*dead[0].reason), (1, "the process died of it 3 times"));
+    let row = system.actor(address.id).await.unwrap().unwrap();
+    assert_eq!(row.suspended.as_deref(), Some("the process died of it 3 times"), "a root without an owner");
+}
+
+#[tokio::test]
+async fn a_held_message_is_not_taken_and_stays_suspected() {
+    let (store, folder) = (Memory::new(), tempfile::tempdir().unwrap());
+    let file = folder.path().join("flight");
+    let (address, entry) = with_mail(&store, Told::Add(1)).await;
+    for _ in 0..3 {
+        dies_of(&file, Named::Turn { actor: address.id, entry });
+    }
+    let held = builder().flight_recorder(file.clone()).recovered(all_streams);
+    let system = held.start(Arc::new(store.reopen())).await.unwrap();
+    assert_eq!(system.actor(address.id).await.unwrap().unwrap().mailbox.len(), 1);
+    system.stop(SOON).await;
+    assert_eq!(Recorder::open(&file).unwrap().1[0].deaths, 3);
+}
+
+#[tokio::test]
+async fn a_suspect_that_only_panics_is_left_to_its_host() {
+    let (store, folder) = (Memory::new(), tempfile::tempdir().unwrap());
+    let file = folder.path().join("flight");
+    let (address, entry) = with_mail(&store, Told::Panic).await;
+    dies_of(&file, Named::Turn { actor: address.id, entry });
+    let system = builder().flight_recorder(file).start(Arc::new(store.reopen())).await.unwrap();
+    let buried = async {
+        while system.dead_letters().await.unwrap().is_empty() {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(SOON, buried).await.expect("five panics");
+    assert!(system.dead_letters().await.unwrap()[0].reason.contains("asked to"));
+}
+
+#[test]
+fn a_behaviour_that_loops_for_ever_is_given_up_after_three_deaths_and_the_others_go_on() {
+    assert_eq!(deaths("loop", 4), 3);
+}
+
+#[test]
+fn a_call_that_kills_the_process_is_in_doubt_after_three_deaths_and_the_others_go_on() {
+    assert_eq!(deaths("call", 4), 3);
+}
+
+/// The message that kills is never durable, because the process dies at once of what another turn just sent: three
+/// deaths make a wary life, and three in which it is durable make an end.
+#[test]
+fn a_message_that_kills_before_it_is_durable_is_given_up_too() {
+    assert_eq!(deaths("chain", 8), 6);
+}
+
+/// Live until a life ends by itself; returns how many did not.
+fn deaths(how: &str, lives_max: u32) -> u32 {
+    let folder = tempfile::tempdir().unwrap();
+    // One life to set the scene.
+    assert!(live(how, "scene", folder.path()).success(), "the scene is set");
+    let survived = (0..lives_max).find(|_| live(how, "life", folder.path()).success());
+    survived.expect("the killer is given up")
+}
+
+fn live(how: &str, part: &str, folder: &Path) -> ExitStatus {
+    Command::new(std::env::current_exe().unwrap())
+        .args(["--ignored", "--exact", "durable::tests::deaths::dying", "--nocapture"])
+        .env(HOW, format!("{how} {part}"))
+        .env(FOLDER, folder)
+        .stdout(std::process::Stdio::null())
+        .stderr(std::process::Stdio::null())
+        .status()
+        .unwrap()
+}
+
+/// Ends the process in the way it is told.
+struct Deadly;
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+enum Fatal {
+    Rest,
+    Loop,
+    /// Send oneself what kills.
+    Chain,
+    Die,
+}
+
+impl Behavior for Deadly {
+    const KIND: &'static str = "deadly";
+    const VERSION: u16 = 1;
+    type State = ();
+    type Message = Fatal;
+    type Event = ();
+    type Reply = ();
+
+    fn decide(turn: &mut Turn<'_, Self>, message: Fatal) -> Result<(), Rejection> {
+        match message {
+            Fatal::Rest => {}
+            Fatal::Loop => loop {
+                std::hint::spin_loop();
+            },
+            Fatal::Chain => turn.send(Address::<Self>::new(turn.me()), &Fatal::Die),
+            Fatal::Die => std::process::abort(),
+        }
+        Ok(())
+    }
+
+    fn apply((): &mut (), (): &()) {}
+}
+
+/// Kills the process when it is polled.
+async fn kills(_: Json) -> Outcome {
+    std::process::abort()
+}
+
+/// The process that dies: not a test, but what the tests above run.
+#[test]
+#[ignore = "run by the tests above, in a process of its own"]
+fn dying() {
+    let Ok(how) = std::env::var(HOW) else { return };
+    let folder = std::env::var(FOLDER).unwrap();
+    let none = rustix::process::Rlimit { current: Some(0), maximum: Some(0) };
+    rustix::process::setrlimit(rustix::process::Resource::Core, none).unwrap();
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    let (how, part) = how.split_once(' ').unwrap();
+    runtime.block_on(async {
+        match part {
+            "scene" => set_the_scene(how, Path::new(&folder)).await,
+            _ => live_on(how, Path::new(&folder)).await,
+        }
+    });
+}
+
+fn deadly() -> SystemBuilder {
+    builder().behavior::<Deadly>().tool("kills", Arc::new(Closure::new(Effect::IDEMPOTENT, kills)))
+}
+
+fn store(folder: &Path) -> Arc<Local> {
+    Arc::new(Local::open(folder, LocalOptions::default()).unwrap())
+}
+
+async fn set_the_scene(how: &str, folder: &Path) {
+    let system = deadly().start(store(folder)).await.unwrap();
+    let bystander = counter(&system).await;
+    let killer = system.spawn_root::<Deadly>(None, |_| Vec::new(), &Fatal::Rest).await.unwrap().unwrap();
+    let caller = counter(&system).await;
+    system.stop(SOON).await;
+    // What kills is durable before anybody takes it.
+    let held = deadly().recovered(all_streams).start(store(folder)).await.unwrap();
+    held.tell(bystander, &Told::Add(7)).await.unwrap();
+    match how {
+        "loop" => held.tell(killer, &Fatal::Loop).await.unwrap(),
+        "chain" => held.tell(killer, &Fatal::Chain).await.unwrap(),
+        "call" => {
+            let call = Told::Call { tool: "kills".to_owned(), effect: Effect::IDEMPOTENT };
+            held.tell(caller, &call).await.unwrap();
+        }
+        other => panic!("there is no death by {other}"),
+    }
+    held.stop(SOON).await;
+}
+
+/// A life that ends by itself only when the killer is given up.
+async fn live_on(how: &str, folder: &Path) {
+    let limits = Limits {
+        named_after: Duration::from_millis(50),
+        acts_after: Duration::from_millis(300),
+        looks_every: Duration::from_millis(10),
+    };
+    let system = deadly()
+        .flight_recorder(folder.join("flight"))
+        .long_turn(LongTurn::Abort)
+        .limits(limits)
+        .start(store(folder))
+        .await
+        .unwrap();
+    let given_up = async {
+        loop {
+            let (dead, doubts) = (system.dead_letters().await.unwrap(), system.doubts().await.unwrap());
+            let is_doubted = doubts
+                .iter()
+                .any(|(_, row)| matches!(&row.state, RowState::InDoubt(why) if why.message.contains("3 times")));
+            if dead.iter().any(|letter| letter.reason.contains("3 times")) || (how == "call" && is_doubted) {
+                return;
+            }
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(SOON, given_up).await.expect("the killer is given up, or this process dies");
+    let actors = system.read(|live| live.actors.clone()).await.unwrap();
+    let mut counts = Vec::new();
+    for (actor, row) in actors {
+        if row.kind == codec::fnv1a(Counter::KIND) {
+            counts.push(count(&system, Address::new(actor)).await.total);
+        }
+    }
+    counts.sort_unstable();
+    assert_eq!(counts, [0, 7], "the others go on");
+    system.stop(SOON).await;
+}
