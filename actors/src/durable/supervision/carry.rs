@@ -125,7 +125,7 @@ impl Carried {
     /// Do one thing; returns what came of it, if that is known at once.
     async fn carry(&mut self, action: Action) -> Option<Event> {
         match action {
-            Action::Start(key, start) => return self.start(key, &start).await,
+            Action::Start(key, spec) => return self.start(key, &spec.start).await,
             Action::Stop(key) => self.end(key, |cell| cell.stop(Some(SHUTDOWN.to_owned()))),
             Action::Kill(key) => self.end(key, ActorCell::kill),
             Action::Report(child, happened) => self.report(child, happened),

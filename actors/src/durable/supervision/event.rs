@@ -5,7 +5,7 @@ use super::{
     error::Error,
     exit::Exit,
     report::Happened,
-    spec::{ChildSpec, Start},
+    spec::ChildSpec,
 };
 
 /// Names a question until it is answered.
@@ -41,7 +41,7 @@ pub(super) enum Command {
 #[derive(Clone, Debug)]
 pub(super) enum Action {
     /// Start it, and tell how that went. There is no other start until then, except by hand.
-    Start(Key, Start),
+    Start(Key, ChildSpec),
     /// Ask it to stop.
     Stop(Key),
     /// Kill it.

@@ -264,8 +264,8 @@ impl State {
         let incarnation = self.next_incarnation;
         self.next_incarnation += 1;
         self.book.set(slot, Life::Starting { incarnation, by });
-        let start = self.book.child(slot).spec.start.clone();
-        self.actions.push(Action::Start(Key { slot, incarnation }, start));
+        let spec = self.book.child(slot).spec.clone();
+        self.actions.push(Action::Start(Key { slot, incarnation }, spec));
     }
 
     /// Tell a child that is up to end.
