@@ -104,10 +104,11 @@ impl Carried {
         }
     }
 
-    pub(super) async fn hear_failures(&mut self) {
-        while let Some((key, reason)) = self.failures.pop_front() {
-            self.feed(Event::StartFailed(key, reason)).await;
-        }
+    /// Hear of one start that failed. Says whether there was one.
+    pub(super) async fn hear_failure(&mut self) -> bool {
+        let Some((key, reason)) = self.failures.pop_front() else { return false };
+        self.feed(Event::StartFailed(key, reason)).await;
+        true
     }
 
     pub(super) fn children(&self) -> Vec<ChildInfo> {
@@ -180,6 +181,16 @@ impl Carried {
             let alarm = self.myself.send_after(at.saturating_sub(self.origin.elapsed()), || HostMessage::Woke);
             (at, alarm.abort_handle())
         });
+    }
+}
+
+impl Drop for Carried {
+    /// After an end by its own hand no child is left. After a kill there may be: ractor kills those that run, but not one
+    /// that is stuck in its `post_stop`.
+    fn drop(&mut self) {
+        for (_, cell) in self.cells.values() {
+            cell.kill();
+        }
     }
 }
 

@@ -154,7 +154,8 @@ impl Supervisor {
     }
 
     async fn call<T: Send + 'static>(&self, message: impl FnOnce(RpcReplyPort<T>) -> HostMessage) -> Result<T, Error> {
-        let answer: Result<CallResult<T>, RactorErr<HostMessage>> = self.actor.call(message, None).await.map_err(Into::into);
+        let answer: Result<CallResult<T>, RactorErr<HostMessage>> =
+            self.actor.call(message, None).await.map_err(Into::into);
         match answer {
             Ok(CallResult::Success(answer)) => Ok(answer),
             Ok(CallResult::Timeout | CallResult::SenderError) | Err(_) => Err(Error::Ended),

@@ -10,14 +10,7 @@ use std::time::Duration;
 
 use ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort, SupervisionEvent};
 
-use super::{
-    carry::Carried,
-    error::Error,
-    event::Command,
-    exit::Exit,
-    handle::ChildInfo,
-    spec::Setup,
-};
+use super::{carry::Carried, error::Error, event::Command, exit::Exit, handle::ChildInfo, spec::Setup};
 
 /// The actor behind a supervisor.
 pub(super) struct Host;
@@ -61,7 +54,7 @@ impl Actor for Host {
             // Whoever asked may be gone.
             HostMessage::Which(port) => _ = port.send(carried.children()),
             HostMessage::Woke => carried.wake().await,
-            HostMessage::StartFailed => carried.hear_failures().await,
+            HostMessage::StartFailed => _ = carried.hear_failure().await,
             HostMessage::Unlinked(actor) => carried.hear_unlinked(actor).await,
         }
         Ok(())
@@ -75,8 +68,11 @@ impl Actor for Host {
     ) -> Result<(), ActorProcessingErr> {
         let (cell, exit) = match event {
             SupervisionEvent::ActorFailed(cell, error) => (cell, Exit::Failed(error.to_string())),
-            // The state of one that was killed may be half changed: nobody looks at it.
-            SupervisionEvent::ActorTerminated(cell, _, reason) => (cell, Exit::from_reason(reason.as_deref())),
+            SupervisionEvent::ActorTerminated(cell, state, reason) => {
+                // After a kill it may be half changed: nobody looks at it. It goes before the next incarnation comes.
+                drop(state);
+                (cell, Exit::from_reason(reason.as_deref()))
+            }
             _ => return Ok(()),
         };
         carried.hear_exit(cell.get_id(), exit).await;

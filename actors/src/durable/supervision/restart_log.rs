@@ -101,7 +101,8 @@ mod tests {
     fn a_child_has_at_most_one_record_a_minute_with_a_count() {
         let mut log = RestartLog::default();
         let records: Vec<_> = (0..180).map(|second| log.note(second * 1_000, &restarting("a"))).collect();
-        let at: Vec<_> = records.iter().enumerate().filter_map(|(at, record)| Some((at, count(record.clone())?))).collect();
+        let at: Vec<_> =
+            records.iter().enumerate().filter_map(|(at, record)| Some((at, count(record.clone())?))).collect();
         assert_eq!(at, [(0, 1), (60, 60), (120, 60)]);
         assert_eq!(log.finish().iter().map(|record| record.count).sum::<u64>(), 59);
     }

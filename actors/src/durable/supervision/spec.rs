@@ -37,7 +37,7 @@ pub struct ChildSpec {
 
 impl ChildSpec {
     /// A permanent worker that gets 5 s to stop. `start` spawns it linked to the supervisor it is given, and keeps
-    /// `pre_start` short: its supervisor waits for it.
+    /// `pre_start` short: its supervisor waits for it, and answers nobody meanwhile.
     pub fn new<F, S>(id: impl Into<ChildId>, start: F) -> Self
     where
         F: Fn(ActorCell) -> S + Send + Sync + 'static,

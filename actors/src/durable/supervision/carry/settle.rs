@@ -36,7 +36,7 @@ impl Carried {
     pub(in crate::durable::supervision) async fn end_children(&mut self) {
         self.is_settling = true;
         self.feed(Event::Shutdown).await;
-        self.hear_failures().await;
+        while self.hear_failure().await {}
         self.await_told();
         while !self.state.has_ended() {
             let event = match self.next_end().await {

@@ -9,13 +9,7 @@ use std::{
 use ractor::{ActorCell, ActorId};
 
 use super::Carried;
-use crate::durable::supervision::{
-    child::Key,
-    event::Event,
-    exit::Exit,
-    host::HostMessage,
-    spec::Start,
-};
+use crate::durable::supervision::{child::Key, event::Event, exit::Exit, host::HostMessage, spec::Start};
 
 impl Carried {
     pub(super) async fn start(&mut self, key: Key, start: &Start) -> Option<Event> {

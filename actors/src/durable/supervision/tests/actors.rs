@@ -1,10 +1,6 @@
 //! What the decisions become with ractor's actors. The clock is tokio's, and stands still unless everybody waits.
 
-use std::{
-    future::ready,
-    sync::Arc,
-    time::Duration,
-};
+use std::{future::ready, sync::Arc, time::Duration};
 
 use parking_lot::Mutex;
 use ractor::{Actor, ActorCell, ActorStatus};
@@ -319,7 +315,8 @@ async fn a_child_that_forgot_to_link_is_linked_and_one_that_is_gone_is_noticed()
     let top = Supervisor::start(setup.child(unlinked).child(gone.restart(Restart::Temporary))).await.unwrap();
     cell(&top, "u").await.kill();
     settle().await;
-    let ids: Vec<_> = top.which_children().await.unwrap().iter().map(|child| (child.id.to_string(), child.restarts)).collect();
+    let ids: Vec<_> =
+        top.which_children().await.unwrap().iter().map(|child| (child.id.to_string(), child.restarts)).collect();
     assert_eq!(ids, [("a".to_owned(), 0), ("u".to_owned(), 1)]);
     let lost = |happened: &Happened| matches!(happened, Happened::Exited { exit: Exit::Failed(_) });
     assert!(heard.lock().iter().any(lost));
@@ -393,6 +390,17 @@ async fn a_supervisor_that_misses_its_deadline_is_killed_with_its_children() {
     assert_eq!(top.shutdown(Duration::from_secs(3)).await, Err(Error::Killed));
     settle().await;
     assert_eq!((top.cell().get_status(), child.get_status()), (ActorStatus::Stopped, ActorStatus::Stopped));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_nested_supervisor_that_is_killed_at_its_deadline_leaves_no_child_behind() {
+    let log = Log::default();
+    let inner = setup(Strategy::OneForOne).child(stubborn("x", &log).shutdown(Shutdown::Infinity)).into_child();
+    let top = Supervisor::start(Setup::new("root", Policy::default()).child(inner.within(LONG / 2))).await.unwrap();
+    let stuck = cell(&Supervisor::of(cell(&top, "top").await).unwrap(), "x").await;
+    top.shutdown(LONG).await.unwrap();
+    settle().await;
+    assert_eq!(stuck.get_status(), ActorStatus::Stopped);
 }
 
 /// Starts once, and never again.
