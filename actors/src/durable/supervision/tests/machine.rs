@@ -422,6 +422,19 @@ fn terminating_a_child_that_waits_for_its_restart_calls_it_off() {
 }
 
 #[test]
+fn terminating_the_child_that_its_group_waits_for_lets_the_others_start() {
+    let backoff = Backoff { base: secs(1), max: secs(60), seed: 1 };
+    let mut bench = Bench::unstarted(policy(Strategy::RestForOne).backoff(backoff), permanent(&["a", "b", "c"]));
+    bench.start();
+    bench.log();
+    bench.failing.insert("b", 9);
+    bench.crash("b");
+    assert_eq!(bench.log(), "crash b, stop c, fail b, wait b");
+    bench.ask(Command::Terminate("b".into()));
+    assert_eq!(bench.log(), "ok, start c");
+}
+
+#[test]
 fn a_child_terminated_while_its_group_ends_stays_down() {
     let mut bench = three(Strategy::OneForAll);
     bench.stubborn.insert("c");
