@@ -7,8 +7,8 @@ use ractor::{Actor, ActorCell, ActorStatus};
 
 use super::worker::{Log, Order, Worker};
 use crate::durable::supervision::{
-    Backoff, ChildSpec, Error, Exit, Happened, Kind, Policy, Report, Restart, Setup, Shutdown, Status, Strategy,
-    Supervisor,
+    Backoff, ChildSpec, Error, Exit, Happened, Kind, Observer, Policy, Report, Restart, Setup, Shutdown, Status,
+    Strategy, Supervisor,
 };
 
 const LONG: Duration = Duration::from_secs(600);
@@ -52,7 +52,7 @@ fn taken(log: &Log) -> String {
     std::mem::take(&mut *log.lock()).join(", ")
 }
 
-fn heard() -> (Arc<Mutex<Vec<Happened>>>, Arc<dyn Fn(Report) + Send + Sync>) {
+fn heard() -> (Arc<Mutex<Vec<Happened>>>, Observer) {
     let heard = Arc::new(Mutex::new(Vec::new()));
     let sink = heard.clone();
     (heard, Arc::new(move |report: Report| sink.lock().push(report.happened)))
