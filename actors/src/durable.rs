@@ -33,6 +33,7 @@ mod record;
 #[cfg(feature = "testing")]
 pub(crate) mod sim;
 pub mod store;
+pub mod supervision;
 mod system;
 #[cfg(test)]
 mod tests;

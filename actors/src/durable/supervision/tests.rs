@@ -1,0 +1,7 @@
+//! The rules, one test each: `machine` on the decisions alone, `actors` on real ones, and `trace` beside Erlang/OTP.
+
+mod actors;
+mod bench;
+mod machine;
+mod trace;
+mod worker;
