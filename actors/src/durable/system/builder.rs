@@ -46,6 +46,12 @@ pub struct Recovery<'a> {
 }
 
 impl Recovery<'_> {
+    /// The streams whose roots are in memory: all that have mail, and those that changed since the last checkpoint.
+    #[must_use]
+    pub fn streams(&self) -> Vec<StreamId> {
+        self.live.streams.keys().copied().collect()
+    }
+
     /// The index rows of a range, in order.
     ///
     /// # Errors

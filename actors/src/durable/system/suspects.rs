@@ -167,6 +167,8 @@ impl Inner {
             for turn in turns {
                 tracing::warn!(actor = %turn.actor, entry = turn.entry, deaths = turn.deaths, "a suspect runs alone");
                 inner.take_suspect(turn, &mut cancelled);
+                // Whoever takes its next message loads it anew.
+                inner.release(turn.actor);
             }
             cancelled
         });

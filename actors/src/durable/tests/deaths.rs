@@ -37,8 +37,8 @@ async fn with_mail(store: &Memory, message: Told) -> (Address<Counter>, u64) {
     (address, entry)
 }
 
-fn all_streams(live: &Live) -> Vec<StreamId> {
-    live.streams.keys().copied().collect()
+fn all_streams(found: &Recovery<'_>) -> Result<Vec<StreamId>, store::Error> {
+    Ok(found.streams())
 }
 
 #[tokio::test]
@@ -67,7 +67,7 @@ async fn a_message_that_three_processes_died_of_goes_to_the_dead_letters() {
     }
     let system = builder().flight_recorder(file).start(Arc::new(store.reopen())).await.unwrap();
     let dead = system.dead_letters().await.unwrap();
-    assert_eq!((dead.len(), &*dead[0].reason), (1, "the process died of it 3 times"));
+    assert_eq!((dead.len(), &*dead[0].1.reason), (1, "the process died of it 3 times"));
     let row = system.actor(address.id).await.unwrap().unwrap();
     assert_eq!(row.suspended.as_deref(), Some("the process died of it 3 times"), "a root without an owner");
 }
@@ -100,7 +100,7 @@ async fn a_suspect_that_only_panics_is_left_to_its_host() {
         }
     };
     tokio::time::timeout(SOON, buried).await.expect("five panics");
-    assert!(system.dead_letters().await.unwrap()[0].reason.contains("asked to"));
+    assert!(system.dead_letters().await.unwrap()[0].1.reason.contains("asked to"));
 }
 
 #[test]
@@ -247,7 +247,7 @@ async fn live_on(how: &str, folder: &Path) {
             let is_doubted = doubts
                 .iter()
                 .any(|(_, row)| matches!(&row.state, RowState::InDoubt(why) if why.message.contains("3 times")));
-            if dead.iter().any(|letter| letter.reason.contains("3 times")) || (how == "call" && is_doubted) {
+            if dead.iter().any(|letter| letter.1.reason.contains("3 times")) || (how == "call" && is_doubted) {
                 return;
             }
             tokio::task::yield_now().await;
