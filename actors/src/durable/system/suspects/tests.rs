@@ -15,7 +15,8 @@ const HELD: ActorId = ActorId(6 << 8);
 
 /// An actor that took messages 1 and 2 and has 3 and 4, and a held one with message 1; ids up to 9 are given out.
 fn accepted() -> Accepted {
-    let mut live = Live { highest_id: 9, ..Live::default() };
+    let mut live = Live::default();
+    live.highest_id = 9;
     let mut apply = |op: Op| live.apply(Sequence(1), 0, &op);
     for actor in [ACTOR, HELD] {
         apply(Op::Spawn { actor, kind: 1, parent: ActorId::ENGINE, stream: StreamId(actor.0) });
