@@ -279,7 +279,9 @@ impl Store for Local {
     fn release(&self) {
         // The archiver reads and removes segments.
         drop(self.archiver.lock().take());
-        drop(self.shelf.lock().take());
+        if let Some(shelf) = self.shelf.lock().take() {
+            shelf.close();
+        }
         // The writer first: it notes how far it came while the folder is still ours.
         drop(self.writer.lock().take());
         drop(self.lock.lock().take());
