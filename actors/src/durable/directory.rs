@@ -13,6 +13,7 @@ use super::{
     host::{Bell, Host},
     id::ActorId,
     record::Note,
+    supervision::{Intensity, Window},
     system::Inner,
 };
 
@@ -45,6 +46,9 @@ struct Deaths {
     entry: u64,
     count: u32,
     noted: std::time::Instant,
+    /// Messages that it died of, lately.
+    window: Window,
+    began: std::time::Instant,
 }
 
 /// What to do after a death.
@@ -52,11 +56,23 @@ struct Deaths {
 enum Cure {
     Reload { after: Duration, note: bool },
     Bury,
+    /// It dies of one message after another.
+    Escalate,
 }
 
 impl Directory {
-    pub(crate) fn set_keeper(&self, keeper: ActorCell) {
-        self.slots.lock().keeper = Some(keeper);
+    /// A keeper begins: hosts of the one before are not looked after any more, and the fence keeps what they still do
+    /// from counting. Returns whose hosts those were.
+    fn begin(&self, keeper: ActorCell) -> Vec<ActorId> {
+        let mut slots = self.slots.lock();
+        slots.actors.clear();
+        let former = slots.hosts.drain().map(|(actor, hosting)| {
+            hosting.host.kill();
+            actor
+        });
+        let former = former.collect();
+        slots.keeper = Some(keeper);
+        former
     }
 
     /// Ring an actor's bell; spawn its host if it has none.
@@ -136,10 +152,20 @@ impl Directory {
     fn count(&self, actor: ActorId, entry: u64) -> Cure {
         let now = crate::clock::monotonic();
         let mut slots = self.slots.lock();
-        let deaths = slots.deaths.entry(actor).or_insert(Deaths { entry, count: 0, noted: now - NOTE_EVERY });
+        let deaths = slots.deaths.entry(actor).or_insert_with(|| Deaths {
+            entry: 0,
+            count: 0,
+            noted: now - NOTE_EVERY,
+            window: Window::default(),
+            began: now,
+        });
         if deaths.entry != entry {
             deaths.entry = entry;
             deaths.count = 0;
+            if !deaths.window.admit(now.duration_since(deaths.began), Intensity::default()) {
+                slots.deaths.remove(&actor);
+                return Cure::Escalate;
+            }
         }
         deaths.count += 1;
         if deaths.count >= DEATHS_MAX {
@@ -201,6 +227,15 @@ impl Actor for Keeper {
         Ok(inner)
     }
 
+    /// The hosts of a keeper that died are replaced by its successor's.
+    async fn post_start(&self, myself: ActorRef<KeeperMessage>, inner: &mut Arc<Inner>) -> Result<(), ActorProcessingErr> {
+        for actor in inner.directory.begin(myself.get_cell()) {
+            inner.release(actor);
+        }
+        inner.ring_everyone();
+        Ok(())
+    }
+
     async fn handle(
         &self,
         _: ActorRef<KeeperMessage>,
@@ -249,6 +284,7 @@ fn died(inner: &Arc<Inner>, keeper: &ActorRef<KeeperMessage>, actor: ActorId, re
     tracing::warn!(%actor, entry = head.number, reason, "an actor died of a message");
     match inner.directory.count(actor, head.number) {
         Cure::Bury => inner.bury(actor, head.number, reason),
+        Cure::Escalate => inner.escalate(actor, reason),
         Cure::Reload { after, note } => {
             if note {
                 inner.note(actor, Note::Restarted { reason: reason.to_owned() });
@@ -259,5 +295,29 @@ fn died(inner: &Arc<Inner>, keeper: &ActorRef<KeeperMessage>, actor: ActorId, re
                 keeper.send_after(after, move || KeeperMessage::Reload(actor));
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ACTOR: ActorId = ActorId(1 << 8);
+
+    #[test]
+    fn an_actor_that_dies_of_one_message_is_reloaded_until_the_message_is_given_up() {
+        let directory = Directory::default();
+        let reloads = (1..DEATHS_MAX).all(|_| matches!(directory.count(ACTOR, 1), Cure::Reload { .. }));
+        assert!(reloads);
+        assert_eq!(directory.count(ACTOR, 1), Cure::Bury);
+    }
+
+    #[test]
+    fn an_actor_that_dies_of_one_message_after_another_is_given_up_itself() {
+        let directory = Directory::default();
+        let reloads = (1..=3).all(|entry| matches!(directory.count(ACTOR, entry), Cure::Reload { .. }));
+        assert!(reloads);
+        assert_eq!(directory.count(ACTOR, 4), Cure::Escalate);
+        assert!(matches!(directory.count(ActorId(2 << 8), 1), Cure::Reload { .. }), "each counts for itself");
     }
 }

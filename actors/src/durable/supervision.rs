@@ -29,6 +29,7 @@ mod state;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use self::intensity::Window;
 pub use self::{
     backoff::Backoff,
     child::{ChildId, Status},

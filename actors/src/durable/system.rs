@@ -11,12 +11,12 @@ mod jumps;
 mod passivation;
 mod resume;
 mod suspects;
+mod tree;
 mod view;
 
 use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use ractor::ActorRef;
 use tokio::sync::oneshot;
 
 #[cfg(feature = "testing")]
@@ -32,7 +32,6 @@ use super::{
     behavior::{Behavior, message_format, reply_format},
     call::{Outcome, Row, RowState, Verdict},
     codec,
-    directory::KeeperMessage,
     entry::Body,
     id::{ActorId, CallId, Partition, Sequence, StreamId},
     ledger::{Ledger, Tail},
@@ -40,6 +39,7 @@ use super::{
     outbox::Address,
     record::Note,
     store,
+    supervision::Supervisor,
 };
 use crate::tool::{Progress, ToolSlot};
 
@@ -449,23 +449,36 @@ impl System {
 
 /// Ends a system when its last handle goes.
 struct Life {
-    inner: Arc<Inner>,
-    keeper: ActorRef<KeeperMessage>,
+    root: Supervisor,
+    _ending: Ending,
 }
 
 impl Life {
     /// Accept nothing more, let go of the store, end every actor.
     fn end(&self) {
-        self.inner.close("the system stopped");
-        self.inner.end_tools();
-        self.keeper.stop(None);
-        // While the folder is still ours.
-        self.inner.flight.close();
-        self.inner.store.release();
+        self._ending.end();
+        self.root.cell().stop(None);
     }
 }
 
 impl Drop for Life {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
+
+/// Closes the store, also when a start fails half-way.
+struct Ending(Arc<Inner>);
+
+impl Ending {
+    fn end(&self) {
+        self.0.close("the system stopped");
+        self.0.flight.close();
+        self.0.store.release();
+    }
+}
+
+impl Drop for Ending {
     fn drop(&mut self) {
         self.end();
     }

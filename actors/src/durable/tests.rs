@@ -22,8 +22,10 @@ use crate::{
     tool::{CallContext, Closure, Tool},
 };
 
+mod asleep;
 mod deaths;
 mod jumps;
+mod tree;
 
 const SOON: Duration = Duration::from_secs(10);
 

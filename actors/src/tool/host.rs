@@ -21,7 +21,7 @@ use std::{
 
 use bytes::Bytes;
 use parking_lot::Mutex;
-use ractor::{Actor, ActorProcessingErr, ActorRef, SupervisionEvent};
+use ractor::{Actor, ActorCell, ActorProcessingErr, ActorRef};
 use rustc_hash::FxHashSet;
 use tokio_util::sync::CancellationToken;
 
@@ -31,7 +31,10 @@ use super::{
 };
 use crate::{
     clock::monotonic,
-    durable::{CallId, Effect, Inner, Outcome, Row, RowState},
+    durable::{
+        CallId, Effect, Inner, Outcome, Row, RowState,
+        supervision::{ChildSpec, Shutdown, StartFailure},
+    },
     json::Json,
 };
 
@@ -57,8 +60,6 @@ pub(crate) enum HostMessage {
     Due(CallId),
     /// Begin no more calls; those whose start is on its way to the disk are still made.
     Drain,
-    /// End.
-    Stop,
 }
 
 /// A registered tool and the actor before it.
@@ -75,10 +76,14 @@ impl ToolSlot {
         Self { name: name.into(), tool, host: Mutex::new(None), permits: Mutex::default() }
     }
 
-    /// Start the supervisor of the tool's actor, which starts the actor.
-    pub(crate) async fn start(&self, inner: &Arc<Inner>) -> Result<(), ractor::SpawnErr> {
-        let id = crate::durable::codec::fnv1a(&self.name);
-        Actor::spawn(None, Guard, (inner.clone(), id)).await.map(|_| ())
+    /// The tool's actor, as a child of the supervisor of all of them.
+    pub(crate) fn child(&self, inner: &Arc<Inner>) -> ChildSpec {
+        let (inner, id) = (Arc::downgrade(inner), crate::durable::codec::fnv1a(&self.name));
+        let start = move |supervisor: ActorCell| {
+            let inner = inner.clone();
+            async move { spawn_host(&inner.upgrade().ok_or("the system is gone")?, id, supervisor).await }
+        };
+        ChildSpec::new(self.name.clone(), start).shutdown(Shutdown::BrutalKill)
     }
 
     /// Tell the actor, if it lives; one that is being restarted reads its rows again.
@@ -108,55 +113,18 @@ impl ToolSlot {
     }
 }
 
-/// Supervises one tool's actor: permanent, restarted at once.
-struct Guard;
-
-impl Actor for Guard {
-    type Msg = ();
-    type State = (Arc<Inner>, u32);
-    type Arguments = (Arc<Inner>, u32);
-
-    async fn pre_start(&self, _: ActorRef<()>, arguments: Self::Arguments) -> Result<Self::State, ActorProcessingErr> {
-        Ok(arguments)
-    }
-
-    async fn post_start(&self, myself: ActorRef<()>, state: &mut Self::State) -> Result<(), ActorProcessingErr> {
-        spawn_host(&myself, state).await
-    }
-
-    async fn handle_supervisor_evt(
-        &self,
-        myself: ActorRef<()>,
-        event: SupervisionEvent,
-        state: &mut Self::State,
-    ) -> Result<(), ActorProcessingErr> {
-        match event {
-            SupervisionEvent::ActorFailed(_, error) => {
-                tracing::warn!(%error, "the actor before a tool died and is restarted");
-                spawn_host(&myself, state).await
-            }
-            SupervisionEvent::ActorTerminated(_, _, reason) if reason.as_deref() == Some("stop") => {
-                myself.stop(None);
-                Ok(())
-            }
-            SupervisionEvent::ActorTerminated(..) => spawn_host(&myself, state).await,
-            _ => Ok(()),
-        }
-    }
-}
-
-async fn spawn_host(guard: &ActorRef<()>, (inner, id): &(Arc<Inner>, u32)) -> Result<(), ActorProcessingErr> {
-    let (host, _) = Actor::spawn_linked(None, Host, (inner.clone(), *id), guard.get_cell()).await?;
-    let slot = inner.tools.get(id).ok_or("the tool is registered")?;
+async fn spawn_host(inner: &Arc<Inner>, id: u32, supervisor: ActorCell) -> Result<ActorCell, StartFailure> {
+    let (host, _) = Actor::spawn_linked(None, Host, (inner.clone(), id), supervisor).await?;
+    let slot = inner.tools.get(&id).ok_or("the tool is registered")?;
     *slot.host.lock() = Some(host.clone());
     // Of what lies in the mailbox now, nothing may be acted on before it is durable. What runs already is in the
     // in-flight table; what was announced to the former actor is announced again.
-    let (waiting, started) = inner.mailbox(*id);
+    let (waiting, started) = inner.mailbox(id);
     if inner.until_durable(inner.latest()).await.is_ok() {
         let _ = host.send_message(HostMessage::Started(started));
         let _ = host.send_message(HostMessage::Calls(waiting));
     }
-    Ok(())
+    Ok(host.get_cell())
 }
 
 /// The actor before a tool.
@@ -209,10 +177,6 @@ impl Actor for Host {
                 queue.waiting.push_back(call);
             }
             HostMessage::Drain => queue.drains = true,
-            HostMessage::Stop => {
-                myself.stop(Some("stop".to_owned()));
-                return Ok(());
-            }
         }
         queue.pump(&myself);
         Ok(())
@@ -505,12 +469,6 @@ impl Inner {
         }
         let is_still = || self.tools.values().all(|slot| slot.permits.lock().is_empty());
         self.in_flight.drain(grace, is_still).await;
-    }
-
-    pub(crate) fn end_tools(&self) {
-        for slot in self.tools.values() {
-            slot.tell(HostMessage::Stop);
-        }
     }
 
     /// The calls in a tool's mailbox: those not begun or to be probed, and the at-most-once ones whose start is written.

@@ -21,11 +21,11 @@ impl Default for Intensity {
 
 /// The restarts that still count.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Window(VecDeque<Duration>);
+pub(crate) struct Window(VecDeque<Duration>);
 
 impl Window {
     /// Count a restart, and say whether it is still borne.
-    pub(super) fn admit(&mut self, now: Duration, intensity: Intensity) -> bool {
+    pub(crate) fn admit(&mut self, now: Duration, intensity: Intensity) -> bool {
         while self.0.front().is_some_and(|then| now.saturating_sub(*then) > intensity.period) {
             self.0.pop_front();
         }

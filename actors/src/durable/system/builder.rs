@@ -13,10 +13,11 @@ use rustc_hash::FxHashMap;
 use tokio::sync::{Notify, broadcast, watch};
 
 use super::{
-    Life, System,
+    Ending, Life, System,
     inner::{Core, Inner},
     jumps::Clocks,
     passivation::Idle,
+    tree,
 };
 use crate::{
     clock::{Clock, Readings, SteadyClock, SystemClock},
@@ -25,7 +26,7 @@ use crate::{
         behavior::Behavior,
         checkpointer::{self, Pace},
         codec, committer,
-        directory::{Directory, Keeper},
+        directory::Directory,
         flight::{Recorder, Suspect},
         id::{Sequence, StreamId},
         kind::{Extensions, Ids, Registry},
@@ -294,11 +295,8 @@ fn open_recorder(file: Option<&Path>, limits: Limits) -> (Recorder, Vec<Suspect>
 
 async fn launch(inner: Arc<Inner>, start: Start, repairs: Vec<String>) -> Result<System, store::Error> {
     let internal = |cause: String| store::Error::Closed { cause };
-    let (keeper, _) =
-        ractor::Actor::spawn(None, Keeper, inner.clone()).await.map_err(|error| internal(error.to_string()))?;
-    inner.directory.set_keeper(keeper.get_cell());
     // From here on, whatever goes wrong ends all of it.
-    let life = Arc::new(Life { inner: inner.clone(), keeper });
+    let ending = Ending(inner.clone());
     spawn_committer(&inner).map_err(|error| internal(error.to_string()))?;
     if inner.rows.is_some() {
         spawn_checkpointer(&inner, start.rows_at).map_err(|error| internal(error.to_string()))?;
@@ -306,19 +304,9 @@ async fn launch(inner: Arc<Inner>, start: Start, repairs: Vec<String>) -> Result
     watcher::spawn(inner.flight.clone(), start.long_turn, start.limits).map_err(|error| internal(error.to_string()))?;
     inner.note_start(start.last_record_ms);
     inner.take_suspects(start.suspects).await;
-    for slot in inner.tools.values() {
-        slot.start(&inner).await.map_err(|error| internal(error.to_string()))?;
-    }
+    let root = tree::start(&inner).await.map_err(|error| internal(error.to_string()))?;
     inner.resume_work();
-    let timers = Arc::clone(&inner);
-    #[expect(clippy::disallowed_methods, reason = "the system owns its timer task")]
-    tokio::spawn(async move { timers.run_timers().await });
-    let passivation = Arc::clone(&inner);
-    #[expect(clippy::disallowed_methods, reason = "the system owns the task that ends idle hosts")]
-    tokio::spawn(async move { passivation.run_passivation().await });
-    let clocks = Arc::clone(&inner);
-    #[expect(clippy::disallowed_methods, reason = "the system owns the task that looks at the clocks")]
-    tokio::spawn(async move { clocks.run_clocks().await });
+    let life = Arc::new(Life { root, _ending: ending });
     Ok(System { inner, life, repairs: repairs.into() })
 }
 

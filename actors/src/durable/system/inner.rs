@@ -197,6 +197,15 @@ impl Inner {
         }
     }
 
+    /// An actor dies of one message after another: it is not run until somebody has looked, and its owner is told.
+    pub(crate) fn escalate(self: &Arc<Self>, actor: ActorId, reason: &str) {
+        let reason = format!("escalated: it died of more than 3 messages within 10 s, the last time: {reason}");
+        tracing::error!(%actor, reason, "an actor is suspended");
+        if let Ok(receipt) = self.with_accepted(|accepted, now_ms| accepted.suspend(now_ms, actor, &reason)) {
+            self.ring_all(&receipt, None);
+        }
+    }
+
     pub(crate) fn note(&self, actor: ActorId, note: Note) {
         // A closed store takes no notes, and whoever is told of the closing needs none.
         let _ = self.with_accepted(|accepted, now_ms| accepted.note(now_ms, actor, note));

@@ -15,6 +15,17 @@ use crate::durable::{
 };
 
 impl Inner {
+    /// Ring everyone who has mail.
+    pub(crate) fn ring_everyone(self: &Arc<Self>) {
+        let mail = self.with_accepted(|accepted, _| {
+            let actors = accepted.live().actors.iter();
+            actors.filter(|(_, row)| !row.mailbox.is_empty()).map(|(actor, _)| *actor).collect::<Vec<_>>()
+        });
+        for actor in mail.unwrap_or_default() {
+            self.directory.ring(self, actor);
+        }
+    }
+
     /// After a start: hand every other call to its tool, ring everyone who has mail.
     pub(super) fn resume_work(self: &Arc<Self>) {
         let started = self.with_accepted(|accepted, _| {
