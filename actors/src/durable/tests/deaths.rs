@@ -213,7 +213,8 @@ async fn set_the_scene(how: &str, folder: &Path) {
     let caller = counter(&system).await;
     system.stop(SOON).await;
     // What kills is durable before anybody takes it.
-    let held = deadly().recovered(all_streams).start(store(folder)).await.unwrap();
+    let streams = [bystander.id, killer.id, caller.id].map(|root| StreamId(root.0));
+    let held = deadly().recovered(move |_| Ok(streams.to_vec())).start(store(folder)).await.unwrap();
     held.tell(bystander, &Told::Add(7)).await.unwrap();
     match how {
         "loop" => held.tell(killer, &Fatal::Loop).await.unwrap(),
