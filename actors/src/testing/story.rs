@@ -54,6 +54,8 @@ pub struct Ending {
     pub outcome: Outcome,
     /// Commits of all lives.
     pub commits: u64,
+    /// How much time passed: the world's clock moves only to what is due next.
+    pub lasted_ms: u64,
     /// Rows that left memory because they were written.
     pub evicted: u64,
     pub(super) decisions: u32,
