@@ -13,12 +13,9 @@ const NAP_MS: u64 = 90_000;
 
 /// A nap, and then a charge.
 fn story(nap: impl FnOnce(TaskBuilder) -> TaskBuilder) -> Story {
-    let plan = Plan::builder("nap").phase("only", |phase| {
-        phase.sequential().task("nap", "sleep", nap).task("charge", "bank", |task| task)
-    });
-    Story::of(plan.build())
-        .tool("sleep", Fake::sleeps(NAP_MS))
-        .tool("bank", Fake::works(Effect::IDEMPOTENT))
+    let plan = Plan::builder("nap")
+        .phase("only", |phase| phase.sequential().task("nap", "sleep", nap).task("charge", "bank", |task| task));
+    Story::of(plan.build()).tool("sleep", Fake::sleeps(NAP_MS)).tool("bank", Fake::works(Effect::IDEMPOTENT))
 }
 
 #[test]
