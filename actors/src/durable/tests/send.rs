@@ -39,10 +39,17 @@ async fn a_message_that_is_not_taken_in_is_given_back() {
 
 #[tokio::test]
 async fn a_question_that_is_not_answered_in_time_is_taken_all_the_same() {
-    let system = builder().start(Arc::new(Memory::new())).await.unwrap();
+    let store = Memory::new();
+    let system = builder().start(Arc::new(store.reopen())).await.unwrap();
     let address = counter(&system).await;
-    let late = system.ask(address, Told::Add(3), Duration::ZERO).await.unwrap_err();
+    count(&system, address).await;
+    system.stop(SOON).await;
+    // In this life the actor takes nothing.
+    let held = builder().recovered(|found| Ok(found.streams())).start(Arc::new(store.reopen())).await.unwrap();
+    let late = held.ask(address, Told::Add(3), Duration::from_millis(10)).await.unwrap_err();
     assert!(matches!(late, SendError::NoReplyYet { .. }), "{late:?}");
     assert!(late.into_message().is_none(), "it is in the mailbox: to repeat it would be a second message");
+    held.stop(SOON).await;
+    let system = builder().start(Arc::new(store.reopen())).await.unwrap();
     until(&system, address, |count| count.total == 3).await;
 }
