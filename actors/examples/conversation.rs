@@ -59,7 +59,10 @@ impl Behavior for Player {
                     turn.send(from, &Message::Ball { from: me, strokes: strokes + 1 });
                 }
             }
-            Message::Count => turn.reply(&turn.state().clone()),
+            Message::Count => {
+                let taken = *turn.state();
+                turn.reply(&taken);
+            }
         }
         Ok(())
     }

@@ -37,7 +37,10 @@ impl Behavior for Counter {
         match message {
             Message::Add(0) => return Err(Rejection::new("nothing is no step")),
             Message::Add(number) => turn.emit(&Event::Added(number)),
-            Message::Get => turn.reply(&turn.state().clone()),
+            Message::Get => {
+                let total = *turn.state();
+                turn.reply(&total);
+            }
         }
         Ok(())
     }

@@ -158,7 +158,7 @@ impl EngineBuilder {
 }
 
 fn sleeps_until(tool: Arc<dyn AnyTool>) -> SleepsUntil {
-    Arc::new(move |input, now_ms| tool.sleeps_until(input, now_ms))
+    Arc::new(move |input: &Json, now_ms: u64| tool.sleeps_until(input, now_ms))
 }
 
 /// Make the stored plans known before anything runs, and choose which runs are held.
