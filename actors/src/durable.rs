@@ -9,6 +9,8 @@
 //!
 //! **Invariants:** state is the fold of events; a message is consumed by the commit that holds its effects; one
 //! activation of an actor commits at a time. Absent on purpose: runs, phases, tasks, and any tool.
+//!
+#![doc = include_str!("../../docs/ACTORS.md")]
 
 mod accepted;
 mod behavior;
@@ -60,7 +62,7 @@ pub use self::{
     live::{Actor, DeadLetter, Index, Live},
     outbox::Address,
     record::Note,
-    system::{Census, Decision, Error, Figures, Jumped, Recovery, System, SystemBuilder},
+    system::{Census, Decision, Error, Figures, Jumped, Recovery, SendError, System, SystemBuilder},
     watch::LongTurn,
 };
 pub(crate) use self::{call::cut, system::Inner};

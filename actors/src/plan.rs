@@ -21,7 +21,7 @@ use sha2::{Digest as _, Sha256};
 pub use self::{
     builder::{PhaseBuilder, PlanBuilder, TaskBuilder},
     check::{Checked, Problem, ProblemKind, TaskAt, nearest, place_key},
-    evaluate::{Effects, Evaluate, EvaluateError, Evaluator, Plans, Reference},
+    evaluate::{Effects, Evaluate, EvaluateError, Evaluator, Plans, Reference, Sleeps, SleepsUntil},
     fan_out::split,
     scope::Scope,
 };

@@ -64,6 +64,13 @@ pub trait Tool: Send + Sync + 'static {
         false
     }
 
+    /// For a tool that does nothing but let time pass: until when, in milliseconds since 1970, given these arguments and
+    /// the time now. A task then waits by itself, with a durable timer, and makes no call. Must be pure: it is asked again
+    /// whenever the decision is taken again. `None`, also for arguments that are wrong, makes the call.
+    fn sleeps_until(&self, _input: &Json, _now_ms: u64) -> Option<u64> {
+        None
+    }
+
     /// Do it. Return [`Outcome::Failed`] only when it certainly had no effect, and [`Outcome::Unknown`] otherwise.
     /// Dropping the future, a panic, and the time limit all count as unknown.
     fn call(&self, cx: &CallContext, input: Json) -> impl Future<Output = Outcome> + Send;
@@ -100,6 +107,8 @@ pub trait AnyTool: Send + Sync + 'static {
     fn check(&self, with: &serde_json::Value) -> Result<(), String>;
     /// See [`Tool::can_probe`].
     fn can_probe(&self, with: &serde_json::Value) -> bool;
+    /// See [`Tool::sleeps_until`].
+    fn sleeps_until(&self, input: &Json, now_ms: u64) -> Option<u64>;
     /// See [`Tool::call`].
     fn start(self: Arc<Self>, cx: CallContext, input: Json) -> Calling;
     /// See [`Tool::probe`].
@@ -121,6 +130,10 @@ impl<T: Tool> AnyTool for T {
 
     fn can_probe(&self, with: &serde_json::Value) -> bool {
         Tool::can_probe(self, with)
+    }
+
+    fn sleeps_until(&self, input: &Json, now_ms: u64) -> Option<u64> {
+        Tool::sleeps_until(self, input, now_ms)
     }
 
     fn start(self: Arc<Self>, cx: CallContext, input: Json) -> Calling {

@@ -70,6 +70,10 @@ pub(crate) enum Step {
     },
     /// Waits for a decision.
     Doubt(CallId),
+    /// Lets time pass, until then.
+    Sleeping {
+        until_ms: u64,
+    },
 }
 
 /// Something a watcher wants to hear of.
@@ -306,13 +310,20 @@ impl Progress {
     }
 
     fn task(&mut self, item: &Item, event: task::Event) -> Option<Happening> {
-        if matches!(event, T::Began { .. } | T::Called { .. } | T::Repeated { .. }) {
+        if matches!(event, T::Began { .. } | T::FellAsleep { .. } | T::Called { .. } | T::Repeated { .. }) {
             self.attempts += 1;
         }
         let unit = self.units.get_mut(&item.actor)?;
         let (phase, path) = (unit.phase, unit.path.clone());
         match event {
             T::Began { call, .. } => (unit.attempt, unit.step) = (1, Step::Calling(call)),
+            T::FellAsleep { until_ms, .. } => {
+                (unit.attempt, unit.step) = (unit.attempt + 1, Step::Sleeping { until_ms });
+                if unit.attempt > 1 {
+                    self.retries += 1;
+                    self.row(phase).retries += 1;
+                }
+            }
             T::Called { call, .. } | T::Repeated { call } => {
                 (unit.attempt, unit.step) = (unit.attempt + 1, Step::Calling(call));
                 self.retries += 1;

@@ -133,6 +133,9 @@ fn phase(progress: &Progress, actor: ActorId, event: phase::Event) -> String {
 fn task(event: task::Event) -> String {
     match event {
         T::Began { job, call, .. } => format!("intends {call} with {}", value(&job.input)),
+        T::FellAsleep { from_ms, until_ms, .. } => {
+            format!("sleeps for {}, until {}", shown::length(until_ms.saturating_sub(from_ms)), shown::time(until_ms))
+        }
         T::Called { call, .. } => format!("intends {call}"),
         T::AttemptFailed { failure, wait_ms, .. } => {
             format!("the attempt failed, the next comes in {}: {}", shown::length(wait_ms), why(&failure))

@@ -15,7 +15,7 @@ use headframe_actors::{
     },
     json::Json,
     phase::Phase,
-    plan::{Checked, Digest, Effects, Evaluator, Plan, Plans},
+    plan::{Checked, Digest, Effects, Evaluator, Plan, Plans, Sleeps, SleepsUntil},
     run::{self, Run},
     task::Task,
     tool::{AnyTool, Closure, Tool},
@@ -131,6 +131,7 @@ impl EngineBuilder {
         let plans = Arc::new(Plans::default());
         let stored = Arc::new(Mutex::new(HashSet::new()));
         let effects = registered.iter().map(|(name, tool)| (name.clone(), tool.effect())).collect();
+        let sleeps = registered.iter().map(|(name, tool)| (name.clone(), sleeps_until(tool.clone()))).collect();
         let mut builder = System::builder()
             .behavior::<Run>()
             .behavior::<Phase>()
@@ -138,6 +139,7 @@ impl EngineBuilder {
             .extension(Arc::new(Evaluator(expressions.clone())))
             .extension(plans.clone())
             .extension(Arc::new(Effects(effects)))
+            .extension(Arc::new(Sleeps(sleeps)))
             .flight_recorder(folder.join("flight"))
             .long_turn(self.long_turn)
             .recovered(read_rows(plans.clone(), stored.clone(), expressions.clone(), self.hold.take()));
@@ -153,6 +155,10 @@ impl EngineBuilder {
         let tools = Catalog(registered);
         Ok(Engine(Arc::new(Inner { system, plans, stored, expressions, tools, artifacts })))
     }
+}
+
+fn sleeps_until(tool: Arc<dyn AnyTool>) -> SleepsUntil {
+    Arc::new(move |input: &Json, now_ms: u64| tool.sleeps_until(input, now_ms))
 }
 
 /// Make the stored plans known before anything runs, and choose which runs are held.

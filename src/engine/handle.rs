@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use headframe_actors::{
-    durable::{Address, StreamId, Tail},
+    durable::{self, Address, StreamId, Tail},
     run::{self, Outcome, Run, RunId},
 };
 use serde::de::DeserializeOwned;
@@ -85,7 +85,7 @@ impl RunHandle {
             return Ok(());
         }
         let cancel = run::Message::Cancel { reason: reason.to_owned() };
-        Ok(self.engine.system.tell(Address::<Run>::new(row.actor), &cancel).await?)
+        Ok(self.engine.system.tell(Address::<Run>::new(row.actor), cancel).await.map_err(durable::Error::from)?)
     }
 
     /// Its events, from the first on, as they become durable.

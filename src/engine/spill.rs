@@ -37,6 +37,10 @@ impl AnyTool for Spilling {
         self.tool.can_probe(with)
     }
 
+    fn sleeps_until(&self, input: &Json, now_ms: u64) -> Option<u64> {
+        self.tool.sleeps_until(input, now_ms)
+    }
+
     fn start(self: Arc<Self>, cx: CallContext, input: Json) -> Calling {
         let calling = self.tool.clone().start(cx, input);
         Box::pin(async move {

@@ -12,6 +12,7 @@ use rustc_hash::FxHashMap;
 use super::{
     host::{Bell, Host},
     id::ActorId,
+    live::shrink,
     record::Note,
     supervision::{Intensity, Window},
     system::Inner,
@@ -126,7 +127,9 @@ impl Directory {
     /// Ask hosts to end whose bell has not rung for so long, and of more than `most` the least lately rung.
     pub(crate) fn passivate(&self, idle: Duration, most: usize) {
         let now = crate::clock::monotonic();
-        let slots = self.slots.lock();
+        let mut slots = self.slots.lock();
+        shrink(&mut slots.hosts);
+        shrink(&mut slots.actors);
         let mut hosts: Vec<_> = slots.hosts.values().collect();
         let surplus = hosts.len().saturating_sub(most);
         if surplus > 0 {

@@ -57,7 +57,12 @@ impl Actor for Host {
         Ok(HostState { inner, actor, active: None, activation: None })
     }
 
-    async fn handle(&self, myself: ActorRef<Bell>, bell: Bell, hosted: &mut HostState) -> Result<(), ActorProcessingErr> {
+    async fn handle(
+        &self,
+        myself: ActorRef<Bell>,
+        bell: Bell,
+        hosted: &mut HostState,
+    ) -> Result<(), ActorProcessingErr> {
         let step = match bell {
             Bell::Ring => {
                 let most = turns_allowed(&hosted.inner, hosted.actor).await;

@@ -23,7 +23,7 @@ pub use self::index::Index;
 pub(crate) use self::{
     dirty::Listed,
     index::{Known, dead_letter_number, dead_letters},
-    residency::{Capture, Fetched, fetch, undecodable},
+    residency::{Capture, Fetched, fetch, shrink, undecodable},
 };
 use self::{
     dirty::{Dirty, Keep},
@@ -224,7 +224,9 @@ impl Live {
                 row.events.push(event.clone());
             }
         }
-        self.extend(record, stream, |head| digests.iter().fold(head, |head, digest| head.extended(kind, at_ms, digest)));
+        self.extend(record, stream, |head| {
+            digests.iter().fold(head, |head, digest| head.extended(kind, at_ms, digest))
+        });
     }
 
     fn note(&mut self, record: Sequence, actor: ActorId, at_ms: u64, note: &Note) {

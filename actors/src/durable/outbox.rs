@@ -3,7 +3,7 @@
 use std::{fmt, marker::PhantomData};
 
 use bytes::{Bytes, BytesMut};
-use serde::Serialize;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::{
     behavior::Rejection,
@@ -40,6 +40,27 @@ impl<B> Copy for Address<B> {}
 impl<B> fmt::Debug for Address<B> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.id.fmt(f)
+    }
+}
+
+impl<B> PartialEq for Address<B> {
+    fn eq(&self, other: &Self) -> bool {
+        self.id == other.id
+    }
+}
+
+impl<B> Eq for Address<B> {}
+
+/// As its id: an address may be part of a message, and so tell an actor whom to answer.
+impl<B> Serialize for Address<B> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.id.serialize(serializer)
+    }
+}
+
+impl<'de, B> Deserialize<'de> for Address<B> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        ActorId::deserialize(deserializer).map(Self::new)
     }
 }
 

@@ -2,17 +2,17 @@
 
 use bytes::Bytes;
 
-pub(crate) use super::{
-    hosted::Hosted,
-    live::{Known, fetch, stored},
-    system::read_window,
-};
 use super::{
     behavior::{self, Behavior},
     codec::{self, Format},
     live::Live,
     open::Sealed,
     record,
+};
+pub(crate) use super::{
+    hosted::Hosted,
+    live::{Known, fetch, stored},
+    system::read_window,
 };
 
 /// How a message of this behaviour is stored.

@@ -10,6 +10,7 @@ mod inner;
 mod jumps;
 mod passivation;
 mod resume;
+mod send;
 mod suspects;
 mod tree;
 mod view;
@@ -19,24 +20,22 @@ use std::{sync::Arc, time::Duration};
 use bytes::Bytes;
 use tokio::sync::oneshot;
 
+pub(crate) use self::inner::{Core, Inner, Observed, Unaccepted};
 #[cfg(feature = "testing")]
 pub(crate) use self::resume::read_window;
-pub(crate) use self::inner::{Core, Inner, Observed, Unaccepted};
 pub use self::{
     builder::{Recovery, SystemBuilder},
     jumps::Jumped,
+    send::SendError,
     view::Census,
 };
 use super::{
     accepted::{Entered, Entrance, Existing},
-    behavior::{Behavior, message_format, reply_format},
     call::{Outcome, Row, RowState, Verdict},
     codec,
-    entry::Body,
-    id::{ActorId, CallId, Partition, Sequence, StreamId},
+    id::{ActorId, CallId, Sequence, StreamId},
     ledger::{Ledger, Tail},
     live::Live,
-    outbox::Address,
     record::Note,
     store,
     supervision::Supervisor,
@@ -141,89 +140,6 @@ impl System {
         &self.repairs
     }
 
-    /// Make a root actor with its first message, unless the index row `unless` is there. Returns once that is durable.
-    ///
-    /// # Errors
-    /// [`Error::OutcomeUnknown`] if the store closed meanwhile.
-    pub async fn spawn_root<B: Behavior>(
-        &self,
-        unless: Option<Bytes>,
-        puts: impl FnOnce(ActorId) -> Vec<(Bytes, Bytes)>,
-        first: &B::Message,
-    ) -> Result<Result<Address<B>, Existing>, Error> {
-        let (kind, first) = (codec::fnv1a(B::KIND), codec::seal(message_format::<B>(), first));
-        let id = self.inner.ids.next();
-        let partition = Partition(u8::try_from(id % 256).expect("below 256"));
-        let actor = ActorId(id << 8 | u64::from(partition.0));
-        let entrance = Entrance { unless, puts: puts(actor), root: Some((kind, actor, first)), ..Entrance::default() };
-        match self.enter(entrance).await? {
-            Ok(sequence) => {
-                self.durable(sequence).await?;
-                Ok(Ok(Address::new(actor)))
-            }
-            Err(existing) => {
-                // What was read may be ahead of the disk; the answer must not be.
-                self.durable(self.inner.latest()).await?;
-                Ok(Err(existing))
-            }
-        }
-    }
-
-    /// Tell an actor something; returns once the message is durable in its mailbox.
-    ///
-    /// # Errors
-    /// [`Error::OutcomeUnknown`] if the store closed meanwhile.
-    pub async fn tell<B: Behavior>(&self, to: Address<B>, message: &B::Message) -> Result<(), Error> {
-        let body = Body::Message(codec::seal(message_format::<B>(), message));
-        let entered = self.enter(Entrance { deliver: Some((to.id, body)), ..Entrance::default() }).await?;
-        self.durable(entered.unwrap_or_default()).await
-    }
-
-    /// Tell an actor something once per key: a second call with the key does nothing.
-    ///
-    /// # Errors
-    /// [`Error::OutcomeUnknown`] if the store closed meanwhile: repeat with the same key.
-    pub async fn tell_once<B: Behavior>(&self, key: &str, to: Address<B>, message: &B::Message) -> Result<(), Error> {
-        let body = Body::Message(codec::seal(message_format::<B>(), message));
-        let row = Bytes::from(format!("once/{key}"));
-        let entered = self.enter(Entrance {
-            unless: Some(row.clone()),
-            puts: vec![(row, Bytes::from_static(b"1"))],
-            deliver: Some((to.id, body)),
-            ..Entrance::default()
-        });
-        self.durable(entered.await?.unwrap_or_else(|_| self.inner.latest())).await
-    }
-
-    /// Ask an actor; the answer is that of the commit that took the message, and is durable.
-    ///
-    /// # Errors
-    /// [`Error::Rejected`] if the actor refused; [`Error::NoReplyYet`] if it took longer than `within`.
-    pub async fn ask<B: Behavior>(
-        &self,
-        to: Address<B>,
-        message: &B::Message,
-        within: Duration,
-    ) -> Result<B::Reply, Error> {
-        let body = Body::Message(codec::seal(message_format::<B>(), message));
-        let token = self.inner.ids.next();
-        let (sender, receiver) = oneshot::channel();
-        self.inner.core.lock().asks.insert(token, sender);
-        let entrance = Entrance { deliver: Some((to.id, body)), reply: Some(token), ..Entrance::default() };
-        if let Err(error) = self.enter(entrance).await {
-            self.inner.core.lock().asks.remove(&token);
-            return Err(error);
-        }
-        let reply = tokio::time::timeout(within, receiver).await;
-        self.inner.core.lock().asks.remove(&token);
-        match reply {
-            Err(_) => Err(Error::NoReplyYet { waited: within }),
-            Ok(Err(_)) => Err(self.inner.unknown()),
-            Ok(Ok(Err(reason))) => Err(Error::Rejected(reason)),
-            Ok(Ok(Ok(sealed))) => Ok(codec::open(reply_format::<B>(), &sealed)?),
-        }
-    }
-
     async fn enter(&self, entrance: Entrance) -> Result<Result<Sequence, Existing>, Error> {
         let bytes = entrance.bytes();
         if bytes > ENTRANCE_MAX {
@@ -239,7 +155,8 @@ impl System {
                 Some(key) => Some(self.inner.lookup(&key).await?),
                 None => None,
             };
-            let entered = self.inner.with_accepted(|accepted, now_ms| accepted.let_in(now_ms, &mut entrance, existing))?;
+            let entered =
+                self.inner.with_accepted(|accepted, now_ms| accepted.let_in(now_ms, &mut entrance, existing))?;
             match entered {
                 Entered::Done(receipt) => {
                     self.inner.ring_all(&receipt, None);

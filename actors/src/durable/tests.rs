@@ -25,6 +25,8 @@ use crate::{
 mod asleep;
 mod deaths;
 mod jumps;
+mod passivation;
+mod send;
 mod tree;
 
 const SOON: Duration = Duration::from_secs(10);
@@ -152,7 +154,7 @@ async fn counter(system: &System) -> Address<Counter> {
 }
 
 async fn count(system: &System, address: Address<Counter>) -> Count {
-    system.ask(address, &Told::Get, SOON).await.unwrap()
+    system.ask(address, Told::Get, SOON).await.unwrap()
 }
 
 /// Ask until the count is as wanted: what happens beside the asker has no other sign.
@@ -175,7 +177,7 @@ async fn what_was_told_survives_a_restart() {
     let system = builder().start(Arc::new(store.reopen())).await.unwrap();
     let address = counter(&system).await;
     for number in 1..=100 {
-        system.tell(address, &Told::Add(number)).await.unwrap();
+        system.tell(address, Told::Add(number)).await.unwrap();
     }
     system.stop(SOON).await;
     let system = builder().start(Arc::new(store.reopen())).await.unwrap();
@@ -189,7 +191,7 @@ async fn a_message_is_taken_once_per_key() {
     let system = builder().start(Arc::new(Memory::new())).await.unwrap();
     let address = counter(&system).await;
     for _ in 0..3 {
-        system.tell_once("order-7", address, &Told::Add(1)).await.unwrap();
+        system.tell_once("order-7", address, Told::Add(1)).await.unwrap();
     }
     assert_eq!(count(&system, address).await.total, 1);
 }
@@ -198,7 +200,7 @@ async fn a_message_is_taken_once_per_key() {
 async fn a_message_that_kills_five_times_goes_to_the_dead_letters_and_the_owner_sees_it() {
     let system = builder().start(Arc::new(Memory::new())).await.unwrap();
     let address = counter(&system).await;
-    system.tell(address, &Told::Panic).await.unwrap();
+    system.tell(address, Told::Panic).await.unwrap();
     let suspended = async {
         while system.actor(address.id).await.unwrap().unwrap().suspended.is_none() {
             tokio::task::yield_now().await;
@@ -216,9 +218,9 @@ async fn a_message_that_kills_five_times_goes_to_the_dead_letters_and_the_owner_
 async fn a_refused_message_leaves_no_trace_on_the_state() {
     let system = builder().start(Arc::new(Memory::new())).await.unwrap();
     let address = counter(&system).await;
-    let refused = system.ask(address, &Told::Refuse, SOON).await;
-    assert!(matches!(refused, Err(Error::Rejected(reason)) if reason == "asked to"));
-    system.tell(address, &Told::Refuse).await.unwrap();
+    let refused = system.ask(address, Told::Refuse, SOON).await;
+    assert!(matches!(refused, Err(SendError::Rejected(reason)) if reason == "asked to"));
+    system.tell(address, Told::Refuse).await.unwrap();
     assert_eq!(count(&system, address).await.total, 0);
     assert_eq!(system.dead_letters().await.unwrap().len(), 1, "only the one that nobody waited for");
 }
@@ -229,7 +231,7 @@ async fn a_killed_host_is_replaced_and_nothing_is_lost() {
     let address = counter(&system).await;
     for number in 0..50 {
         system.kill_host(address.id);
-        system.tell(address, &Told::Add(number)).await.unwrap();
+        system.tell(address, Told::Add(number)).await.unwrap();
     }
     assert_eq!(count(&system, address).await.total, 1_225);
 }
@@ -239,7 +241,7 @@ async fn a_timer_fires_after_a_restart() {
     let store = Memory::new();
     let system = builder().start(Arc::new(store.reopen())).await.unwrap();
     let address = counter(&system).await;
-    system.tell(address, &Told::AddLater { number: 7, after_ms: 300 }).await.unwrap();
+    system.tell(address, Told::AddLater { number: 7, after_ms: 300 }).await.unwrap();
     until(&system, address, |count| count.scheduled == 7).await;
     system.stop(SOON).await;
     let system = builder().start(Arc::new(store.reopen())).await.unwrap();
@@ -254,8 +256,8 @@ async fn a_failed_store_says_that_the_outcome_is_unknown() {
     let failing = store.reopen();
     let second = builder().start(Arc::new(failing)).await.unwrap();
     // The first system's epoch is over: its next write is refused, and it closes.
-    let told = system.tell(address, &Told::Add(1)).await;
-    assert!(matches!(told, Err(Error::OutcomeUnknown { .. })), "{told:?}");
+    let told = system.tell(address, Told::Add(1)).await;
+    assert!(matches!(told, Err(SendError::Unknown { message: Told::Add(1), .. })), "{told:?}");
     assert!(system.failure().is_some());
     assert_eq!(count(&second, address).await.total, 0);
 }
@@ -268,7 +270,7 @@ async fn a_tool_that_panics_has_an_unknown_outcome() {
     let tool = Arc::new(Closure::new(Effect::IDEMPOTENT, panics));
     let system = builder().tool("panics", tool).start(Arc::new(Memory::new())).await.unwrap();
     let address = counter(&system).await;
-    system.tell(address, &Told::Call { tool: "panics".to_owned(), effect: Effect::IDEMPOTENT }).await.unwrap();
+    system.tell(address, Told::Call { tool: "panics".to_owned(), effect: Effect::IDEMPOTENT }).await.unwrap();
     let seen = until(&system, address, |count| !count.verdicts.is_empty()).await;
     assert_eq!(seen.verdicts, ["unknown: panic"]);
 }
@@ -278,14 +280,14 @@ async fn a_killed_tool_actor_does_not_begin_a_running_call_again() {
     let calls = Arc::new(AtomicU32::new(0));
     let system = builder().tool("slow", Arc::new(Slow(calls.clone()))).start(Arc::new(Memory::new())).await.unwrap();
     let address = counter(&system).await;
-    system.tell(address, &Told::Call { tool: "slow".to_owned(), effect: Effect::IDEMPOTENT }).await.unwrap();
+    system.tell(address, Told::Call { tool: "slow".to_owned(), effect: Effect::IDEMPOTENT }).await.unwrap();
     until(&system, address, |_| calls.load(Ordering::SeqCst) == 1).await;
     assert!(system.kill_tool("slow"));
     for _ in 0..20 {
         count(&system, address).await;
     }
     assert_eq!(calls.load(Ordering::SeqCst), 1, "the in-flight table outlives the actor");
-    system.tell(address, &Told::Cancel).await.unwrap();
+    system.tell(address, Told::Cancel).await.unwrap();
     let seen = until(&system, address, |count| !count.verdicts.is_empty()).await;
     assert_eq!(seen.verdicts, ["unknown: cancelled"]);
 }
@@ -298,7 +300,7 @@ async fn an_at_most_once_call_that_was_under_way_is_in_doubt_after_a_crash_and_a
         let with_tool = || builder().tool("slow", Arc::new(Slow(calls.clone())));
         let dead = with_tool().start(Arc::new(store.reopen())).await.unwrap();
         let address = counter(&dead).await;
-        dead.tell(address, &Told::Call { tool: "slow".to_owned(), effect: Effect::AtMostOnce }).await.unwrap();
+        dead.tell(address, Told::Call { tool: "slow".to_owned(), effect: Effect::AtMostOnce }).await.unwrap();
         until(&dead, address, |_| calls.load(Ordering::SeqCst) == 1).await;
         // The process dies here: another life begins on what is durable.
         let system = with_tool().start(Arc::new(store.reopen())).await.unwrap();
@@ -321,7 +323,7 @@ async fn an_idempotent_call_whose_tool_has_forgotten_the_key_is_in_doubt_after_a
     let dead = with_tool().start(Arc::new(store.reopen())).await.unwrap();
     let address = counter(&dead).await;
     let effect = Effect::Idempotent { remembers_ms: 500 };
-    dead.tell(address, &Told::Call { tool: "slow".to_owned(), effect }).await.unwrap();
+    dead.tell(address, Told::Call { tool: "slow".to_owned(), effect }).await.unwrap();
     until(&dead, address, |_| calls.load(Ordering::SeqCst) == 1).await;
     clock.advance(501);
     let system = with_tool().start(Arc::new(store.reopen())).await.unwrap();
@@ -348,7 +350,7 @@ async fn an_idempotent_call_that_was_under_way_is_made_again_after_a_crash() {
     let with_tool = || builder().tool("slow", Arc::new(Slow(calls.clone())));
     let system = with_tool().start(Arc::new(store.reopen())).await.unwrap();
     let address = counter(&system).await;
-    system.tell(address, &Told::Call { tool: "slow".to_owned(), effect: Effect::IDEMPOTENT }).await.unwrap();
+    system.tell(address, Told::Call { tool: "slow".to_owned(), effect: Effect::IDEMPOTENT }).await.unwrap();
     until(&system, address, |_| calls.load(Ordering::SeqCst) == 1).await;
     let system = with_tool().start(Arc::new(store.reopen())).await.unwrap();
     until(&system, address, |_| calls.load(Ordering::SeqCst) == 2).await;
@@ -374,9 +376,9 @@ async fn what_a_call_saved_is_there_for_the_next_attempt_after_a_crash() {
     let with_tool = || builder().tool("resumable", Arc::new(Resumable(saved.clone())));
     let system = with_tool().start(Arc::new(store.reopen())).await.unwrap();
     let address = counter(&system).await;
-    system.tell(address, &Told::Call { tool: "resumable".to_owned(), effect: Effect::IDEMPOTENT }).await.unwrap();
+    system.tell(address, Told::Call { tool: "resumable".to_owned(), effect: Effect::IDEMPOTENT }).await.unwrap();
     until(&system, address, |_| saved.load(Ordering::SeqCst) == 1).await;
-    system.tell(address, &Told::Add(1)).await.unwrap();
+    system.tell(address, Told::Add(1)).await.unwrap();
     let system = with_tool().start(Arc::new(store.reopen())).await.unwrap();
     let seen = until(&system, address, |count| !count.verdicts.is_empty()).await;
     assert_eq!(seen.verdicts, ["done"]);
@@ -392,8 +394,8 @@ async fn a_torn_record_was_never_acknowledged() {
     let life = store.reopen();
     life.fail_at(2, Tail::Partial(11));
     let system = builder().start(Arc::new(life)).await.unwrap();
-    system.tell(address, &Told::Add(1)).await.unwrap();
-    assert!(system.tell(address, &Told::Add(10)).await.is_err());
+    system.tell(address, Told::Add(1)).await.unwrap();
+    assert!(system.tell(address, Told::Add(10)).await.is_err());
     let system = builder().start(Arc::new(store.reopen())).await.unwrap();
     assert_eq!(count(&system, address).await.total, 1);
 }

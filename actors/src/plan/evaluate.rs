@@ -82,3 +82,19 @@ impl Effects {
         self.0.get(tool).copied()
     }
 }
+
+/// Says until when a call with these arguments would do nothing but let time pass, given the time now.
+pub type SleepsUntil = Arc<dyn Fn(&Json, u64) -> Option<u64> + Send + Sync>;
+
+/// Tools that may do nothing but let time pass: an extension of the actor system. A task sleeps by itself instead of
+/// calling them.
+#[derive(Default)]
+pub struct Sleeps(pub HashMap<String, SleepsUntil>);
+
+impl Sleeps {
+    /// Until when a task sleeps instead of calling this tool with these arguments, in milliseconds since 1970.
+    #[must_use]
+    pub fn until(&self, tool: &str, input: &Json, now_ms: u64) -> Option<u64> {
+        self.0.get(tool).and_then(|sleeps_until| sleeps_until(input, now_ms))
+    }
+}

@@ -5,18 +5,20 @@ use std::sync::Arc;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
-use self::Status::{Backoff, Calling, Doubt, Ended, New};
+use self::Status::{Backoff, Calling, Doubt, Ended, New, Sleeping};
 use super::key::key;
 use crate::{
     durable::{Address, Answer, Behavior, CallId, Effect, Failure, Fired, Outcome, Rejection, Request, Turn, Verdict},
     json::Json,
     phase::{self, Phase},
-    plan::{Checked, Digest, Effects, InDoubt, Plans},
+    plan::{Checked, Digest, Effects, InDoubt, Plans, Sleeps, TIMEOUT_DEFAULT_MS},
     run::RunId,
 };
 
 /// The back-off timer.
 const BACKOFF: u32 = 1;
+/// The timer of a task that does nothing but let time pass.
+const SLEEP: u32 = 2;
 
 /// The behaviour of a task.
 pub struct Task;
@@ -57,6 +59,8 @@ pub enum Message {
         /// What the last panic said.
         reason: String,
     },
+    /// It has slept for as long as it may or should.
+    SleepOver,
 }
 
 /// Everything that can happen to a task.
@@ -134,6 +138,15 @@ pub enum Event {
         /// Why it is known not to have happened.
         failure: Failure,
     },
+    /// Its work is to let time pass: an attempt that is a timer of its own, and no call.
+    FellAsleep {
+        /// What it is to do.
+        job: Job,
+        /// When it fell asleep, in milliseconds since 1970.
+        from_ms: u64,
+        /// When it is to wake.
+        until_ms: u64,
+    },
 }
 
 /// How a task ended.
@@ -163,6 +176,13 @@ pub enum Status {
     Doubt(CallId),
     /// Has ended.
     Ended,
+    /// Lets time pass, with a timer of its own.
+    Sleeping {
+        /// Since when, in milliseconds since 1970.
+        from_ms: u64,
+        /// Until when.
+        until_ms: u64,
+    },
 }
 
 /// What a task knows.
@@ -203,6 +223,11 @@ impl Behavior for Task {
                 turn.clear_timer(BACKOFF);
                 end(turn, End::Stopped)
             }
+            (Sleeping { from_ms, until_ms }, Message::SleepOver) => wake(turn, from_ms, until_ms),
+            (Sleeping { .. }, Message::Stop { .. }) => {
+                turn.clear_timer(SLEEP);
+                end(turn, End::Stopped)
+            }
             (Calling(call), Message::Stop { reason }) => {
                 turn.emit(&Event::Stopping { reason });
                 turn.cancel(call);
@@ -212,12 +237,12 @@ impl Behavior for Task {
                 turn.emit(&Event::Stopping { reason });
                 Ok(())
             }
-            (New | Backoff, Message::Poisoned { reason }) => end(turn, poisoned(reason)),
+            (New | Backoff | Sleeping { .. }, Message::Poisoned { reason }) => end(turn, poisoned(reason)),
             // Its call may be under way, and has no outcome yet. If the outcome is what was lost, nobody here can know it:
             // the phase hears of this refusal, and holds the run where everyone can see it.
             (Calling(_) | Doubt(_), Message::Poisoned { reason }) => Err(Rejection::fatal(reason)),
             // An echo of what is settled already. Dropping it is what makes redelivery safe.
-            (_, Message::Answered(_) | Message::BackoffOver) | (Ended, _) => Ok(()),
+            (_, Message::Answered(_) | Message::BackoffOver | Message::SleepOver) | (Ended, _) => Ok(()),
             (status, message) => Err(Rejection::new(format!("a task that is {status:?} takes no {message:?}"))),
         }
     }
@@ -257,6 +282,11 @@ impl Behavior for Task {
                 state.checkpoint.clone_from(checkpoint);
                 state.status = Doubt(*call);
             }
+            Event::FellAsleep { job, from_ms, until_ms } => {
+                state.job = Some(job.clone());
+                state.attempt += 1;
+                state.status = Sleeping { from_ms: *from_ms, until_ms: *until_ms };
+            }
             Event::Stopping { .. } => state.stopping = true,
             Event::Succeeded | Event::Failed { .. } | Event::Stopped => state.status = Ended,
         }
@@ -266,8 +296,8 @@ impl Behavior for Task {
         Some(Message::Answered(answer))
     }
 
-    fn on_timer(_: Fired) -> Option<Message> {
-        Some(Message::BackoffOver)
+    fn on_timer(fired: Fired) -> Option<Message> {
+        Some(if fired.name == SLEEP { Message::SleepOver } else { Message::BackoffOver })
     }
 }
 
@@ -295,6 +325,9 @@ fn job(turn: &Turn<'_, Task>) -> Result<Job, Rejection> {
 }
 
 fn begin(turn: &mut Turn<'_, Task>, job: Job) -> Result<(), Rejection> {
+    if let Some(until_ms) = sleeps_until(turn, &job)? {
+        return fall_asleep(turn, job, until_ms);
+    }
     let request = request(turn, &job, 1, 0)?;
     let call = turn.call(request);
     let key_since_ms = turn.now_ms();
@@ -305,6 +338,9 @@ fn begin(turn: &mut Turn<'_, Task>, job: Job) -> Result<(), Rejection> {
 fn call_again(turn: &mut Turn<'_, Task>) -> Result<(), Rejection> {
     let key_since_ms = turn.state().key_since_ms.unwrap_or(turn.now_ms());
     let job = job(turn)?;
+    if let Some(until_ms) = sleeps_until(turn, &job)? {
+        return fall_asleep(turn, job, until_ms);
+    }
     let request = request(turn, &job, turn.state().attempt + 1, turn.state().generation)?;
     // A repeat with this key would be a second effect.
     if request.is_forgotten(turn.now_ms()) {
@@ -318,6 +354,35 @@ fn call_again(turn: &mut Turn<'_, Task>) -> Result<(), Rejection> {
         turn.emit(&Event::Called { call, key_since_ms });
     }
     Ok(())
+}
+
+/// Until when this is nothing but sleep, if it is.
+fn sleeps_until(turn: &Turn<'_, Task>, job: &Job) -> Result<Option<u64>, Rejection> {
+    let tool = &ordered(turn, job)?.task().tool.clone();
+    Ok(turn.extension::<Sleeps>().and_then(|sleeps| sleeps.until(tool, &job.input, turn.now_ms())))
+}
+
+/// The sleep holds no permit and no memory, and goes on across restarts: it is a timer.
+fn fall_asleep(turn: &mut Turn<'_, Task>, job: Job, until_ms: u64) -> Result<(), Rejection> {
+    let from_ms = turn.now_ms();
+    let limit_ms = sleep_limit_ms(turn, &job)?;
+    turn.emit(&Event::FellAsleep { job, from_ms, until_ms });
+    turn.timer(SLEEP, until_ms.saturating_sub(from_ms).min(limit_ms));
+    Ok(())
+}
+
+fn wake(turn: &mut Turn<'_, Task>, from_ms: u64, until_ms: u64) -> Result<(), Rejection> {
+    let slept_ms = until_ms.saturating_sub(from_ms);
+    if slept_ms > sleep_limit_ms(turn, &job(turn)?)? {
+        return failed(turn, Failure::new("timeout", "the sleep is longer than its time limit"), None);
+    }
+    end(turn, End::Done(serde_json::json!({ "slept_ms": slept_ms }).into()))
+}
+
+/// The limit that nobody chose is that of attempts which hold a permit: a sleep holds none, and may take days.
+fn sleep_limit_ms(turn: &Turn<'_, Task>, job: &Job) -> Result<u64, Rejection> {
+    let timeout_ms = ordered(turn, job)?.task().timeout_ms;
+    Ok(if timeout_ms == TIMEOUT_DEFAULT_MS { u64::MAX } else { timeout_ms })
 }
 
 fn repeat_call(turn: &mut Turn<'_, Task>) -> Result<CallId, Rejection> {

@@ -18,13 +18,20 @@ pub struct Fake {
     lost_requests: u32,
     blind_probes: u32,
     answer: Option<fn(&Json) -> Json>,
+    pub(super) sleeps_ms: Option<u64>,
 }
 
 impl Fake {
     /// Has its effect and says so.
     #[must_use]
     pub fn works(effect: Effect) -> Self {
-        Self { effect, fails: 0, unknowns: 0, lost_requests: 0, blind_probes: 0, answer: None }
+        Self { effect, fails: 0, unknowns: 0, lost_requests: 0, blind_probes: 0, answer: None, sleeps_ms: None }
+    }
+
+    /// Does nothing but let so much time pass, so that its task sleeps and never calls it.
+    #[must_use]
+    pub fn sleeps(ms: u64) -> Self {
+        Self { sleeps_ms: Some(ms), ..Self::works(Effect::IDEMPOTENT) }
     }
 
     /// Fails its first call, certainly without an effect, then works.

@@ -54,6 +54,8 @@ pub struct Ending {
     pub outcome: Outcome,
     /// Commits of all lives.
     pub commits: u64,
+    /// How much time passed: the world's clock moves only to what is due next.
+    pub lasted_ms: u64,
     /// Rows that left memory because they were written.
     pub evicted: u64,
     pub(super) decisions: u32,
@@ -115,7 +117,15 @@ impl Story {
     #[must_use]
     pub fn with_templates(plan: Plan, evaluate: Arc<dyn Evaluate>) -> Self {
         let plan = plan.check(&*evaluate).unwrap_or_else(|problems| panic!("the plan is not sound: {problems:?}"));
-        Self { plan, evaluate, tools: BTreeMap::new(), cancel_after: None, poison: None, eager: false, checkpoints: None }
+        Self {
+            plan,
+            evaluate,
+            tools: BTreeMap::new(),
+            cancel_after: None,
+            poison: None,
+            eager: false,
+            checkpoints: None,
+        }
     }
 
     /// With a tool.
@@ -165,7 +175,12 @@ impl Story {
 
     fn world(&self) -> World {
         let (plan, tools) = (self.plan.clone(), self.tools.clone());
-        let manner = Manner { cancel_after: self.cancel_after, poison: self.poison, eager: self.eager, checkpoints: self.checkpoints };
+        let manner = Manner {
+            cancel_after: self.cancel_after,
+            poison: self.poison,
+            eager: self.eager,
+            checkpoints: self.checkpoints,
+        };
         World::new(plan, self.evaluate.clone(), tools, manner)
     }
 

@@ -20,7 +20,7 @@ use crate::{
     },
     json::Json,
     phase::Phase,
-    plan::{Checked, Effects, Evaluate, Evaluator, Plans},
+    plan::{Checked, Effects, Evaluate, Evaluator, Plans, Sleeps, SleepsUntil},
     run::{self, Run, RunId},
     task::Task,
 };
@@ -82,6 +82,12 @@ fn effects_of(tools: &BTreeMap<String, Acted>) -> Effects {
     Effects(tools.iter().map(|(name, acted)| (name.clone(), acted.fake.effect)).collect())
 }
 
+fn sleeps_of(tools: &BTreeMap<String, Acted>) -> Sleeps {
+    let sleeps = |ms: u64| -> SleepsUntil { Arc::new(move |_, now_ms| Some(now_ms + ms)) };
+    let named = |(name, acted): (&String, &Acted)| Some((name.clone(), sleeps(acted.fake.sleeps_ms?)));
+    Sleeps(tools.iter().filter_map(named).collect())
+}
+
 impl World {
     pub(super) fn new(
         plan: Arc<Checked>,
@@ -94,7 +100,8 @@ impl World {
         let extensions = Extensions::default()
             .with(Arc::new(Evaluator(evaluate)))
             .with(Arc::new(plans))
-            .with(Arc::new(effects_of(&tools)));
+            .with(Arc::new(effects_of(&tools)))
+            .with(Arc::new(sleeps_of(&tools)));
         let store = if manner.checkpoints.is_some() { Memory::with_rows() } else { Memory::new() };
         let life = Life::begin(&store);
         Self {
@@ -129,7 +136,7 @@ impl World {
         let outcome = self.outcome().expect("the oracle saw that the run ended");
         let commits = self.commits_before + self.life.commits;
         let (decisions, evicted) = (self.decisions, self.evicted);
-        Ending { death, outcome, commits, decisions, evicted, tools: self.tools }
+        Ending { death, outcome, commits, lasted_ms: self.clock_ms - DAWN_MS, decisions, evicted, tools: self.tools }
     }
 
     /// Step until rest, or until it is time to die; says whether it is.

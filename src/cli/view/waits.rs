@@ -20,6 +20,8 @@ pub(crate) enum Wait {
     Call { path: String, elapsed: Duration, note: String },
     /// The next attempt comes in so long.
     BackOff { path: String, left_ms: u64 },
+    /// A task sleeps for so much longer.
+    Sleep { path: String, left_ms: u64 },
     /// So many tasks are between two steps.
     Queued { tasks: usize },
 }
@@ -38,6 +40,7 @@ pub(crate) fn waits(progress: &Progress, running: &[Running], now_ms: u64) -> Ve
             match unit.step {
                 Step::Doubt(call) => Some(Wait::Decision { path, call }),
                 Step::BackOff { until_ms } => Some(Wait::BackOff { path, left_ms: until_ms.saturating_sub(now_ms) }),
+                Step::Sleeping { until_ms } => Some(Wait::Sleep { path, left_ms: until_ms.saturating_sub(now_ms) }),
                 Step::Calling(call) => match running.iter().find(|(known, ..)| *known == call) {
                     Some((_, _, elapsed, told)) => {
                         Some(Wait::Call { path, elapsed: *elapsed, note: shown::cut(&told.note, 60) })
@@ -66,7 +69,7 @@ impl Wait {
         match self {
             Self::Decision { .. } => (0, std::cmp::Reverse(Duration::ZERO)),
             Self::Call { elapsed, .. } => (1, std::cmp::Reverse(*elapsed)),
-            Self::BackOff { .. } => (2, std::cmp::Reverse(Duration::ZERO)),
+            Self::BackOff { .. } | Self::Sleep { .. } => (2, std::cmp::Reverse(Duration::ZERO)),
             Self::Queued { .. } => (3, std::cmp::Reverse(Duration::ZERO)),
         }
     }
@@ -80,6 +83,7 @@ impl Wait {
                 format!("{path} {}{note}", shown::length(u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX)))
             }
             Self::BackOff { path, left_ms } => format!("{path} again in {}", shown::length(*left_ms)),
+            Self::Sleep { path, left_ms } => format!("{path} sleeps for {}", shown::length(*left_ms)),
             Self::Queued { tasks } => format!("{} queued", shown::count(*tasks as u64, "task")),
         }
     }

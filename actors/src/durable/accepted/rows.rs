@@ -8,7 +8,7 @@ use rustc_hash::FxHashSet;
 use super::Accepted;
 use crate::durable::{
     id::{ActorId, Sequence},
-    live::{Capture, Fetched, Known},
+    live::{Capture, Fetched, Known, shrink},
 };
 
 /// So many actors that are gone are remembered.
@@ -113,6 +113,13 @@ impl Accepted {
         for actor in self.live.written(capture) {
             self.evict(actor);
         }
+        self.give_room_back();
+    }
+
+    /// Maps keep the room of their largest size; after a crowd has left, that would be most of what it took.
+    fn give_room_back(&mut self) {
+        self.live.give_room_back();
+        shrink(&mut self.activations);
     }
 
     /// The store does not have what was captured.

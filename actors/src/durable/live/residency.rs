@@ -10,6 +10,7 @@
 use std::{collections::BTreeMap, mem};
 
 use bytes::Bytes;
+use rustc_hash::FxHashMap;
 
 use super::{
     Actor, Live,
@@ -280,7 +281,12 @@ impl Live {
     }
 
     /// Let an actor leave memory, and its ancestors that only it kept here. `needed` says who must stay.
-    pub(crate) fn evict(&mut self, actor: ActorId, window_ms: u64, needed: &impl Fn(ActorId, StreamId) -> bool) -> usize {
+    pub(crate) fn evict(
+        &mut self,
+        actor: ActorId,
+        window_ms: u64,
+        needed: &impl Fn(ActorId, StreamId) -> bool,
+    ) -> usize {
         let mut evicted = 0;
         let mut next = actor;
         while let Some(row) = self.actors.get(&next)
@@ -300,6 +306,24 @@ impl Live {
             next = row.parent;
         }
         evicted
+    }
+}
+
+/// Maps with less room are left as they are.
+const ROOM_MIN: usize = 4_096;
+
+/// Give back the room of a map that is nearly empty. What is left of it is moved, and that is little.
+pub(crate) fn shrink<K: Eq + std::hash::Hash, V>(map: &mut FxHashMap<K, V>) {
+    if map.capacity() > ROOM_MIN && map.len() < map.capacity() / 16 {
+        map.shrink_to(map.len() * 2);
+    }
+}
+
+impl Live {
+    /// Give back the room of those who left.
+    pub(crate) fn give_room_back(&mut self) {
+        shrink(&mut self.actors);
+        shrink(&mut self.streams);
     }
 }
 

@@ -79,7 +79,8 @@ pub(crate) fn all(tag: u8) -> ([u8; 1], [u8; 1]) {
 /// What a key names; `None` if it is none of ours.
 pub(crate) fn read_key(key: &[u8]) -> Option<Key> {
     let (tag, rest) = key.split_first()?;
-    let number = |at: usize| rest.get(at..at + 8).map(|bytes| u64::from_be_bytes(bytes.try_into().expect("eight bytes")));
+    let number =
+        |at: usize| rest.get(at..at + 8).map(|bytes| u64::from_be_bytes(bytes.try_into().expect("eight bytes")));
     match (tag, rest.len()) {
         (b'a', 8) => Some(Key::Actor(ActorId(number(0)?))),
         (b'c', 8) => Some(Key::Call(CallId(number(0)?))),

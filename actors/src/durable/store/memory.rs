@@ -108,7 +108,13 @@ impl Memory {
     #[must_use]
     pub fn without_rows(&self) -> Self {
         let shared = self.shared.lock();
-        let bare = Shared { bytes: shared.bytes.clone(), ends: shared.ends.clone(), crc: shared.crc, epoch: shared.epoch, ..Shared::default() };
+        let bare = Shared {
+            bytes: shared.bytes.clone(),
+            ends: shared.ends.clone(),
+            crc: shared.crc,
+            epoch: shared.epoch,
+            ..Shared::default()
+        };
         Self { shared: Arc::new(Mutex::new(bare)), life: Mutex::default() }
     }
 

@@ -33,7 +33,7 @@ async fn idle_actors_leave_memory_and_come_back_with_what_they_knew() {
     let mut counters = Vec::new();
     for number in 1..=MANY {
         let counter = counter(&system).await;
-        system.tell(counter, &Told::Add(number)).await.unwrap();
+        system.tell(counter, Told::Add(number)).await.unwrap();
         counters.push((number, counter));
     }
     asleep(&system).await;
@@ -45,7 +45,7 @@ async fn idle_actors_leave_memory_and_come_back_with_what_they_knew() {
     let system = sleepy().start(on(folder.path())).await.unwrap();
     assert_eq!(system.census().await.unwrap().actors as u64, MANY);
     for (number, counter) in &counters {
-        system.tell(*counter, &Told::Add(1)).await.unwrap();
+        system.tell(*counter, Told::Add(1)).await.unwrap();
         assert_eq!(count(&system, *counter).await.total, number + 1);
     }
     system.stop(SOON).await;
@@ -56,8 +56,8 @@ async fn a_timer_wakes_an_actor_that_is_not_in_memory_also_after_a_restart() {
     let folder = tempfile::tempdir().unwrap();
     let system = sleepy().start(on(folder.path())).await.unwrap();
     let (soon, later) = (counter(&system).await, counter(&system).await);
-    system.tell(soon, &Told::AddLater { number: 3, after_ms: 700 }).await.unwrap();
-    system.tell(later, &Told::AddLater { number: 5, after_ms: 1_500 }).await.unwrap();
+    system.tell(soon, Told::AddLater { number: 3, after_ms: 700 }).await.unwrap();
+    system.tell(later, Told::AddLater { number: 5, after_ms: 1_500 }).await.unwrap();
     asleep(&system).await;
     until(&system, soon, |count| count.total == 3).await;
     asleep(&system).await;
@@ -76,7 +76,7 @@ async fn a_call_that_ends_while_its_caller_sleeps_wakes_it() {
     });
     let system = sleepy().tool("slow", Arc::new(slow)).start(on(folder.path())).await.unwrap();
     let caller = counter(&system).await;
-    system.tell(caller, &Told::Call { tool: "slow".to_owned(), effect: Effect::IDEMPOTENT }).await.unwrap();
+    system.tell(caller, Told::Call { tool: "slow".to_owned(), effect: Effect::IDEMPOTENT }).await.unwrap();
     asleep(&system).await;
     let count = until(&system, caller, |count| !count.verdicts.is_empty()).await;
     assert_eq!(count.verdicts, ["done"]);
@@ -88,14 +88,14 @@ async fn history_moves_from_the_journal_to_ledger_segments_and_rows_are_built_ag
     let folder = tempfile::tempdir().unwrap();
     let system = sleepy().start(on(folder.path())).await.unwrap();
     let (busy, idle) = (counter(&system).await, counter(&system).await);
-    system.tell(idle, &Told::Add(7)).await.unwrap();
+    system.tell(idle, Told::Add(7)).await.unwrap();
     let archived = || std::fs::read_dir(folder.path().join("ledger")).is_ok_and(|files| files.count() > 1);
     let mut total = 0;
     let works = async {
         while !archived() {
             for _ in 0..500 {
                 total += 1;
-                system.tell(busy, &Told::Add(1)).await.unwrap();
+                system.tell(busy, Told::Add(1)).await.unwrap();
             }
         }
     };

@@ -31,7 +31,7 @@ async fn with_mail(store: &Memory, message: Told) -> (Address<Counter>, u64) {
     count(&system, address).await;
     system.stop(SOON).await;
     let held = builder().recovered(all_streams).start(Arc::new(store.reopen())).await.unwrap();
-    held.tell(address, &message).await.unwrap();
+    held.tell(address, message).await.unwrap();
     let entry = held.actor(address.id).await.unwrap().unwrap().mailbox[0].number;
     held.stop(SOON).await;
     (address, entry)
@@ -215,13 +215,13 @@ async fn set_the_scene(how: &str, folder: &Path) {
     // What kills is durable before anybody takes it.
     let streams = [bystander.id, killer.id, caller.id].map(|root| StreamId(root.0));
     let held = deadly().recovered(move |_| Ok(streams.to_vec())).start(store(folder)).await.unwrap();
-    held.tell(bystander, &Told::Add(7)).await.unwrap();
+    held.tell(bystander, Told::Add(7)).await.unwrap();
     match how {
-        "loop" => held.tell(killer, &Fatal::Loop).await.unwrap(),
-        "chain" => held.tell(killer, &Fatal::Chain).await.unwrap(),
+        "loop" => held.tell(killer, Fatal::Loop).await.unwrap(),
+        "chain" => held.tell(killer, Fatal::Chain).await.unwrap(),
         "call" => {
             let call = Told::Call { tool: "kills".to_owned(), effect: Effect::IDEMPOTENT };
-            held.tell(caller, &call).await.unwrap();
+            held.tell(caller, call).await.unwrap();
         }
         other => panic!("there is no death by {other}"),
     }

@@ -11,10 +11,10 @@ async fn every_service_that_is_killed_is_started_again_and_the_work_goes_on() {
         let before = restarts(&system).await;
         assert!(system.kill_service(service).await, "there is a service {service}");
         let round = round as u64 + 1;
-        system.tell(address, &Told::AddLater { number: 1, after_ms: 1 }).await.unwrap();
+        system.tell(address, Told::AddLater { number: 1, after_ms: 1 }).await.unwrap();
         until(&system, address, |count| count.total == round).await;
         let call = Told::Call { tool: "works".to_owned(), effect: Effect::IDEMPOTENT };
-        system.tell(address, &call).await.unwrap();
+        system.tell(address, call).await.unwrap();
         until(&system, address, |count| count.verdicts.len() as u64 == round).await;
         assert!(restarts(&system).await > before || service == "tools", "{service} was not started again");
     }

@@ -78,10 +78,10 @@ async fn start(tool: &Arc<Verified>, store: &Memory) -> System {
 async fn calling(tool: &Arc<Verified>, store: &Memory) -> (System, Address<Counter>) {
     let system = start(tool, store).await;
     let address = counter(&system).await;
-    system.tell(address, &Told::Call { tool: "bank".to_owned(), effect: VERIFY }).await.unwrap();
+    system.tell(address, Told::Call { tool: "bank".to_owned(), effect: VERIFY }).await.unwrap();
     until(&system, address, |_| tool.calls() == 1).await;
     // What the call saved before is durable when this is.
-    system.tell(address, &Told::Add(1)).await.unwrap();
+    system.tell(address, Told::Add(1)).await.unwrap();
     (system, address)
 }
 
@@ -104,7 +104,7 @@ async fn a_first_call_asks_no_probe() {
     let tool = Arc::new(Closure::new(VERIFY, call).with_probe(probe));
     let system = builder().tool("bank", tool).start(Arc::new(Memory::new())).await.unwrap();
     let address = counter(&system).await;
-    system.tell(address, &Told::Call { tool: "bank".to_owned(), effect: VERIFY }).await.unwrap();
+    system.tell(address, Told::Call { tool: "bank".to_owned(), effect: VERIFY }).await.unwrap();
     assert_eq!(verdicts(&system, address).await, ["done"]);
     assert_eq!((calls.load(Ordering::SeqCst), probes.load(Ordering::SeqCst)), (1, 0));
 }
@@ -136,7 +136,7 @@ async fn a_cancelled_call_is_probed_once_it_has_ended_and_what_happened_is_done(
     for _ in 0..20 {
         let tool = Verified::new(happened);
         let (system, address) = calling(&tool, &Memory::new()).await;
-        system.tell(address, &Told::Cancel).await.unwrap();
+        system.tell(address, Told::Cancel).await.unwrap();
         assert_eq!(verdicts(&system, address).await, ["done"]);
         assert_eq!((tool.calls(), tool.probes()), (1, 1));
     }
@@ -146,7 +146,7 @@ async fn a_cancelled_call_is_probed_once_it_has_ended_and_what_happened_is_done(
 async fn what_turns_out_done_after_a_cancel_is_done_without_a_probe() {
     let tool = Verified::ending_with(Outcome::Done(Json::NULL), cannot_tell);
     let (system, address) = calling(&tool, &Memory::new()).await;
-    system.tell(address, &Told::Cancel).await.unwrap();
+    system.tell(address, Told::Cancel).await.unwrap();
     assert_eq!(verdicts(&system, address).await, ["done"]);
     assert_eq!(tool.probes(), 0);
 }
@@ -155,9 +155,9 @@ async fn what_turns_out_done_after_a_cancel_is_done_without_a_probe() {
 async fn a_crash_while_a_probe_is_asked_asks_again_and_a_cancel_does_not_end_it() {
     let (store, tool) = (Memory::new(), Verified::new(|asked| happened(asked).filter(|_| asked == 2)));
     let (dead, address) = calling(&tool, &store).await;
-    dead.tell(address, &Told::Cancel).await.unwrap();
+    dead.tell(address, Told::Cancel).await.unwrap();
     until(&dead, address, |_| tool.probes() == 1).await;
-    dead.tell(address, &Told::Cancel).await.unwrap();
+    dead.tell(address, Told::Cancel).await.unwrap();
     for _ in 0..50 {
         count(&dead, address).await;
     }
@@ -171,7 +171,7 @@ async fn a_crash_while_a_probe_is_asked_asks_again_and_a_cancel_does_not_end_it(
 async fn a_killed_tool_actor_does_not_ask_a_running_probe_again() {
     let tool = Verified::new(|_| None);
     let (system, address) = calling(&tool, &Memory::new()).await;
-    system.tell(address, &Told::Cancel).await.unwrap();
+    system.tell(address, Told::Cancel).await.unwrap();
     until(&system, address, |_| tool.probes() == 1).await;
     assert!(system.kill_tool("bank"));
     for _ in 0..20 {
@@ -184,7 +184,7 @@ async fn a_killed_tool_actor_does_not_ask_a_running_probe_again() {
 async fn a_system_that_stops_while_a_probe_runs_counts_no_probe_and_its_next_life_asks_again() {
     let (store, tool) = (Memory::new(), Verified::new(|asked| happened(asked).filter(|_| asked == 2)));
     let (stopping, address) = calling(&tool, &store).await;
-    stopping.tell(address, &Told::Cancel).await.unwrap();
+    stopping.tell(address, Told::Cancel).await.unwrap();
     until(&stopping, address, |_| tool.probes() == 1).await;
     stopping.stop(Duration::from_millis(50)).await;
     let system = start(&tool, &store).await;
@@ -197,7 +197,7 @@ async fn a_probe_that_cannot_tell_or_panics_leaves_the_call_in_doubt_with_its_re
     {
         let tool = Verified::new(probe);
         let (system, address) = calling(&tool, &Memory::new()).await;
-        system.tell(address, &Told::Cancel).await.unwrap();
+        system.tell(address, Told::Cancel).await.unwrap();
         assert_eq!(verdicts(&system, address).await, ["doubt: cancelled"]);
         assert_eq!((tool.calls(), tool.probes()), (1, 2));
         let doubts = system.doubts().await.unwrap();

@@ -10,12 +10,7 @@
 //! and its folder synced. What a crash leaves half done is done again, or found done.
 
 use std::{
-    collections::BTreeMap,
-    iter::Peekable,
-    ops::ControlFlow,
-    path::PathBuf,
-    sync::Arc,
-    thread::JoinHandle,
+    collections::BTreeMap, iter::Peekable, ops::ControlFlow, path::PathBuf, sync::Arc, thread::JoinHandle,
     time::Duration,
 };
 
@@ -137,14 +132,22 @@ impl Work {
 
     fn len(&self, path: &std::path::Path) -> Result<u64, Error> {
         let open = self.disk().open(path, crate::durable::journal::disk::Access::Read);
-        open.and_then(|file| file.len()).map_err(|source| Error::Io { action: "read", file: path.to_path_buf(), source })
+        open.and_then(|file| file.len()).map_err(|source| Error::Io {
+            action: "read",
+            file: path.to_path_buf(),
+            source,
+        })
     }
 
     /// Make a base that holds every record up to one that is durable, and remove what it replaces.
     pub(super) fn make(&self, to: Sequence, ends: &dyn Fn() -> bool) -> Result<(), Error> {
         let began = crate::clock::monotonic();
         let folder = self.folder(base::FOLDER);
-        self.disk().create_folder(&folder).map_err(|source| Error::Io { action: "create", file: folder.clone(), source })?;
+        self.disk().create_folder(&folder).map_err(|source| Error::Io {
+            action: "create",
+            file: folder.clone(),
+            source,
+        })?;
         for draft in base::leftovers(self.disk(), &folder)? {
             self.disk().remove(&draft).map_err(|source| Error::Io { action: "remove", file: draft, source })?;
         }
@@ -235,7 +238,11 @@ impl Work {
     /// Put the events of every record up to one into ledger segments.
     fn archive(&self, to: Sequence) -> Result<(), Error> {
         let folder = self.folder(archive::FOLDER);
-        self.disk().create_folder(&folder).map_err(|source| Error::Io { action: "create", file: folder.clone(), source })?;
+        self.disk().create_folder(&folder).map_err(|source| Error::Io {
+            action: "create",
+            file: folder.clone(),
+            source,
+        })?;
         for draft in archive::leftovers(self.disk(), &folder)? {
             self.disk().remove(&draft).map_err(|source| Error::Io { action: "remove", file: draft, source })?;
         }
@@ -319,11 +326,7 @@ impl Pile {
 }
 
 /// Write the rows of a base with what changed, in the order of their keys.
-fn merge(
-    old: Option<Base>,
-    changes: BTreeMap<Bytes, Option<Bytes>>,
-    writer: &mut base::Writer,
-) -> Result<(), Error> {
+fn merge(old: Option<Base>, changes: BTreeMap<Bytes, Option<Bytes>>, writer: &mut base::Writer) -> Result<(), Error> {
     let mut changes = changes.into_iter().peekable();
     if let Some(old) = old {
         let mut rows = old.rows();

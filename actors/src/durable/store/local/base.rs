@@ -21,10 +21,7 @@ mod writer;
 
 use std::path::{Path, PathBuf};
 
-pub(crate) use self::{
-    reader::Base,
-    writer::Writer,
-};
+pub(crate) use self::{reader::Base, writer::Writer};
 use super::parts::{Fields, Kind, names};
 use crate::durable::{id::Sequence, journal::disk::Disk, store::Error};
 
