@@ -11,6 +11,7 @@
 //! activation of an actor commits at a time. Absent on purpose: runs, phases, tasks, and any tool.
 
 mod accepted;
+mod audit;
 mod behavior;
 mod call;
 mod chain;
@@ -30,6 +31,7 @@ mod live;
 mod open;
 mod outbox;
 mod record;
+mod restored;
 #[cfg(feature = "testing")]
 pub(crate) mod sim;
 pub mod store;
@@ -56,10 +58,11 @@ pub use self::{
     entry::{Body, Entry, Fate, Fired},
     id::{ActorId, CallId, Epoch, Partition, Sequence, StreamId},
     kind::{Extensions, Registry},
-    ledger::{Item, Ledger, Tail, Verified, What},
+    ledger::{Item, Ledger, Refolded, Tail, Verified, What},
     live::{Actor, DeadLetter, Index, Live},
     outbox::Address,
     record::Note,
+    restored::Restored,
     system::{Census, Decision, Error, Figures, Jumped, Recovery, System, SystemBuilder},
     watch::LongTurn,
 };
