@@ -64,7 +64,8 @@ fn examine(common: &Common, out: Out) -> Result<Exit, Error> {
     match out.format {
         Format::Table => {
             for Finding { is_well, told } in &findings {
-                let mark = if *is_well { Style::Good.paint(out.color, "ok  ") } else { Style::Bad.paint(out.color, "bad ") };
+                let mark =
+                    if *is_well { Style::Good.paint(out.color, "ok  ") } else { Style::Bad.paint(out.color, "bad ") };
                 out.line(format_args!("{mark} {told}"))?;
             }
         }
@@ -77,10 +78,15 @@ fn examine(common: &Common, out: Out) -> Result<Exit, Error> {
 }
 
 fn permissions(data: &Path) -> Finding {
-    let can = rustix::fs::access(data, rustix::fs::Access::READ_OK | rustix::fs::Access::WRITE_OK | rustix::fs::Access::EXEC_OK);
+    let can = rustix::fs::access(
+        data,
+        rustix::fs::Access::READ_OK | rustix::fs::Access::WRITE_OK | rustix::fs::Access::EXEC_OK,
+    );
     match can {
         Ok(()) => well("the folder can be read and written"),
-        Err(error) => ill(format!("{} cannot be used: {error}; give this user the right to read and write it", data.display())),
+        Err(error) => {
+            ill(format!("{} cannot be used: {error}; give this user the right to read and write it", data.display()))
+        }
     }
 }
 
@@ -107,18 +113,26 @@ fn files(common: &Common) -> Vec<Finding> {
     let flags = common.flags();
     let mut found = Vec::new();
     if Local::is_unsettled(&common.data) {
-        found.push(ill(format!("a loss was being accepted and is not settled: run `headframe doctor --accept-loss --yes{flags}` again")));
+        found.push(ill(format!(
+            "a loss was being accepted and is not settled: run `headframe doctor --accept-loss --yes{flags}` again"
+        )));
     }
     match Local::check(&common.data) {
         Ok(checked) if checked.problems.is_empty() => {
             let records = shown::count(checked.records, "record");
-            found.push(well(format!("HEAD, journal, base images and ledger read well: {records}, up to {}", checked.last)));
+            found.push(well(format!(
+                "HEAD, journal, base images and ledger read well: {records}, up to {}",
+                checked.last
+            )));
         }
         Ok(checked) => found.extend(checked.problems.into_iter().map(ill)),
         Err(error) => found.push(ill(error.to_string())),
     }
     if let Ok(Some(loss)) = Local::loss(&common.data) {
-        found.push(ill(format!("{}; `headframe doctor --accept-loss{flags}` says what going on without that costs", damage(&loss))));
+        found.push(ill(format!(
+            "{}; `headframe doctor --accept-loss{flags}` says what going on without that costs",
+            damage(&loss)
+        )));
     }
     match Local::check_rows(&common.data) {
         Ok(rows) if rows.problems.is_empty() => found.push(well(match rows.skipped {
@@ -173,10 +187,15 @@ fn consequences(loss: &Loss, common: &Common) -> Vec<String> {
     let mut told = vec![damage(loss)];
     if let Some((from, to)) = loss.state {
         told.push(format!("records {from} to {to} would be lost: all that happened in them is forgotten, and its effects outside are not"));
-        told.push("every unfinished run would be told so in its ledger and held until `headframe runs resume`".to_owned());
+        told.push(
+            "every unfinished run would be told so in its ledger and held until `headframe runs resume`".to_owned(),
+        );
         told.push("every open call would be in doubt, but those whose tool still knows their key".to_owned());
     } else {
-        told.push(format!("no state is lost: the base image of record {} and the journal after it are whole", loss.base));
+        told.push(format!(
+            "no state is lost: the base image of record {} and the journal after it are whole",
+            loss.base
+        ));
     }
     if let Some((from, to)) = loss.history {
         told.push(format!("the history of records {from} to {to} would be missing in the ledger"));
@@ -184,7 +203,11 @@ fn consequences(loss: &Loss, common: &Common) -> Vec<String> {
     if let Ok(look) = Look::at(&common.data) {
         let open = look.live().calls.values().filter(|row| !matches!(row.state, RowState::InDoubt(_))).count();
         let runs = look.runs.iter().filter(|row| !row.has_ended()).count();
-        told.push(format!("today {} unfinished and {} open", shown::count(runs as u64, "run"), shown::count(open as u64, "call")));
+        told.push(format!(
+            "today {} unfinished and {} open",
+            shown::count(runs as u64, "run"),
+            shown::count(open as u64, "call")
+        ));
     }
     told
 }

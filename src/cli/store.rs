@@ -102,7 +102,8 @@ fn check(common: &Common) -> Result<Found, Error> {
         RowsChecked { skipped: Some("base or journal cannot be read".to_owned()), ..RowsChecked::default() }
     });
     rows.problems.iter().cloned().for_each(&mut blame);
-    let unsettled = Local::is_unsettled(&common.data).then_some("a loss was being accepted, and that did not come to its end");
+    let unsettled =
+        Local::is_unsettled(&common.data).then_some("a loss was being accepted, and that did not come to its end");
     unsettled.map(str::to_owned).into_iter().for_each(&mut blame);
     Ok(Found {
         records,
@@ -169,7 +170,9 @@ fn repair(common: &Common, out: Out, yes: bool) -> Result<Exit, Error> {
             reasons.iter().try_for_each(|reason| out.line(reason))?;
             match (is_wrong, yes) {
                 (false, _) => out.line("nothing has to be done")?,
-                (true, false) => out.line("the rows would be built again from base and journal: `headframe store repair --yes`")?,
+                (true, false) => {
+                    out.line("the rows would be built again from base and journal: `headframe store repair --yes`")?
+                }
                 (true, true) => done.iter().try_for_each(|done| out.line(done))?,
             }
         }

@@ -241,11 +241,10 @@ fn read_rows(
         let [from, to] = [&b"run/"[..], b"run0"].map(Bytes::from_static);
         let runs = found.range(&from, &to)?;
         let rows = runs.values().filter_map(|row| run::Row::decode(row).ok());
-        let is_held =
-            |row: &run::Row| {
-                let is_asked = holds.asked.as_ref().is_some_and(|hold| hold(row));
-                is_asked || is_restored || unreadable.contains(&row.plan.0[..])
-            };
+        let is_held = |row: &run::Row| {
+            let is_asked = holds.asked.as_ref().is_some_and(|hold| hold(row));
+            is_asked || is_restored || unreadable.contains(&row.plan.0[..])
+        };
         Ok(rows.filter(|row| !row.has_ended() && is_held(row)).map(|row| StreamId(row.actor.0)).collect())
     }
 }

@@ -362,7 +362,15 @@ impl Tail {
         ledger: Ledger,
         stream: StreamId,
     ) -> Self {
-        Self { receiver, failure, ledger, reader: Reader::new(Some(stream)), past: None, seen: Sequence(0), behind: true }
+        Self {
+            receiver,
+            failure,
+            ledger,
+            reader: Reader::new(Some(stream)),
+            past: None,
+            seen: Sequence(0),
+            behind: true,
+        }
     }
 
     /// The next events of the stream, at least one; `None` once the system has stopped.

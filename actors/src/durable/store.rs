@@ -413,7 +413,9 @@ pub enum Error {
         cause: String,
     },
     /// The rows cannot be read or written. The journal has everything, so they are built again from it.
-    #[error("HF0013: the rows in {folder} are of no use: {cause}; start again, and they are built anew from the journal")]
+    #[error(
+        "HF0013: the rows in {folder} are of no use: {cause}; start again, and they are built anew from the journal"
+    )]
     Rows {
         /// Where they are.
         folder: PathBuf,
@@ -421,7 +423,9 @@ pub enum Error {
         cause: String,
     },
     /// A row in the store is not what its key says.
-    #[error("HF0014: the row {key} cannot be understood: {cause}; the rows are built again by `headframe store repair`")]
+    #[error(
+        "HF0014: the row {key} cannot be understood: {cause}; the rows are built again by `headframe store repair`"
+    )]
     BadRow {
         /// Its key, in hexadecimal.
         key: String,
@@ -437,7 +441,9 @@ pub enum Error {
         cause: String,
     },
     /// A loss was accepted, and the process ended before all of it was settled.
-    #[error("HF0020: {folder}: a loss was being accepted, and that did not come to its end; run `headframe doctor --accept-loss --yes` again")]
+    #[error(
+        "HF0020: {folder}: a loss was being accepted, and that did not come to its end; run `headframe doctor --accept-loss --yes` again"
+    )]
     Unsettled {
         /// The folder.
         folder: PathBuf,

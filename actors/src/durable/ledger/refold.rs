@@ -160,7 +160,9 @@ fn structure(live: &Live) -> Vec<String> {
         let counted = (children.get(actor).copied().unwrap_or_default(), calls.get(actor).copied().unwrap_or_default());
         if counted != (row.children, row.calls) {
             let ((children, calls), (told, waits)) = (counted, (row.children, row.calls));
-            wrong.push(format!("{actor}: it says {told} children and {waits} calls, and {children} and {calls} are there"));
+            wrong.push(format!(
+                "{actor}: it says {told} children and {waits} calls, and {children} and {calls} are there"
+            ));
         }
     }
     wrong.sort();

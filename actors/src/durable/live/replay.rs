@@ -73,11 +73,7 @@ impl Live {
         Ok((live, recovered))
     }
 
-    fn take_records(
-        &mut self,
-        store: &dyn Store,
-        ground: Option<&Ground<'_>>,
-    ) -> Result<Recovered, store::Error> {
+    fn take_records(&mut self, store: &dyn Store, ground: Option<&Ground<'_>>) -> Result<Recovered, store::Error> {
         store.recover(&mut |sequence, payload| {
             let undecodable = |cause: String| store::Error::Undecodable { sequence, cause };
             let record: Record = codec::open(FORMAT, payload).map_err(|error| undecodable(error.to_string()))?;
@@ -137,9 +133,7 @@ impl Live {
             self.ensure(ground, ActorId(stream.0))?;
         }
         if sequence > ground.to {
-            return self
-                .apply_record(sequence, record)
-                .map_err(|cause| store::Error::Undecodable { sequence, cause });
+            return self.apply_record(sequence, record).map_err(|cause| store::Error::Undecodable { sequence, cause });
         }
         for op in &record.ops {
             match op {

@@ -37,9 +37,7 @@ use parking_lot::Mutex;
 #[cfg(test)]
 pub(crate) use self::inspect::check;
 use self::{archiver::Archiver, ballast::Ballast, ground::LiveRows};
-use super::{
-    Checked, Checkpoint, Error, Fence, Loss, Opened, Past, Recovered, RowsChecked, Settled, Stats, Store,
-};
+use super::{Checked, Checkpoint, Error, Fence, Loss, Opened, Past, Recovered, RowsChecked, Settled, Stats, Store};
 use crate::durable::{
     id::{Epoch, Sequence},
     journal::{

@@ -33,10 +33,13 @@ async fn damage_below_head_is_named_and_accepting_it_goes_on_from_the_last_good_
     let row = system.get(Restored::KEY).await.unwrap().unwrap();
     assert_eq!(Restored::decode(&row).unwrap().from, damaged);
     let mut told = 0;
-    system.ledger().all(&mut |item| {
-        told += u32::from(matches!(&item.what, What::Runtime(note) if note.get("Restored").is_some()));
-        true
-    }).unwrap();
+    system
+        .ledger()
+        .all(&mut |item| {
+            told += u32::from(matches!(&item.what, What::Runtime(note) if note.get("Restored").is_some()));
+            true
+        })
+        .unwrap();
     assert_eq!((told, system.ledger().verify().unwrap().problems), (1, Vec::new()));
     system.stop(SOON).await;
 }

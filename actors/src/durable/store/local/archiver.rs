@@ -10,12 +10,7 @@
 //! and its folder synced. What a crash leaves half done is done again, or found done.
 
 use std::{
-    collections::BTreeMap,
-    iter::Peekable,
-    ops::ControlFlow,
-    path::PathBuf,
-    sync::Arc,
-    thread::JoinHandle,
+    collections::BTreeMap, iter::Peekable, ops::ControlFlow, path::PathBuf, sync::Arc, thread::JoinHandle,
     time::Duration,
 };
 
@@ -64,7 +59,8 @@ impl Archiver {
         let every = options.base_every;
         let told = ends.clone();
         #[expect(clippy::disallowed_methods, reason = "bases are made by a thread of their own")]
-        let thread = std::thread::Builder::new().name("headframe-base".to_owned()).spawn(move || run(&work, every, &told));
+        let thread =
+            std::thread::Builder::new().name("headframe-base".to_owned()).spawn(move || run(&work, every, &told));
         let thread = thread.inspect_err(|error| tracing::error!(%error, "no bases are made in this life")).ok();
         thread.map(|thread| Self { ends, thread: Some(thread) })
     }
@@ -138,14 +134,22 @@ impl Work {
 
     fn len(&self, path: &std::path::Path) -> Result<u64, Error> {
         let open = self.disk().open(path, crate::durable::journal::disk::Access::Read);
-        open.and_then(|file| file.len()).map_err(|source| Error::Io { action: "read", file: path.to_path_buf(), source })
+        open.and_then(|file| file.len()).map_err(|source| Error::Io {
+            action: "read",
+            file: path.to_path_buf(),
+            source,
+        })
     }
 
     /// Make a base that holds every record up to one that is durable, and remove what it replaces.
     pub(super) fn make(&self, to: Sequence, ends: &dyn Fn() -> bool) -> Result<(), Error> {
         let began = crate::clock::monotonic();
         let folder = self.folder(base::FOLDER);
-        self.disk().create_folder(&folder).map_err(|source| Error::Io { action: "create", file: folder.clone(), source })?;
+        self.disk().create_folder(&folder).map_err(|source| Error::Io {
+            action: "create",
+            file: folder.clone(),
+            source,
+        })?;
         for draft in base::leftovers(self.disk(), &folder)? {
             self.disk().remove(&draft).map_err(|source| Error::Io { action: "remove", file: draft, source })?;
         }
@@ -222,7 +226,8 @@ impl Work {
         if ended || reached == to {
             return Ok(());
         }
-        let cause = format!("records {} to {to} are not in the journal; restore a backup of the folder", reached.next());
+        let cause =
+            format!("records {} to {to} are not in the journal; restore a backup of the folder", reached.next());
         Err(Error::Inconsistent { folder: self.setup.folder.clone(), cause })
     }
 
@@ -242,7 +247,11 @@ impl Work {
     /// Put the events of every record up to one into ledger segments.
     pub(super) fn archive(&self, to: Sequence) -> Result<(), Error> {
         let folder = self.folder(archive::FOLDER);
-        self.disk().create_folder(&folder).map_err(|source| Error::Io { action: "create", file: folder.clone(), source })?;
+        self.disk().create_folder(&folder).map_err(|source| Error::Io {
+            action: "create",
+            file: folder.clone(),
+            source,
+        })?;
         for draft in archive::leftovers(self.disk(), &folder)? {
             self.disk().remove(&draft).map_err(|source| Error::Io { action: "remove", file: draft, source })?;
         }
@@ -327,11 +336,7 @@ impl Pile {
 }
 
 /// Write the rows of a base with what changed, in the order of their keys.
-fn merge(
-    old: Option<Base>,
-    changes: BTreeMap<Bytes, Option<Bytes>>,
-    writer: &mut base::Writer,
-) -> Result<(), Error> {
+fn merge(old: Option<Base>, changes: BTreeMap<Bytes, Option<Bytes>>, writer: &mut base::Writer) -> Result<(), Error> {
     let mut changes = changes.into_iter().peekable();
     if let Some(old) = old {
         let mut rows = old.rows();

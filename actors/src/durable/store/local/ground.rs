@@ -48,7 +48,8 @@ pub(super) fn prepare(setup: &Setup, cut: Option<Sequence>) -> Result<Found, Err
     let found = if unusable.exists() {
         Err(Some("they could not be read, or somebody asked for it".to_owned()))
     } else if survey.is_new() || !folder.exists() {
-        Err((!survey.is_new() && base::list(disk, &setup.folder.join(base::FOLDER))?.last().is_some()).then(|| "they are gone".to_owned()))
+        Err((!survey.is_new() && base::list(disk, &setup.folder.join(base::FOLDER))?.last().is_some())
+            .then(|| "they are gone".to_owned()))
     } else {
         match Shelf::open(&folder, store, check) {
             Ok(opened) => {
@@ -241,9 +242,7 @@ impl Rows for LiveRows {
 fn unread(folder: &Path, error: rows::Error) -> Error {
     match error {
         rows::Error::Io { action, file, source } => Error::Io { action, file, source },
-        rows::Error::Held { folder } => {
-            Error::Held { folder, holder: "another handle of this process".to_owned() }
-        }
+        rows::Error::Held { folder } => Error::Held { folder, holder: "another handle of this process".to_owned() },
         error => Error::Rows { folder: folder.to_path_buf(), cause: error.to_string() },
     }
 }

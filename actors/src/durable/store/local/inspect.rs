@@ -13,8 +13,7 @@ use super::{
     archive::{self, Segment},
     ballast,
     base::{self, Base},
-    format, ground,
-    losses, shelf,
+    format, ground, losses, shelf,
 };
 use crate::durable::{
     id::Sequence,
@@ -57,7 +56,8 @@ fn journal(disk: &dyn Disk, survey: &Survey, checked: &mut Checked) -> Result<()
         Ok(())
     };
     let walk = Walk { disk, segments: &survey.live, floor: survey.floor() };
-    let needed = base::list(disk, &survey.folder.join(base::FOLDER))?.first().map_or(Sequence(1), |(base, _)| base.next());
+    let needed =
+        base::list(disk, &survey.folder.join(base::FOLDER))?.first().map_or(Sequence(1), |(base, _)| base.next());
     let reached = walk.run(survey.first().min(needed), &mut count, &mut blame)?;
     problems.extend(survey.newest_is_there().err().map(|error| error.to_string()));
     // A slot that cannot be read may be in the middle of being written.
@@ -107,14 +107,18 @@ fn ledger(disk: &dyn Disk, survey: &Survey, checked: &mut Checked) -> Result<(),
     let store = survey.store().unwrap_or_default();
     let connected = losses::connected(&survey.folder, store, &segments, &lost);
     checked.problems.extend(connected.err().map(|error| error.to_string()));
-    checked.notes.extend(lost.iter().map(|range| {
-        format!("the history of records {} to {} was lost, and that was accepted", range.from, range.to)
-    }));
+    checked.notes.extend(
+        lost.iter().map(|range| {
+            format!("the history of records {} to {} was lost, and that was accepted", range.from, range.to)
+        }),
+    );
     let end = lost.iter().map(|range| range.to).chain(segments.iter().map(|segment| segment.range().to)).max();
     let end = end.unwrap_or_default();
     if end.next() < survey.first() {
         let (from, to) = (end.next(), survey.first().0 - 1);
-        checked.problems.push(format!("the events of records {from} to {to} are neither in the ledger nor in the journal"));
+        checked
+            .problems
+            .push(format!("the events of records {from} to {to} are neither in the ledger nor in the journal"));
     }
     Ok(())
 }

@@ -69,7 +69,8 @@ pub(super) fn plan(disk: &dyn Disk, folder: &Path) -> Result<Option<Loss>, Error
     grounds.extend((survey.first() == Sequence(1)).then_some(Sequence(0)));
     // Of those from which one gets as far, the oldest: behind it all of the history is there.
     let Some(base) = grounds.into_iter().max_by_key(|base| (end(*base), std::cmp::Reverse(*base))) else {
-        let cause = "neither the journal nor any base image holds a whole state; restore a backup of the folder".to_owned();
+        let cause =
+            "neither the journal nor any base image holds a whole state; restore a backup of the folder".to_owned();
         return Err(Error::Inconsistent { folder: folder.to_path_buf(), cause });
     };
     let (until, gone) = (end(base), damage.iter().map(|(_, to, _)| *to).max().unwrap_or_default().max(last.0));
@@ -130,7 +131,8 @@ fn is_headless(disk: &dyn Disk, survey: &Survey) -> Result<bool, Error> {
 
 /// The last record whose events are in the ledger, or known to be lost.
 fn archived(disk: &dyn Disk, folder: &Path) -> Result<Sequence, Error> {
-    let kept: Vec<_> = archive::list(disk, &folder.join(archive::FOLDER))?.into_iter().map(|(range, _)| range).collect();
+    let kept: Vec<_> =
+        archive::list(disk, &folder.join(archive::FOLDER))?.into_iter().map(|(range, _)| range).collect();
     Ok(past::end(&kept, &losses::list(disk, folder)?))
 }
 
@@ -177,19 +179,16 @@ fn put_aside(setup: &Setup, survey: &Survey, loss: &Loss) -> Result<PathBuf, Err
 }
 
 /// Put the events before a hole into the ledger, and name the hole.
-fn save_history(
-    setup: &Setup,
-    survey: &Survey,
-    (from, to): (u64, u64),
-    settled: &mut Settled,
-) -> Result<(), Error> {
+fn save_history(setup: &Setup, survey: &Survey, (from, to): (u64, u64), settled: &mut Settled) -> Result<(), Error> {
     let archived = archived(&*setup.disk, &setup.folder)?;
     let mut hole = Range { from: Sequence(from), to: Sequence(to) };
     if archived.next() < hole.from {
         let shared = Shared { segments: survey.live.clone(), ..Shared::default() };
         let work = Work { setup: setup.clone(), shared: Arc::new(Mutex::new(shared)), base_bytes: u64::MAX };
         if let Err(error) = work.archive(Sequence(from - 1)) {
-            settled.notes.push(format!("the events before the damage could not be archived, and are lost too: {error}"));
+            settled
+                .notes
+                .push(format!("the events before the damage could not be archived, and are lost too: {error}"));
             hole.from = archived.next();
         }
     }

@@ -35,7 +35,10 @@ pub(super) fn note(folder: &Path, range: Range) -> Result<PathBuf, Error> {
     let ledger = folder.join(archive::FOLDER);
     fs::create_dir_all(&ledger).map_err(journal::io("create", &ledger))?;
     let path = ledger.join(format!("{}-{}{SUFFIX}", names::digits(range.from), names::digits(range.to)));
-    let text = format!("The events of records {} to {} were damaged, and it was accepted to go on without.\n", range.from, range.to);
+    let text = format!(
+        "The events of records {} to {} were damaged, and it was accepted to go on without.\n",
+        range.from, range.to
+    );
     let written = fs::write(&path, text).and_then(|()| fs::File::open(&path)?.sync_all());
     written.map_err(journal::io("write", &path))?;
     format::sync(&ledger)?;

@@ -108,7 +108,9 @@ impl BaseGround {
         }
         let bases = base::list(disk, &folder.join(base::FOLDER))?;
         let Some((_, path)) = bases.into_iter().find(|(sequence, _)| *sequence == end) else {
-            let cause = format!("the base image of record {end}, at which the ledger segments end, is missing; restore a backup of the folder");
+            let cause = format!(
+                "the base image of record {end}, at which the ledger segments end, is missing; restore a backup of the folder"
+            );
             return Err(Error::Inconsistent { folder: folder.to_path_buf(), cause });
         };
         Ok(Self(Some(Base::open(disk, &path)?)))
@@ -118,7 +120,9 @@ impl BaseGround {
         let Some(base) = &self.0 else { return Ok(None) };
         let key = stored::actor_key(actor);
         let sealed = base.get(&key)?;
-        sealed.map(|sealed| stored::open_actor(&sealed).map_err(|error| crate::durable::live::undecodable(&key, &error))).transpose()
+        sealed
+            .map(|sealed| stored::open_actor(&sealed).map_err(|error| crate::durable::live::undecodable(&key, &error)))
+            .transpose()
     }
 
     /// The kind and the stream of an actor that was live.

@@ -47,7 +47,8 @@ pub(super) fn check(folder: &Path) -> Result<RowsChecked, Error> {
     let survey = Survey::take(&RealDisk, folder)?;
     let end = recovery::end(&RealDisk, &survey, None)?;
     let wrong = |why: String| {
-        let problem = format!("the rows in {} are of no use: {why}; `headframe store repair` builds them again", live.display());
+        let problem =
+            format!("the rows in {} are of no use: {why}; `headframe store repair` builds them again", live.display());
         Ok(RowsChecked { problems: vec![problem], ..RowsChecked::default() })
     };
     let opened = match Shelf::open(&copy.0, survey.store().unwrap_or_default(), Check::Rows) {
@@ -70,7 +71,8 @@ fn compare(folder: &Path, rows: Arc<Copied>, mark: Mark) -> Result<RowsChecked, 
     let store = read_only()?;
     store.begun.lock().from = mark.from;
     let reached = mark.reached;
-    let opened = Opened { rows: Some(rows.clone()), from: mark.from, to: mark.to, meta: mark.meta, repairs: Vec::new() };
+    let opened =
+        Opened { rows: Some(rows.clone()), from: mark.from, to: mark.to, meta: mark.meta, repairs: Vec::new() };
     let mut problems = match Live::fold_over(&store, &opened) {
         Ok((live, _)) => audit::differences(&live, &truth),
         Err(error) => vec![error.to_string()],
@@ -148,7 +150,11 @@ fn copy_all(from: &Path, to: &Path) -> io::Result<()> {
     for entry in fs::read_dir(from)? {
         let entry = entry?;
         let to = to.join(entry.file_name());
-        if entry.file_type()?.is_dir() { copy_all(&entry.path(), &to)? } else { fs::copy(entry.path(), to).map(drop)? }
+        if entry.file_type()?.is_dir() {
+            copy_all(&entry.path(), &to)?
+        } else {
+            fs::copy(entry.path(), to).map(drop)?
+        }
     }
     Ok(())
 }
