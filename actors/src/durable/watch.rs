@@ -31,6 +31,10 @@ pub(crate) struct Limits {
     pub(crate) named_after: Duration,
     pub(crate) acts_after: Duration,
     pub(crate) looks_every: Duration,
+    /// How long a life that follows a death notes what it is at.
+    pub(crate) notes_for: Duration,
+    /// Whether every life notes, also one that follows a clean end.
+    pub(crate) notes_always: bool,
 }
 
 impl Default for Limits {
@@ -39,6 +43,8 @@ impl Default for Limits {
             named_after: Duration::from_secs(1),
             acts_after: Duration::from_secs(30),
             looks_every: Duration::from_millis(250),
+            notes_for: Duration::from_secs(600),
+            notes_always: false,
         }
     }
 }

@@ -44,13 +44,32 @@ pub(crate) struct Keep {
     pub(super) in_store: bool,
     /// How many of its children are in memory.
     pub(super) resident_children: u32,
-    /// Whether the store's row says that it has mail.
-    pub(super) marked: bool,
+    /// Whether the store lists it among those that have mail, if that is known.
+    pub(super) marked: Marked,
+}
+
+/// What is known of the store's list of those that have mail.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Marked {
+    /// It is not on it.
+    #[default]
+    No,
+    /// It is.
+    Yes,
+    /// A checkpoint did not end: it may be, or not.
+    Unsure,
+}
+
+impl Marked {
+    pub(super) fn of(has_mail: bool) -> Self {
+        if has_mail { Self::Yes } else { Self::No }
+    }
 }
 
 impl Keep {
     /// Of a row as the store has it.
-    pub(super) fn loaded(changed: Sequence, marked: bool) -> Self {
+    pub(super) fn loaded(changed: Sequence, has_mail: bool) -> Self {
+        let marked = Marked::of(has_mail);
         Self { changed, holds: changed, save: Save::Clean, in_store: true, marked, ..Self::default() }
     }
 }
@@ -107,7 +126,7 @@ impl Dirty {
 
     pub(super) fn gone(&mut self, actor: ActorId, row: &Actor) {
         if row.keep.in_store {
-            self.gone.push((actor, row.keep.marked));
+            self.gone.push((actor, row.keep.marked != Marked::No));
             self.removed.insert(actor);
         }
     }

@@ -13,7 +13,7 @@ use bytes::Bytes;
 
 use super::{
     Actor, Live,
-    dirty::{Dirty, Save},
+    dirty::{Dirty, Marked, Save},
     stored::{self, Key},
 };
 use crate::durable::{
@@ -185,8 +185,8 @@ impl Live {
             capture.change(stored::timer_key((timer.due_ms, actor, timer.name)), Some(value));
         }
         let has_mail = !row.mailbox.is_empty() || row.suspended.is_some();
-        if has_mail != row.keep.marked {
-            row.keep.marked = has_mail;
+        if row.keep.marked != Marked::of(has_mail) {
+            row.keep.marked = Marked::of(has_mail);
             capture.change(stored::mail_key(actor), has_mail.then(Bytes::new));
         }
         row.keep.save = Save::Flying;
@@ -309,7 +309,7 @@ impl Actor {
         for timer in &mut self.timers {
             timer.listed.0 = false;
         }
-        self.keep.marked = self.mailbox.is_empty() && self.suspended.is_none();
+        self.keep.marked = Marked::Unsure;
     }
 
     /// Whether nothing of it has to be in memory.

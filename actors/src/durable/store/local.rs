@@ -360,9 +360,12 @@ impl Store for Local {
     fn release(&self) {
         // The archiver reads and removes segments.
         drop(self.archiver.lock().take());
-        let has_rows = self.shelf.lock().take().is_some();
+        let rows = self.shelf.lock().take();
+        if let Some(shelf) = &rows {
+            shelf.close();
+        }
         let is_whole = self.writer.lock().as_ref().is_some_and(|writer| writer.closed().is_ok());
-        if has_rows && is_whole && self.lock.lock().is_some() {
+        if rows.is_some() && is_whole && self.lock.lock().is_some() {
             lives::end(&*self.setup.disk, &self.setup.folder);
         }
         // The writer first: it notes how far it came while the folder is still ours.

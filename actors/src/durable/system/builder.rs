@@ -194,7 +194,7 @@ impl SystemBuilder {
         let ids = Ids::after(live.highest_id);
         let clocks = Clocks::new(self.readings.or_else(|| self.clock.is_none().then(|| Arc::new(SystemClock) as _)));
         let last_record_ms = live.latest_ms;
-        let (recorder, suspects) = open_recorder(self.flight_recorder.as_deref());
+        let (recorder, suspects) = open_recorder(self.flight_recorder.as_deref(), self.limits);
         let clock = self.clock.unwrap_or_else(|| Arc::new(SteadyClock::not_before(live.latest_ms)));
         let rows = opened.rows.as_deref();
         let held = self.recovered.map(|look| look(&Recovery { live: &live, rows })).transpose()?.unwrap_or_default();
@@ -279,9 +279,14 @@ struct Start {
 }
 
 /// A start that cannot record goes on without: nobody's work waits for it.
-fn open_recorder(file: Option<&Path>) -> (Recorder, Vec<Suspect>) {
+fn open_recorder(file: Option<&Path>, limits: Limits) -> (Recorder, Vec<Suspect>) {
     let Some(file) = file else { return (Recorder::in_memory(), Vec::new()) };
-    Recorder::open(file).unwrap_or_else(|error| {
+    let ended_well = !file.exists();
+    let opened = Recorder::open(file).map(|(mut recorder, suspects)| {
+        recorder.trust(ended_well && !limits.notes_always, limits.notes_for);
+        (recorder, suspects)
+    });
+    opened.unwrap_or_else(|error| {
         tracing::warn!(%error, file = %file.display(), "the flight recorder cannot be opened");
         (Recorder::in_memory(), Vec::new())
     })

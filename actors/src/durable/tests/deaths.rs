@@ -233,6 +233,8 @@ async fn live_on(how: &str, folder: &Path) {
         named_after: Duration::from_millis(50),
         acts_after: Duration::from_millis(300),
         looks_every: Duration::from_millis(10),
+        notes_always: true,
+        ..Limits::default()
     };
     let system = deadly()
         .flight_recorder(folder.join("flight"))

@@ -184,37 +184,49 @@ impl Rows for Image {
 pub(super) struct LiveRows {
     setup: Setup,
     store: u64,
-    shelf: RwLock<Arc<Shelf>>,
+    /// `None` once the store was let go of.
+    shelf: RwLock<Option<Arc<Shelf>>>,
 }
 
 impl LiveRows {
     fn new(setup: &Setup, shelf: Shelf, store: u64) -> Self {
-        Self { setup: setup.clone(), store, shelf: RwLock::new(Arc::new(shelf)) }
+        Self { setup: setup.clone(), store, shelf: RwLock::new(Some(Arc::new(shelf))) }
     }
 
     /// Write a checkpoint.
     pub(super) fn write(&self, checkpoint: &Checkpoint<'_>, go_on: &mut dyn FnMut() -> bool) -> Result<(), Error> {
         let Checkpoint { since, from, to, .. } = *checkpoint;
         let mark = Mark { store: self.store, from, to, reached: true, meta: checkpoint.meta.clone() };
-        let shelf = self.shelf.read().clone();
+        let shelf = self.shelf()?;
         let mut changes = checkpoint.changes.iter().map(|(key, value)| (key.clone(), value.clone()));
         match shelf.write(since, &mark, &mut changes, go_on) {
             Err(rows::Error::Closed { .. }) => {
                 drop(shelf);
                 self.reopen()?;
                 let mut changes = checkpoint.changes.iter().map(|(key, value)| (key.clone(), value.clone()));
-                let shelf = self.shelf.read().clone();
+                let shelf = self.shelf()?;
                 shelf.write(since, &mark, &mut changes, go_on).map(|_| ()).map_err(|error| self.lost(error))
             }
             written => written.map(|_| ()).map_err(|error| self.lost(error)),
         }
     }
 
+    /// Let go of the folder, also while others still hold this.
+    pub(super) fn close(&self) {
+        drop(self.shelf.write().take());
+    }
+
+    fn shelf(&self) -> Result<Arc<Shelf>, Error> {
+        let closed = || Error::Closed { cause: "it was let go of".to_owned() };
+        self.shelf.read().clone().ok_or_else(closed)
+    }
+
     fn reopen(&self) -> Result<(), Error> {
         let folder = self.setup.folder.join(FOLDER);
         let mut shelf = self.shelf.write();
-        // Opened beside the closed one, which has let go of its lock.
-        *shelf = Arc::new(Shelf::open(&folder, self.store, Check::Mark).map_err(|error| self.lost(error))?.shelf);
+        // sled lets one handle at a time have the folder.
+        drop(shelf.take());
+        *shelf = Some(Arc::new(Shelf::open(&folder, self.store, Check::Mark).map_err(|error| self.lost(error))?.shelf));
         Ok(())
     }
 
@@ -230,11 +242,11 @@ impl LiveRows {
 
 impl Rows for LiveRows {
     fn get(&self, key: &[u8]) -> Result<Option<Bytes>, Error> {
-        self.shelf.read().get(key).map_err(|error| self.lost(error))
+        self.shelf()?.get(key).map_err(|error| self.lost(error))
     }
 
     fn scan(&self, from: &[u8], to: &[u8], visit: &mut dyn FnMut(&[u8], Bytes) -> bool) -> Result<(), Error> {
-        let shelf = self.shelf.read().clone();
+        let shelf = self.shelf()?;
         shelf.scan(from, to, visit).map_err(|error| self.lost(error))
     }
 }
