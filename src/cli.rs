@@ -7,6 +7,7 @@
 //! **Invariant:** data goes to stdout, talk to stderr; what the exit code means is in [`exit::Exit`].
 
 mod bench;
+mod doctor;
 mod doubt;
 mod exit;
 mod folder;
@@ -92,9 +93,10 @@ enum Command {
     /// Read what happened
     #[command(subcommand)]
     Ledger(ledger::Command),
-    /// Check the store, and measure it
+    /// Check the store, measure it, and build its rows again
     #[command(subcommand)]
     Store(store::Command),
+    Doctor(doctor::Args),
     /// Decide about calls of which nobody knows whether they happened
     #[command(subcommand)]
     Doubt(doubt::Command),
@@ -157,6 +159,7 @@ async fn dispatch(command: Command, common: &Common, out: Out) -> Result<Exit, E
         Command::Runs(command) => runs::run(command, common, out).await,
         Command::Ledger(command) => ledger::run(command, common, out),
         Command::Store(command) => store::run(command, common, out),
+        Command::Doctor(args) => doctor::run(args, common, out),
         Command::Doubt(command) => doubt::run(command, common, out).await,
         Command::Bench(args) => bench::run(args, out).await,
         Command::Validate { file } => validate(&file, out),

@@ -13,6 +13,7 @@
 #![doc = include_str!("../../docs/ACTORS.md")]
 
 mod accepted;
+mod audit;
 mod behavior;
 mod call;
 mod chain;
@@ -32,6 +33,7 @@ mod live;
 mod open;
 mod outbox;
 mod record;
+mod restored;
 #[cfg(feature = "testing")]
 pub(crate) mod sim;
 pub mod store;
@@ -58,10 +60,11 @@ pub use self::{
     entry::{Body, Entry, Fate, Fired},
     id::{ActorId, CallId, Epoch, Partition, Sequence, StreamId},
     kind::{Extensions, Registry},
-    ledger::{Item, Ledger, Tail, Verified, What},
+    ledger::{Item, Ledger, Refolded, Tail, Verified, What},
     live::{Actor, DeadLetter, Index, Live},
     outbox::Address,
     record::Note,
+    restored::Restored,
     system::{Census, Decision, Error, Figures, Jumped, Recovery, SendError, System, SystemBuilder},
     watch::LongTurn,
 };

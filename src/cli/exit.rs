@@ -49,6 +49,14 @@ pub(crate) enum Error {
     /// The store refused.
     #[error("{0}")]
     Store(#[from] store::Error),
+    /// Records were lost, and nobody has said yet that runs may go on.
+    #[error("HF0021: records {from} to {to} were lost, and every run is held; `headframe runs resume` lets them go on")]
+    Restored {
+        /// The first of them.
+        from: u64,
+        /// The last.
+        to: u64,
+    },
     /// The measuring failed.
     #[error("cannot measure: {0}")]
     Bench(String),
@@ -62,6 +70,7 @@ impl Error {
     pub(crate) fn exit(&self) -> Exit {
         match self {
             Self::Usage(_) => Exit::Usage,
+            Self::Restored { .. } => Exit::Conflict,
             Self::NotFound(_) => Exit::NotFound,
             Self::Store(_) | Self::Bench(_) => Exit::Refused,
             Self::Engine(error) => of_engine(error),

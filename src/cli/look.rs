@@ -8,7 +8,7 @@ use std::{path::Path, sync::Arc};
 use bytes::Bytes;
 use headframe::{
     durable::{
-        CallId, Ledger, Live, Registry, Row as Call, RowState, StreamId,
+        CallId, Ledger, Live, Registry, Restored, Row as Call, RowState, StreamId,
         store::{Local, LocalOptions, Store as _},
     },
     phase::Phase,
@@ -56,6 +56,12 @@ impl Look {
     /// What is live: actors, calls, index rows.
     pub(crate) fn live(&self) -> &Live {
         &self.live
+    }
+
+    /// The records that were lost, if nobody has said yet that runs may go on without them.
+    pub(crate) fn restored(&self) -> Option<Restored> {
+        let row = self.live.index.get(Restored::KEY)?;
+        Restored::decode(row).ok().filter(|restored| restored.confirmed_by.is_none())
     }
 
     /// The calls that wait for a decision, oldest first.

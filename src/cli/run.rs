@@ -114,7 +114,11 @@ async fn known(args: &Args, common: &Common, out: Out, plan: &Checked) -> Result
         return Ok(None);
     }
     if args.resume {
-        return Ok(Look::at(&common.data)?.runs.iter().find(is_ours).map(|row| row.run));
+        let look = Look::at(&common.data)?;
+        if let Some(restored) = look.restored() {
+            return Err(Error::Restored { from: restored.from, to: restored.to });
+        }
+        return Ok(look.runs.iter().find(is_ours).map(|row| row.run));
     }
     let engine = folder::start_held(&common.data, out).await?;
     let keyed = match &args.key {

@@ -219,7 +219,10 @@ async fn resume(common: &Common, out: Out, wanted: Option<&str>) -> Result<Exit,
         },
         None => folder::must_exist(&common.data).map(|()| None)?,
     };
+    let by = std::env::var("USER").unwrap_or_else(|_| "unknown".to_owned());
     let builder = folder::builder(&common.data).hold(move |row| chosen.is_some_and(|run| run != row.run));
+    // Whoever resumes after a loss of records has been told of it, and says so with this.
+    let builder = builder.confirm_restored(by);
     let engine = folder::start(builder, out).await?;
     let rows = engine.runs().await?;
     let open: Vec<_> = rows.iter().filter(|row| !row.has_ended() && chosen.is_none_or(|run| run == row.run)).collect();

@@ -1,11 +1,15 @@
-//! `headframe store`: check the store, and measure it.
+//! `headframe store`: check the store, measure it, and build its rows again.
 //!
-//! **Invariant:** nothing here writes or takes a lock, so that it can be run beside a process that works. `verify` reads
-//! three times, each in its own way: the records alone, the chains, and the fold that a start would do.
+//! **Invariant:** `verify` and `stats` change nothing, so that they can be run beside a process that works. `verify` reads
+//! everything in its own ways: the files, the chains, the fold that a start would do, the fold of events alone, and, while
+//! nobody works there, the rows.
 
 use std::path::Path;
 
-use headframe::durable::{Verified, store::Local};
+use headframe::durable::{
+    Refolded, Verified,
+    store::{Checked, Kept, Local, RowsChecked},
+};
 use serde::Serialize;
 use serde_json::json;
 
@@ -19,13 +23,19 @@ use super::{
     table::{plain, print},
 };
 
-/// Check the store, and measure it
+/// Check the store, measure it, and build its rows again
 #[derive(Debug, clap::Subcommand)]
 pub(crate) enum Command {
     /// Read every record, compute every checksum and chain again
     Verify,
     /// How much is in it
     Stats,
+    /// Build the rows again from base and journal, if something is wrong with them
+    Repair {
+        /// Do it, rather than say what would be done
+        #[arg(long)]
+        yes: bool,
+    },
 }
 
 pub(crate) fn run(command: Command, common: &Common, out: Out) -> Result<Exit, Error> {
@@ -33,6 +43,7 @@ pub(crate) fn run(command: Command, common: &Common, out: Out) -> Result<Exit, E
     match command {
         Command::Verify => verify(common, out),
         Command::Stats => stats(common, out),
+        Command::Repair { yes } => repair(common, out, yes),
     }
 }
 
@@ -48,11 +59,20 @@ struct Found {
     actors: usize,
     calls: usize,
     index_rows: usize,
+    bases: Kept,
+    ledger: Kept,
+    refolded: Refolded,
+    rows: RowsChecked,
+    notes: Vec<String>,
     problems: Vec<String>,
 }
 
 fn verify(common: &Common, out: Out) -> Result<Exit, Error> {
-    let found = check(common)?;
+    let mut found = check(common)?;
+    if found.rows.skipped.is_some() && !found.clean {
+        // A process that works there replaces files while we look; what is wrong stays wrong.
+        found = check(common)?;
+    }
     match out.format {
         Format::Table => tell(&found, out)?,
         Format::Json | Format::Jsonl => out.json(&found)?,
@@ -62,8 +82,7 @@ fn verify(common: &Common, out: Out) -> Result<Exit, Error> {
 
 /// Look at all of it, whatever is wrong with some of it: what is wrong with one part may explain another.
 fn check(common: &Common) -> Result<Found, Error> {
-    let checked = Local::check(&common.data)?;
-    let mut problems = checked.problems;
+    let Checked { records, bytes, files, bases, ledger, notes, mut problems, .. } = Local::check(&common.data)?;
     let mut blame = |told: String| problems.extend((!problems.contains(&told)).then_some(told));
     let chains = look::ledger(&common.data).and_then(|ledger| Ok(ledger.verify()?)).unwrap_or_else(|error| {
         blame(error.to_string());
@@ -72,15 +91,34 @@ fn check(common: &Common) -> Result<Found, Error> {
     chains.problems.into_iter().for_each(&mut blame);
     let look = Look::at(&common.data).map_err(|error| blame(error.to_string())).ok();
     let live = look.as_ref().map(Look::live);
+    let refolded = look.as_ref().map(|look| look.ledger().refold(look.live())).transpose().unwrap_or_else(|error| {
+        blame(error.to_string());
+        None
+    });
+    let refolded = refolded.unwrap_or_default();
+    refolded.problems.iter().cloned().for_each(&mut blame);
+    let rows = Local::check_rows(&common.data).unwrap_or_else(|error| {
+        blame(error.to_string());
+        RowsChecked { skipped: Some("base or journal cannot be read".to_owned()), ..RowsChecked::default() }
+    });
+    rows.problems.iter().cloned().for_each(&mut blame);
+    let unsettled =
+        Local::is_unsettled(&common.data).then_some("a loss was being accepted, and that did not come to its end");
+    unsettled.map(str::to_owned).into_iter().for_each(&mut blame);
     Ok(Found {
-        records: checked.records,
-        bytes: checked.bytes,
-        segments: checked.files,
+        records,
+        bytes,
+        segments: files,
         streams: chains.streams,
         events: chains.events,
         actors: live.map_or(0, |live| live.actors.len()),
         calls: live.map_or(0, |live| live.calls.len()),
         index_rows: live.map_or(0, |live| live.index.len()),
+        bases,
+        ledger,
+        refolded,
+        rows,
+        notes,
         clean: problems.is_empty(),
         problems,
     })
@@ -94,12 +132,55 @@ fn tell(found: &Found, out: Out) -> std::io::Result<()> {
     let [actors, calls, rows] = [(found.actors, "actor"), (found.calls, "call"), (found.index_rows, "index row")]
         .map(|(number, noun)| shown::count(number as u64, noun));
     out.line(format_args!("live     {actors}, {calls}, {rows}"))?;
+    tell_files(found, out)?;
+    let (folded, unknown) = (shown::count(found.refolded.actors, "actor"), found.refolded.unknown);
+    let unknown = if unknown == 0 { String::new() } else { format!(", {unknown} of kinds unknown here not compared") };
+    out.line(format_args!("refold   {folded} from {}{unknown}", shown::count(found.refolded.events, "event")))?;
+    match &found.rows.skipped {
+        None => out.line(format_args!("rows     {} compared", shown::count(found.rows.rows, "row")))?,
+        Some(why) => out.line(format_args!("rows     not compared: {why}"))?,
+    }
+    found.notes.iter().try_for_each(|note| out.line(format_args!("note: {note}")))?;
     found.problems.iter().try_for_each(|problem| out.line(format_args!("problem: {problem}")))?;
     if found.clean {
-        let clean = "clean: every record reads well, every chain arrives at its head, and what is live folds";
+        let clean = "clean: every record reads well, every chain arrives at its head, and what is live is what the events come to";
         out.line(Style::Good.paint(out.color, clean))?;
     }
     Ok(())
+}
+
+fn tell_files(found: &Found, out: Out) -> std::io::Result<()> {
+    for (name, kept, noun) in [("bases   ", found.bases, "row"), ("archived", found.ledger, "event")] {
+        let entries = shown::count(kept.entries, noun);
+        out.line(format_args!("{name} {}, {entries}, {}", shown::count(kept.files, "file"), shown::size(kept.bytes)))?;
+    }
+    Ok(())
+}
+
+fn repair(common: &Common, out: Out, yes: bool) -> Result<Exit, Error> {
+    let found = Local::check_rows(&common.data)?;
+    let reasons: Vec<_> = found.problems.iter().chain(&found.skipped).cloned().collect();
+    let is_wrong = !found.problems.is_empty();
+    let mut done = Vec::new();
+    if is_wrong && yes {
+        done = Local::repair(&common.data)?;
+    }
+    match out.format {
+        Format::Table => {
+            reasons.iter().try_for_each(|reason| out.line(reason))?;
+            match (is_wrong, yes) {
+                (false, _) => out.line("nothing has to be done")?,
+                (true, false) => {
+                    out.line("the rows would be built again from base and journal: `headframe store repair --yes`")?
+                }
+                (true, true) => done.iter().try_for_each(|done| out.line(done))?,
+            }
+        }
+        Format::Json | Format::Jsonl => {
+            out.json(&json!({"needed": is_wrong, "repaired": is_wrong && yes, "reasons": reasons, "done": done}))?;
+        }
+    }
+    Ok(if is_wrong && !yes { Exit::Failed } else { Exit::Ok })
 }
 
 fn stats(common: &Common, out: Out) -> Result<Exit, Error> {
@@ -113,6 +194,11 @@ fn stats(common: &Common, out: Out) -> Result<Exit, Error> {
         "records": checked.records, "bytes": checked.bytes, "segments": checked.files, "actors": live.actors.len(),
         "calls": live.calls.len(), "in_doubt": doubts, "index_rows": live.index.len(), "runs": runs.len(), "unfinished": unfinished,
         "artifacts": artifacts, "artifact_bytes": artifact_bytes,
+        "segment_bytes": checked.file_bytes, "first_record": checked.first.0, "last_record": checked.last.0,
+        "bases": checked.bases.files, "base_rows": checked.bases.entries, "base_bytes": checked.bases.bytes,
+        "base_last_record": checked.bases.last, "ledger_segments": checked.ledger.files,
+        "ledger_events": checked.ledger.entries, "ledger_bytes": checked.ledger.bytes,
+        "ledger_last_record": checked.ledger.last, "row_bytes": checked.row_bytes, "ballast_bytes": checked.ballast_bytes,
     });
     match (out.format, figures.as_object()) {
         (Format::Table, Some(figures)) => {

@@ -36,6 +36,7 @@ pub(crate) fn note(note: &Note) -> String {
         Note::Restarted { reason } => format!("was loaded again after it died: {}", shown::cut(reason, CUT)),
         Note::Buried { reason } => format!("a message was given up: {}", shown::cut(reason, CUT)),
         Note::Suspended { reason } => format!("cannot be loaded and is suspended: {}", shown::cut(reason, CUT)),
+        Note::Restored { from, to } => format!("goes on from before records {from} to {to}, which were lost"),
         Note::Decided { call, decision, by } => format!("{call} was decided by {by}: {}", shown::cut(decision, CUT)),
     }
 }

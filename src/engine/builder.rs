@@ -4,13 +4,14 @@ use std::{
     collections::HashSet,
     path::{Path, PathBuf},
     sync::Arc,
+    time::Duration,
 };
 
 use bytes::Bytes;
 use headframe_actors::{
     clock::Clock,
     durable::{
-        Effect, LongTurn, Outcome, Recovery, StreamId, System,
+        Effect, LongTurn, Outcome, Recovery, Restored, StreamId, System,
         store::{self, Durability, Local, LocalOptions, Store},
     },
     json::Json,
@@ -31,12 +32,14 @@ type Hold = Box<dyn Fn(&run::Row) -> bool + Send>;
 #[derive(Default)]
 pub struct EngineBuilder {
     data: Option<PathBuf>,
-    durability: Durability,
     launcher: Option<PathBuf>,
     clock: Option<Arc<dyn Clock>>,
     tools: Vec<(String, Arc<dyn AnyTool>)>,
     hold: Option<Hold>,
     long_turn: LongTurn,
+    store_options: LocalOptions,
+    checkpoint: Option<(Duration, u64)>,
+    confirm: Option<String>,
 }
 
 impl EngineBuilder {
@@ -50,7 +53,28 @@ impl EngineBuilder {
     /// Choose whether a record survives the loss of power (the default) or only of the process.
     #[must_use]
     pub fn durability(mut self, durability: Durability) -> Self {
-        self.durability = durability;
+        self.store_options.durability = durability;
+        self
+    }
+
+    /// Choose how the store works: how long its files are, and how often bases are made.
+    #[must_use]
+    pub fn store_options(mut self, options: LocalOptions) -> Self {
+        self.store_options = options;
+        self
+    }
+
+    /// Write rows that changed this often, and whenever so many bytes of records came since.
+    #[must_use]
+    pub fn checkpoint(mut self, every: Duration, bytes: u64) -> Self {
+        self.checkpoint = Some((every, bytes));
+        self
+    }
+
+    /// Let runs go on although records were lost, which somebody has looked at; says who.
+    #[must_use]
+    pub fn confirm_restored(mut self, by: impl Into<String>) -> Self {
+        self.confirm = Some(by.into());
         self
     }
 
@@ -108,8 +132,7 @@ impl EngineBuilder {
     pub async fn start(self) -> Result<Engine, Error> {
         let folder = self.data.clone().unwrap_or_else(|| PathBuf::from(".headframe"));
         std::fs::create_dir_all(&folder).map_err(|source| Error::Folder { folder: folder.clone(), source })?;
-        let options = LocalOptions { durability: self.durability, ..LocalOptions::default() };
-        let store = Arc::new(Local::open(&folder, options)?);
+        let store = Arc::new(Local::open(&folder, self.store_options.clone())?);
         // The folder is ours, so whatever still runs under it belongs to an engine that died.
         tools::end_leftovers(&folder.join("processes"))
             .map_err(|source| Error::Folder { folder: folder.clone(), source })?;
@@ -142,7 +165,10 @@ impl EngineBuilder {
             .extension(Arc::new(Sleeps(sleeps)))
             .flight_recorder(folder.join("flight"))
             .long_turn(self.long_turn)
-            .recovered(read_rows(plans.clone(), stored.clone(), expressions.clone(), self.hold.take()));
+            .recovered(read_rows(plans.clone(), stored.clone(), expressions.clone(), self.holds()));
+        if let Some((every, bytes)) = self.checkpoint {
+            builder = builder.checkpoint(every, bytes);
+        }
         if let Some(clock) = self.clock.take() {
             builder = builder.clock(clock);
         }
@@ -151,6 +177,9 @@ impl EngineBuilder {
             builder = builder.tool(name.clone(), Arc::new(tool));
         }
         let system = builder.start(store).await?;
+        if let Some(by) = self.confirm {
+            confirm_restored(&system, by).await?;
+        }
         let stored = Mutex::new(std::mem::take(&mut *stored.lock()));
         let tools = Catalog(registered);
         Ok(Engine(Arc::new(Inner { system, plans, stored, expressions, tools, artifacts })))
@@ -161,12 +190,38 @@ fn sleeps_until(tool: Arc<dyn AnyTool>) -> SleepsUntil {
     Arc::new(move |input: &Json, now_ms: u64| tool.sleeps_until(input, now_ms))
 }
 
+/// The store goes on from older data, and nobody has said yet that runs may go on.
+fn restored(row: Option<&Bytes>) -> Option<Restored> {
+    row.and_then(|row| Restored::decode(row).ok()).filter(|restored| restored.confirmed_by.is_none())
+}
+
+async fn confirm_restored(system: &System, by: String) -> Result<(), Error> {
+    let row = system.get(Restored::KEY).await?;
+    if let Some(restored) = restored(row.as_ref()) {
+        let confirmed = Restored { confirmed_by: Some(by), ..restored };
+        system.put(vec![(Bytes::from_static(Restored::KEY), confirmed.encode())]).await?;
+    }
+    Ok(())
+}
+
+/// Which runs are not to go on, and why.
+struct Holds {
+    asked: Option<Hold>,
+    is_confirmed: bool,
+}
+
+impl EngineBuilder {
+    fn holds(&mut self) -> Holds {
+        Holds { asked: self.hold.take(), is_confirmed: self.confirm.is_some() }
+    }
+}
+
 /// Make the stored plans known before anything runs, and choose which runs are held.
 fn read_rows(
     plans: Arc<Plans>,
     stored: Arc<Mutex<HashSet<Digest>>>,
     expressions: Arc<Expressions>,
-    hold: Option<Hold>,
+    holds: Holds,
 ) -> impl FnOnce(&Recovery<'_>) -> Result<Vec<StreamId>, store::Error> + Send {
     move |found| {
         let mut unreadable = HashSet::new();
@@ -183,14 +238,19 @@ fn read_rows(
                 }
             }
         }
-        if hold.is_none() && unreadable.is_empty() {
+        let key = Bytes::from_static(Restored::KEY);
+        let found_restored = found.range(&key, &Bytes::from([Restored::KEY, b"\0"].concat()))?;
+        let is_restored = !holds.is_confirmed && restored(found_restored.get(&key)).is_some();
+        if holds.asked.is_none() && unreadable.is_empty() && !is_restored {
             return Ok(Vec::new());
         }
         let [from, to] = [&b"run/"[..], b"run0"].map(Bytes::from_static);
         let runs = found.range(&from, &to)?;
         let rows = runs.values().filter_map(|row| run::Row::decode(row).ok());
-        let is_held =
-            |row: &run::Row| unreadable.contains(&row.plan.0[..]) || hold.as_ref().is_some_and(|hold| hold(row));
+        let is_held = |row: &run::Row| {
+            let is_asked = holds.asked.as_ref().is_some_and(|hold| hold(row));
+            is_asked || is_restored || unreadable.contains(&row.plan.0[..])
+        };
         Ok(rows.filter(|row| !row.has_ended() && is_held(row)).map(|row| StreamId(row.actor.0)).collect())
     }
 }

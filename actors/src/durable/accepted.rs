@@ -7,6 +7,7 @@
 //! trade places in one commit; an actor that stops has no children and no calls left.
 
 mod calls;
+mod restored;
 mod rows;
 mod trouble;
 

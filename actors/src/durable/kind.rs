@@ -80,6 +80,7 @@ pub(crate) enum Taken {
 /// An actor's state in memory, whatever its behaviour.
 pub(crate) trait Instance: Send {
     fn turn(&mut self, input: TurnInput<'_>) -> Taken;
+    fn apply(&mut self, event: &[u8]) -> Result<(), codec::Error>;
     fn snapshot(&self) -> Bytes;
 }
 
@@ -135,6 +136,11 @@ impl<B: Behavior> Instance for Loaded<B> {
             Ok(()) => Taken::Done(Box::new(outbox)),
             Err(rejection) => Taken::Rejected { rejection, dirty: !outbox.events.is_empty() },
         }
+    }
+
+    fn apply(&mut self, event: &[u8]) -> Result<(), codec::Error> {
+        B::apply(&mut self.state, &read_event::<B>(event)?);
+        Ok(())
     }
 
     fn snapshot(&self) -> Bytes {

@@ -2,13 +2,19 @@
 //!
 //! Observers read here, from a cursor; they never ask an actor.
 
-use std::{collections::BTreeMap, sync::Arc};
+mod refold;
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use bytes::Bytes;
 use serde::Serialize;
 use serde_json::Value;
 use tokio::sync::{broadcast, watch};
 
+pub use self::refold::Refolded;
 use super::{
     chain::{self, Head},
     codec,
@@ -120,6 +126,7 @@ impl Ledger {
         if !go_on {
             return Ok(());
         }
+        reader.begin_records();
         self.scan(past.end().next(), &mut |sequence, record| {
             reader.read(&*past, &self.registry, sequence, record, &mut |item| sequence < from || visit(item))
         })
@@ -150,6 +157,8 @@ impl Ledger {
             found.events += 1;
             true
         })?;
+        let mut streams: BTreeSet<_> = reader.heads.keys().copied().collect();
+        reader.begin_records();
         self.scan(past.end().next(), &mut |sequence, record| {
             reader.walk(&*past, sequence, record, &mut |_, _, _| {
                 found.events += 1;
@@ -164,7 +173,8 @@ impl Ledger {
             }
             Ok(true)
         })?;
-        found.streams = reader.heads.len() as u64;
+        streams.extend(reader.heads.keys());
+        found.streams = streams.len() as u64;
         Ok(found)
     }
 
@@ -224,6 +234,11 @@ impl Reader {
         let head = self.heads.entry(event.stream).or_default();
         *head = extended(head, event);
         *head
+    }
+
+    /// From here on the heads are those that were live where the past ends: some of its events may have been lost.
+    fn begin_records(&mut self) {
+        self.heads.clear();
     }
 
     fn read(
@@ -411,6 +426,7 @@ impl Tail {
             }
             true
         })?;
+        reader.begin_records();
         let last = &mut self.seen;
         *last = (*last).max(past.end());
         self.ledger.scan(past.end().next(), &mut |sequence, record| {

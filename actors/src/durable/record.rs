@@ -112,6 +112,13 @@ pub enum Note {
         /// Who decided.
         by: String,
     },
+    /// Records were lost, and the actor goes on from what it was before them.
+    Restored {
+        /// The first of them.
+        from: u64,
+        /// The last.
+        to: u64,
+    },
 }
 
 /// Events of the runtime enter the chain under this kind and format.

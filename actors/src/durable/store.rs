@@ -127,6 +127,11 @@ pub trait Past: Send + Sync {
     /// # Errors
     /// If it cannot be read at all.
     fn verify(&self) -> Result<Vec<String>, Error>;
+
+    /// Records whose events were damaged, and that somebody accepted to be without.
+    fn lost(&self) -> Vec<(Sequence, Sequence)> {
+        Vec::new()
+    }
 }
 
 /// Of a store that keeps every record.
@@ -175,8 +180,76 @@ pub struct Checked {
     pub records: u64,
     /// Their bytes.
     pub bytes: u64,
-    /// Files read.
+    /// Files of the journal.
     pub files: u64,
+    /// Bytes of those files.
+    pub file_bytes: u64,
+    /// The first record that is in the journal, or would be.
+    pub first: Sequence,
+    /// The last.
+    pub last: Sequence,
+    /// Base images, and the rows in them.
+    pub bases: Kept,
+    /// Ledger segments, and the events in them.
+    pub ledger: Kept,
+    /// Bytes of the rows in sled.
+    pub row_bytes: u64,
+    /// Bytes of the reserve for a full disk.
+    pub ballast_bytes: u64,
+    /// What somebody should know and need not mend, in sentences.
+    pub notes: Vec<String>,
+    /// What is wrong, in sentences; empty when all is well.
+    pub problems: Vec<String>,
+}
+
+/// Files of one kind.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
+pub struct Kept {
+    /// How many.
+    pub files: u64,
+    /// Their bytes.
+    pub bytes: u64,
+    /// What is in them.
+    pub entries: u64,
+    /// The last record that they hold.
+    pub last: u64,
+}
+
+/// What is damaged, and what accepting that would cost.
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize)]
+pub struct Loss {
+    /// Ranges of records that cannot be read, each with its cause.
+    pub damage: Vec<(u64, u64, String)>,
+    /// The state goes on from this record: everything up to it is whole.
+    pub until: u64,
+    /// The base image that the state is taken from; 0 where the journal alone has it.
+    pub base: u64,
+    /// Records after that, which are lost, from the first to the last.
+    pub state: Option<(u64, u64)>,
+    /// Records whose events are lost although the state is not.
+    pub history: Option<(u64, u64)>,
+}
+
+/// What was done to accept a loss.
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize)]
+pub struct Settled {
+    /// Where the damaged files are kept.
+    pub aside: Option<PathBuf>,
+    /// Runs, or other roots, that were told.
+    pub roots: u64,
+    /// Calls that were put in doubt.
+    pub doubted: u64,
+    /// What else was done, in sentences.
+    pub notes: Vec<String>,
+}
+
+/// What a comparison of the rows with base and journal found.
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize)]
+pub struct RowsChecked {
+    /// Rows compared.
+    pub rows: u64,
+    /// Why they were not, if they were not.
+    pub skipped: Option<String>,
     /// What is wrong, in sentences; empty when all is well.
     pub problems: Vec<String>,
 }
@@ -291,7 +364,7 @@ pub enum Error {
     },
     /// What was acknowledged cannot be read any more.
     #[error(
-        "HF0003: {file}: records {from} to {to} were acknowledged and are damaged: {cause}; restore a backup of the folder, or look at what is left with `headframe store verify`"
+        "HF0003: {file}: records {from} to {to} were acknowledged and are damaged: {cause}; restore a backup of the folder, look at what is left with `headframe store verify`, or accept the loss with `headframe doctor --accept-loss`"
     )]
     Damaged {
         /// The file.
@@ -366,6 +439,14 @@ pub enum Error {
     Misuse {
         /// What was asked for.
         cause: String,
+    },
+    /// A loss was accepted, and the process ended before all of it was settled.
+    #[error(
+        "HF0020: {folder}: a loss was being accepted, and that did not come to its end; run `headframe doctor --accept-loss --yes` again"
+    )]
+    Unsettled {
+        /// The folder.
+        folder: PathBuf,
     },
     /// A file that is written once is not what was written.
     #[error("HF0009: {file} is damaged: {cause}; put the file back from a backup")]

@@ -140,6 +140,15 @@ impl System {
         &self.repairs
     }
 
+    /// Write index rows; returns once they are durable.
+    ///
+    /// # Errors
+    /// [`Error::OutcomeUnknown`] if the store closed meanwhile.
+    pub async fn put(&self, puts: Vec<(Bytes, Bytes)>) -> Result<(), Error> {
+        let entered = self.enter(Entrance { puts, ..Entrance::default() }).await?;
+        self.durable(entered.unwrap_or_default()).await
+    }
+
     async fn enter(&self, entrance: Entrance) -> Result<Result<Sequence, Existing>, Error> {
         let bytes = entrance.bytes();
         if bytes > ENTRANCE_MAX {

@@ -25,6 +25,7 @@ use crate::{
 mod asleep;
 mod deaths;
 mod jumps;
+mod losses;
 mod passivation;
 mod send;
 mod tree;

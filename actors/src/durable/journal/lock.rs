@@ -29,8 +29,8 @@ fn describe_self() -> String {
     format!("process {} (`{}`, since {})", std::process::id(), shortened(&command), utc(SystemClock.now_ms()))
 }
 
-/// The file may be empty, when its writer is between lock and text, or hold anything at all.
-fn legible(holder: &str) -> String {
+/// What the file says of its holder, for people. It may be empty, when its writer is between lock and text, or hold anything at all.
+pub(crate) fn legible(holder: &str) -> String {
     let text: String = holder.chars().filter(|letter| !letter.is_control()).collect();
     if text.is_empty() { "a process that has not said its name yet".to_owned() } else { shortened(&text) }
 }

@@ -136,6 +136,27 @@ pub(crate) fn begin(
     Ok(Writer::new(setup.clone(), shared.clone(), active, spare, head))
 }
 
+/// Begin a life behind a record that lies before damage, which somebody accepted to be without: all that comes after it
+/// counts for nothing. `base` is a record that need not be read, nor any before it.
+pub(crate) fn cut(setup: &Setup, shared: &Arc<Mutex<Shared>>, base: Sequence, end: Sequence) -> Result<(), Error> {
+    let disk = &*setup.disk;
+    let survey = Survey::take(disk, &setup.folder)?;
+    let mut last = Base { sequence: end, ..Base::default() };
+    let mut visit = |record: Visited<'_>| {
+        if record.sequence == end {
+            last = Base { sequence: end, crc: record.frame.crc, place: Some((record.path.to_path_buf(), record.end)) };
+        }
+        Ok(if record.sequence < end { ControlFlow::Continue(()) } else { ControlFlow::Break(()) })
+    };
+    if base < end {
+        let walk = Walk { disk, segments: &survey.live, floor: end };
+        walk.run_from(base.next(), &mut visit)?;
+    }
+    let reached = Reached { last: end, crc: last.crc, torn: None };
+    let found = Found { survey, reached, repairs: Vec::new(), base: last, tail_bytes: 0 };
+    begin(setup, shared, &found, None).map(drop)
+}
+
 /// Write everything behind HEAD again.
 fn copy(setup: &Setup, found: &Found, store: Option<u64>) -> Result<Active, Error> {
     let (disk, survey) = (&*setup.disk, &found.survey);

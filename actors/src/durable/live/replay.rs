@@ -34,13 +34,17 @@ impl Live {
     /// # Errors
     /// If the store does not recover, a record or row cannot be read, or a chain does not arrive at its head.
     pub fn fold(store: &dyn Store) -> Result<(Self, Recovered), store::Error> {
-        let opened = store.open()?;
+        Self::fold_over(store, &store.open()?)
+    }
+
+    /// The same over other rows than those the store opens; it is told where to begin.
+    pub(crate) fn fold_over(store: &dyn Store, opened: &Opened) -> Result<(Self, Recovered), store::Error> {
         let mut live = Self::default();
         if let Some(rows) = &opened.rows {
             live.admit_all(&**rows)?;
         }
         live.take_meta(&opened.meta)?;
-        let ground = opened.rows.as_deref().map(|rows| Ground::new(rows, &opened, &live));
+        let ground = opened.rows.as_deref().map(|rows| Ground::new(rows, opened, &live));
         let recovered = live.take_records(store, ground.as_ref())?;
         Ok((live, recovered))
     }

@@ -6,6 +6,8 @@
 //! FOLDER/base/            all rows as of some record: what rows are built from again (`base.rs`)
 //! FOLDER/ledger/          events of records whose segments are gone from the journal (`archive.rs`)
 //! FOLDER/ballast          room that is given back when the disk is full (`ballast.rs`)
+//! FOLDER/open             there while a life lasts (`lives.rs`)
+//! FOLDER/format           the newest format that wrote here (`format.rs`)
 //! ```
 //! A thread of its own makes bases and ledger segments, and removes what they replace (`archiver.rs`).
 //!
@@ -17,25 +19,32 @@ mod archive;
 mod archiver;
 mod ballast;
 mod base;
+mod format;
 mod ground;
+mod inspect;
+mod lives;
+mod loss;
+mod losses;
 mod parts;
 mod past;
+mod scrub;
 pub(crate) mod shelf;
 
 use std::{fmt, ops::ControlFlow, path::Path, sync::Arc, time::Duration};
 
 use parking_lot::Mutex;
 
+#[cfg(test)]
+pub(crate) use self::inspect::check;
 use self::{archiver::Archiver, ballast::Ballast, ground::LiveRows};
-use super::{Checked, Checkpoint, Error, Fence, Opened, Past, Recovered, Stats, Store};
+use super::{Checked, Checkpoint, Error, Fence, Loss, Opened, Past, Recovered, RowsChecked, Settled, Stats, Store};
 use crate::durable::{
     id::{Epoch, Sequence},
     journal::{
         disk::{Disk, Guard, RealDisk},
         lock, recovery,
-        replay::{Visited, Walk},
+        replay::Walk,
         segment,
-        survey::Survey,
         writer::{Setup, Shared, Writer},
     },
 };
@@ -62,6 +71,8 @@ pub struct LocalOptions {
     pub rows: bool,
     /// A new base is made when the journal has grown by so many bytes, or by half the last base, if that is more.
     pub base_bytes: u64,
+    /// How often it is looked whether a base is due.
+    pub base_every: Duration,
     /// Only look: take no lock, write nothing. Another process may be writing meanwhile.
     pub read_only: bool,
     /// Take nothing behind this record. For a start in the process in which an append failed: the failed store's
@@ -76,6 +87,7 @@ impl Default for LocalOptions {
             segment_bytes: 16 * 1024 * 1024,
             rows: true,
             base_bytes: 256 * 1024 * 1024,
+            base_every: Duration::from_secs(1),
             read_only: false,
             cut_after: None,
         }
@@ -135,7 +147,69 @@ impl Local {
     /// # Errors
     /// If the folder cannot be read at all; what is wrong inside is told in [`Checked::problems`].
     pub fn check(folder: &Path) -> Result<Checked, Error> {
-        check(&RealDisk, folder)
+        inspect::check(&RealDisk, folder)
+    }
+
+    /// Compare the rows with what base and journal come to. Nothing of the folder is changed: a copy of the rows is read,
+    /// in the folder for temporary files. While another process has the folder this is skipped, and the answer says so.
+    ///
+    /// # Errors
+    /// If base or journal cannot be read.
+    pub fn check_rows(folder: &Path) -> Result<RowsChecked, Error> {
+        scrub::check(folder)
+    }
+
+    /// Build the rows again from base and journal; those that are there are put aside as `live.bad-1`. Says what was done.
+    ///
+    /// # Errors
+    /// If the folder is in use, or the rows cannot be built.
+    pub fn repair(folder: &Path) -> Result<Vec<String>, Error> {
+        let local = Self::open(folder, LocalOptions::default())?;
+        ground::condemn(folder)?;
+        let opened = Store::open(&local);
+        if opened.is_err() {
+            // What cannot be built again is not given up.
+            ground::spare(folder);
+        }
+        local.release();
+        Ok(opened?.repairs)
+    }
+
+    /// Who works in a folder, as they describe themselves.
+    ///
+    /// # Errors
+    /// If the lock cannot be looked at.
+    pub fn holder(folder: &Path) -> Result<Option<String>, Error> {
+        Ok(match inspect::quiet(folder)? {
+            inspect::Quiet::Free(_) => None,
+            inspect::Quiet::Held(holder) => Some(holder),
+        })
+    }
+
+    /// What is damaged, and what accepting that would cost; `None` if nothing is. Changes nothing.
+    ///
+    /// # Errors
+    /// If the folder cannot be read, or nothing in it holds a whole state.
+    pub fn loss(folder: &Path) -> Result<Option<Loss>, Error> {
+        loss::plan(&RealDisk, folder)
+    }
+
+    /// Whether a loss was being accepted, and that did not come to its end.
+    #[must_use]
+    pub fn is_unsettled(folder: &Path) -> bool {
+        loss::is_unsettled(folder)
+    }
+
+    /// Accept what [`loss`](Self::loss) tells of: cut the journal before it, tell the runs, put open calls in doubt, and hold
+    /// everything until a person says to go on. Or, where only history is lost, name what is missing and go on.
+    ///
+    /// # Errors
+    /// If the folder is in use, or something cannot be written; doing it again goes on.
+    pub fn accept_loss(folder: &Path, now_ms: u64) -> Result<Settled, Error> {
+        let local = Self::open(folder, LocalOptions::default())?;
+        let settled = loss::accept(&local, now_ms);
+        local.release();
+        settled
     }
 
     /// The last record that was acknowledged.
@@ -182,8 +256,15 @@ impl Local {
 
     fn start_archiver(&self) {
         if self.setup.background {
-            *self.archiver.lock() = Archiver::start(&self.setup, &self.shared, self.options.base_bytes);
+            *self.archiver.lock() = Archiver::start(&self.setup, &self.shared, &self.options);
         }
+    }
+
+    fn prepare(&self) -> Result<Opened, Error> {
+        let found = ground::prepare(&self.setup, self.options.cut_after)?;
+        *self.begun.lock() = Begun { from: found.opened.from, store: Some(found.store) };
+        *self.shelf.lock() = Some(found.shelf);
+        Ok(found.opened)
     }
 
     fn look(&self, found: &recovery::Found) -> Epoch {
@@ -201,10 +282,10 @@ impl Store for Local {
                 self.begun.lock().from = opened.from;
             });
         }
-        let found = ground::prepare(&self.setup, self.options.cut_after)?;
-        *self.begun.lock() = Begun { from: found.opened.from, store: Some(found.store) };
-        *self.shelf.lock() = Some(found.shelf);
-        Ok(found.opened)
+        if loss::is_unsettled(&self.setup.folder) {
+            return Err(Error::Unsettled { folder: self.setup.folder.clone() });
+        }
+        self.prepare()
     }
 
     fn recover(&self, visit: &mut dyn FnMut(Sequence, &[u8]) -> Result<(), Error>) -> Result<Recovered, Error> {
@@ -279,8 +360,13 @@ impl Store for Local {
     fn release(&self) {
         // The archiver reads and removes segments.
         drop(self.archiver.lock().take());
-        if let Some(shelf) = self.shelf.lock().take() {
+        let rows = self.shelf.lock().take();
+        if let Some(shelf) = &rows {
             shelf.close();
+        }
+        let is_whole = self.writer.lock().as_ref().is_some_and(|writer| writer.closed().is_ok());
+        if rows.is_some() && is_whole && self.lock.lock().is_some() {
+            lives::end(&*self.setup.disk, &self.setup.folder);
         }
         // The writer first: it notes how far it came while the folder is still ours.
         drop(self.writer.lock().take());
@@ -301,33 +387,6 @@ impl fmt::Debug for Local {
             .field("locked", &self.lock.lock().is_some())
             .finish_non_exhaustive()
     }
-}
-
-/// Read everything on a disk, and tell all that is wrong rather than the first of it.
-pub(crate) fn check(disk: &dyn Disk, folder: &Path) -> Result<Checked, Error> {
-    let survey = Survey::take(disk, folder)?;
-    if survey.is_new() {
-        let cause = "there is no store here".to_owned();
-        return Err(Error::Inconsistent { folder: folder.to_path_buf(), cause });
-    }
-    let mut checked = Checked { files: survey.live.len() as u64, ..Checked::default() };
-    let mut problems = Vec::new();
-    let mut count = |record: Visited<'_>| {
-        checked.records += 1;
-        checked.bytes += record.frame.payload.len() as u64;
-        Ok(ControlFlow::Continue(()))
-    };
-    let mut blame = |error: Error| {
-        problems.push(error.to_string());
-        Ok(())
-    };
-    let walk = Walk { disk, segments: &survey.live, floor: survey.floor() };
-    let needed = base::list(disk, &folder.join(base::FOLDER))?.first().map_or(Sequence(1), |(base, _)| base.next());
-    let reached = walk.run(survey.first().min(needed), &mut count, &mut blame)?;
-    problems.extend(survey.newest_is_there().err().map(|error| error.to_string()));
-    // A slot that cannot be read may be in the middle of being written.
-    problems.extend(survey.remark(reached.last).filter(|_| survey.head.head().is_none()));
-    Ok(Checked { problems, ..checked })
 }
 
 fn take_folder(disk: &dyn Disk, folder: &Path) -> Result<Box<dyn Guard>, Error> {

@@ -86,6 +86,7 @@ pub(crate) trait Rows: Send + Sync {
     ///
     /// # Errors
     /// If the mark cannot be read.
+    #[cfg(test)]
     fn mark(&self) -> Result<Option<Mark>, Error>;
 
     /// The value of one row.

@@ -18,10 +18,12 @@ use bytes::Bytes;
 use parking_lot::{Condvar, Mutex};
 
 use super::{
+    LocalOptions,
     archive::{self, Heads, NO_LINK, Range, Segment},
     base::{self, Base},
     ground::{self, Image},
-    past::BaseGround,
+    losses,
+    past::{self, BaseGround},
 };
 use crate::durable::{
     chain::Head,
@@ -38,8 +40,6 @@ use crate::durable::{
     store::{Error, PastEvent},
 };
 
-/// How often it is looked whether a base is due.
-const LOOK_AGAIN: Duration = Duration::from_secs(1);
 /// After a failure it is tried again so much later.
 const RETRY: Duration = Duration::from_secs(30);
 /// About so many bytes of events go into one ledger segment.
@@ -53,12 +53,14 @@ pub(super) struct Archiver {
 
 impl Archiver {
     /// Start it; `None` if the system gives no thread, which only lets the journal grow.
-    pub(super) fn start(setup: &Setup, shared: &Arc<Mutex<Shared>>, base_bytes: u64) -> Option<Self> {
+    pub(super) fn start(setup: &Setup, shared: &Arc<Mutex<Shared>>, options: &LocalOptions) -> Option<Self> {
         let ends = Arc::new((Mutex::new(false), Condvar::new()));
-        let work = Work { setup: setup.clone(), shared: shared.clone(), base_bytes };
+        let work = Work { setup: setup.clone(), shared: shared.clone(), base_bytes: options.base_bytes };
+        let every = options.base_every;
         let told = ends.clone();
         #[expect(clippy::disallowed_methods, reason = "bases are made by a thread of their own")]
-        let thread = std::thread::Builder::new().name("headframe-base".to_owned()).spawn(move || run(&work, &told));
+        let thread =
+            std::thread::Builder::new().name("headframe-base".to_owned()).spawn(move || run(&work, every, &told));
         let thread = thread.inspect_err(|error| tracing::error!(%error, "no bases are made in this life")).ok();
         thread.map(|thread| Self { ends, thread: Some(thread) })
     }
@@ -75,8 +77,8 @@ impl Drop for Archiver {
     }
 }
 
-fn run(work: &Work, (ends, bell): &(Mutex<bool>, Condvar)) {
-    let mut pause = LOOK_AGAIN;
+fn run(work: &Work, every: Duration, (ends, bell): &(Mutex<bool>, Condvar)) {
+    let mut pause = every;
     loop {
         let mut ended = ends.lock();
         if !*ended {
@@ -86,7 +88,7 @@ fn run(work: &Work, (ends, bell): &(Mutex<bool>, Condvar)) {
             return;
         }
         drop(ended);
-        pause = LOOK_AGAIN;
+        pause = every;
         if let Err(error) = work.look(&|| *ends.lock()) {
             tracing::error!(%error, "no base could be made; the journal keeps everything, and it will be tried again");
             pause = RETRY;
@@ -199,7 +201,7 @@ impl Work {
         Ok(Some((capture.changes, live.meta())))
     }
 
-    /// Read records, checked, from a first to a last.
+    /// Read records, checked, from a first to a last, all of them.
     fn walk(
         &self,
         from: Sequence,
@@ -208,18 +210,25 @@ impl Work {
     ) -> Result<(), Error> {
         let segments = self.shared.lock().segments.clone();
         let walk = Walk { disk: self.disk(), segments: &segments, floor: to };
-        let mut reached = Sequence(from.0 - 1);
+        let (mut reached, mut ended) = (Sequence(from.0 - 1), false);
         walk.run_from(from, &mut |read| {
-            if read.sequence > to {
+            if read.sequence != reached.next() {
+                // The journal begins later than what it is to go on from.
                 return Ok(ControlFlow::Break(()));
             }
             let record: Record = codec::open(FORMAT, read.frame.payload)
                 .map_err(|error| Error::Undecodable { sequence: read.sequence, cause: error.to_string() })?;
             reached = read.sequence;
-            let go_on = visit(read.sequence, &record)?;
-            Ok(if go_on { ControlFlow::Continue(()) } else { ControlFlow::Break(()) })
+            ended = !visit(read.sequence, &record)?;
+            // What lies behind the last of them is not looked at.
+            Ok(if ended || reached == to { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
         })?;
-        Ok(())
+        if ended || reached == to {
+            return Ok(());
+        }
+        let cause =
+            format!("records {} to {to} are not in the journal; restore a backup of the folder", reached.next());
+        Err(Error::Inconsistent { folder: self.setup.folder.clone(), cause })
     }
 
     /// Archive what the older of two bases makes needless in the journal, and remove it there.
@@ -236,7 +245,7 @@ impl Work {
     }
 
     /// Put the events of every record up to one into ledger segments.
-    fn archive(&self, to: Sequence) -> Result<(), Error> {
+    pub(super) fn archive(&self, to: Sequence) -> Result<(), Error> {
         let folder = self.folder(archive::FOLDER);
         self.disk().create_folder(&folder).map_err(|source| Error::Io {
             action: "create",
@@ -251,7 +260,8 @@ impl Work {
             Some((_, path)) => Segment::open(self.disk(), path)?.link(),
             None => NO_LINK,
         };
-        let end = last.map_or(Sequence(0), |(range, _)| range.to);
+        let kept: Vec<_> = last.into_iter().map(|(range, _)| range).collect();
+        let end = past::end(&kept, &losses::list(self.disk(), &self.setup.folder)?);
         if end >= to {
             return Ok(());
         }

@@ -20,7 +20,7 @@ use crate::{
 };
 
 /// Its name.
-const NAME: &str = "ballast";
+pub(super) const NAME: &str = "ballast";
 /// How often a missing ballast is tried again.
 const RETRY: Duration = Duration::from_secs(1);
 

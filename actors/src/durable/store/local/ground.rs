@@ -11,11 +11,12 @@ use parking_lot::RwLock;
 
 use super::{
     base::{self, Base},
+    format, lives,
     shelf::{Check, Shelf},
 };
 use crate::durable::{
     id::Sequence,
-    journal::{disk::Disk, recovery, survey::Survey, writer::Setup},
+    journal::{self, disk::Disk, recovery, survey::Survey, writer::Setup},
     store::{
         Checkpoint, Error, Opened, Rows,
         rows::{self, Mark, Rows as _},
@@ -25,7 +26,7 @@ use crate::durable::{
 /// The folder of rows.
 pub(super) const FOLDER: &str = "live";
 /// If it is there, rows turned out to be of no use while they were read.
-const UNUSABLE: &str = "live.unusable";
+pub(super) const UNUSABLE: &str = "live.unusable";
 
 /// What was found or built.
 pub(super) struct Found {
@@ -40,15 +41,17 @@ pub(super) fn prepare(setup: &Setup, cut: Option<Sequence>) -> Result<Found, Err
     let survey = Survey::take(disk, &setup.folder)?;
     let end = recovery::end(disk, &survey, cut)?;
     let store = survey.store().unwrap_or_else(|| disk.random());
-    let mut repairs = Vec::new();
+    let mut repairs: Vec<_> = format::raise(&setup.folder, &survey)?.into_iter().collect();
+    let check = if lives::is_unended(disk, &setup.folder) { Check::Rows } else { Check::Mark };
+    lives::begin(disk, &setup.folder)?;
     let unusable = setup.folder.join(UNUSABLE);
     let found = if unusable.exists() {
-        Err(Some("rows could not be read".to_owned()))
+        Err(Some("they could not be read, or somebody asked for it".to_owned()))
     } else if survey.is_new() || !folder.exists() {
         Err((!survey.is_new() && base::list(disk, &setup.folder.join(base::FOLDER))?.last().is_some())
             .then(|| "they are gone".to_owned()))
     } else {
-        match Shelf::open(&folder, store, Check::Mark) {
+        match Shelf::open(&folder, store, check) {
             Ok(opened) => {
                 repairs.extend(opened.mended);
                 fits(&opened.mark, survey.first(), end).map(|()| (opened.shelf, opened.mark)).map_err(Some)
@@ -72,8 +75,20 @@ pub(super) fn prepare(setup: &Setup, cut: Option<Sequence>) -> Result<Found, Err
     Ok(Found { opened, shelf, store })
 }
 
+/// Have the next start build rows again.
+pub(super) fn condemn(folder: &Path) -> Result<(), Error> {
+    let note = folder.join(UNUSABLE);
+    std::fs::write(&note, "somebody asked for it").map_err(journal::io("write", &note))
+}
+
+/// Let the next start use the rows that are there.
+pub(super) fn spare(folder: &Path) {
+    // If the note stays, rows are built again, and that does no harm.
+    let _ = std::fs::remove_file(folder.join(UNUSABLE));
+}
+
 /// Whether rows and journal go together.
-fn fits(mark: &Mark, first: Sequence, end: Sequence) -> Result<(), String> {
+pub(super) fn fits(mark: &Mark, first: Sequence, end: Sequence) -> Result<(), String> {
     if mark.from == Sequence(0) && !mark.reached {
         Err("they had not been built to the end".to_owned())
     } else if mark.to > end {
@@ -88,16 +103,18 @@ fn fits(mark: &Mark, first: Sequence, end: Sequence) -> Result<(), String> {
 /// Make rows anew: those of the last good base, or none if the journal has everything.
 fn build(setup: &Setup, survey: &Survey, store: u64, end: Sequence) -> Result<(Shelf, Mark), Error> {
     let folder = setup.folder.join(FOLDER);
-    if folder.exists() {
-        Shelf::aside(&folder).map_err(|error| unread(&folder, error))?;
-    }
     let base = newest(&*setup.disk, &setup.folder, Some(end))?;
-    if base.is_none() && survey.first() > Sequence(1) {
+    let held = base.as_ref().map_or(Sequence(0), |base| base.header().sequence);
+    if held.next() < survey.first() {
         let cause = format!(
-            "the journal begins at record {}, and no base image that can be read holds what came before; restore a backup of the folder",
+            "the journal begins at record {}, and no base image that can be read holds all that came before; restore a backup of the folder",
             survey.first()
         );
         return Err(Error::Inconsistent { folder: setup.folder.clone(), cause });
+    }
+    // Not before it is sure that others can be built.
+    if folder.exists() {
+        Shelf::aside(&folder).map_err(|error| unread(&folder, error))?;
     }
     let mut mark = Mark { store, from: Sequence(0), to: Sequence(0), reached: true, meta: Bytes::new() };
     let Some(base) = base else {
@@ -144,6 +161,7 @@ pub(super) fn newest(disk: &dyn Disk, folder: &Path, end: Option<Sequence>) -> R
 
 /// For those who only look: the newest base as rows.
 pub(super) fn image(disk: &dyn Disk, folder: &Path) -> Result<Opened, Error> {
+    format::read(folder)?;
     let Some(base) = newest(disk, folder, None)? else { return Ok(Opened::default()) };
     let (from, meta) = (base.header().sequence, Bytes::from(base.header().meta.clone()));
     Ok(Opened { rows: Some(Arc::new(Image(base))), from, to: from, meta, repairs: Vec::new() })
@@ -191,11 +209,6 @@ impl LiveRows {
             }
             written => written.map(|_| ()).map_err(|error| self.lost(error)),
         }
-    }
-
-    /// Figures of what is kept.
-    pub(super) fn stats(&self) -> Option<rows::RowStats> {
-        self.shelf.read().as_ref().map(|shelf| shelf.stats())
     }
 
     /// Let go of the folder, also while others still hold this.

@@ -3,8 +3,9 @@
 use std::path::Path;
 
 use super::{
-    archive::{self, Segment},
+    archive::{self, Range, Segment},
     base::{self, Base},
+    losses,
 };
 use crate::durable::{
     chain::Head,
@@ -18,6 +19,8 @@ use crate::durable::{
 /// Ledger segments, oldest first, and what was live where they end.
 struct Archived {
     segments: Vec<Segment>,
+    lost: Vec<Range>,
+    end: Sequence,
     ground: BaseGround,
     connected: Result<(), String>,
 }
@@ -26,16 +29,22 @@ struct Archived {
 pub(super) fn read(disk: &dyn Disk, folder: &Path) -> Result<Box<dyn Past>, Error> {
     let files = archive::list(disk, &folder.join(archive::FOLDER))?;
     let segments = files.iter().map(|(_, path)| Segment::open(disk, path)).collect::<Result<Vec<_>, _>>()?;
-    let end = segments.last().map_or(Sequence(0), |segment| segment.range().to);
+    let lost = losses::list(disk, folder)?;
+    let end = end(&segments.iter().map(Segment::range).collect::<Vec<_>>(), &lost);
     let store = segments.first().map_or(0, |segment| segment.header().store);
-    let connected = archive::connected(folder, store, &segments).map_err(|error| error.to_string());
+    let connected = losses::connected(folder, store, &segments, &lost).map_err(|error| error.to_string());
     let ground = BaseGround::at(disk, folder, end)?;
-    Ok(Box::new(Archived { segments, ground, connected }))
+    Ok(Box::new(Archived { segments, lost, end, ground, connected }))
+}
+
+/// The last record whose events are in the ledger, or known to be lost.
+pub(super) fn end(kept: &[Range], lost: &[Range]) -> Sequence {
+    kept.iter().chain(lost).map(|range| range.to).max().unwrap_or_default()
 }
 
 impl Past for Archived {
     fn end(&self) -> Sequence {
-        self.segments.last().map_or(Sequence(0), |segment| segment.range().to)
+        self.end
     }
 
     fn visit(&self, stream: Option<StreamId>, visit: &mut dyn FnMut(PastEvent) -> bool) -> Result<(), Error> {
@@ -69,12 +78,22 @@ impl Past for Archived {
             wrong.extend(segment.verify().err().map(|error| error.to_string()));
             for entry in segment.streams() {
                 let before = heads.insert(entry.stream, entry.heads.after).unwrap_or_default();
-                if before != entry.heads.before {
+                let follows_loss = self.lost.iter().any(|lost| lost.to < segment.range().from);
+                if before != entry.heads.before && !follows_loss {
                     wrong.push(format!("{}: {} does not go on where it ended", segment.path().display(), entry.stream));
                 }
             }
         }
+        for (stream, after) in heads.iter().filter(|_| self.lost.is_empty()) {
+            if self.ground.lives(*stream)? && self.ground.head(*stream)? != *after {
+                wrong.push(format!("the base of record {} says otherwise of {stream} than the ledger", self.end));
+            }
+        }
         Ok(wrong)
+    }
+
+    fn lost(&self) -> Vec<(Sequence, Sequence)> {
+        self.lost.iter().map(|range| (range.from, range.to)).collect()
     }
 }
 
@@ -109,6 +128,11 @@ impl BaseGround {
     /// The kind and the stream of an actor that was live.
     pub(super) fn whose(&self, actor: ActorId) -> Result<Option<(u32, StreamId)>, Error> {
         Ok(self.row(actor)?.map(|(row, _)| (row.kind, row.stream)))
+    }
+
+    /// Whether a stream's root was live.
+    fn lives(&self, stream: StreamId) -> Result<bool, Error> {
+        Ok(self.row(ActorId(stream.0))?.is_some())
     }
 
     /// Where a stream had come to.

@@ -30,6 +30,7 @@ use bytes::Bytes;
 use parking_lot::Mutex;
 use sled::IVec;
 
+pub(crate) use self::folder::bytes;
 use self::{
     engine::Engine,
     marks::Tally,
@@ -198,6 +199,7 @@ impl Shelf {
 }
 
 impl Rows for Shelf {
+    #[cfg(test)]
     fn mark(&self) -> Result<Option<Mark>, Error> {
         let read = |stored: IVec| marks::read_mark(&stored).ok_or_else(|| torn("the mark is torn"));
         self.engine.get(layout::MARK_KEY)?.map(read).transpose()

@@ -70,7 +70,7 @@ pub(super) fn aside(folder: &Path) -> Result<PathBuf, Error> {
 }
 
 /// Bytes of all files.
-pub(super) fn bytes(folder: &Path) -> u64 {
+pub(crate) fn bytes(folder: &Path) -> u64 {
     let Ok(entries) = fs::read_dir(folder) else { return 0 };
     let bytes_of = |entry: fs::DirEntry| match entry.metadata() {
         Ok(entry_is) if entry_is.is_dir() => bytes(&entry.path()),

@@ -1,0 +1,72 @@
+//! History that was lost, and that somebody accepted to be without.
+//!
+//! ```text
+//! FOLDER/ledger/00000000000000000120-00000000000000000200.lost     one sentence for people
+//! ```
+//! The name says which records' events are in no ledger segment. Where such a range ends there is a base, so the ledger goes
+//! on behind it.
+//!
+//! **Invariant:** a gap between ledger segments is either named by such a file, or damage.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+use super::{
+    archive::{self, Range, Segment},
+    format,
+    parts::names,
+};
+use crate::durable::{
+    journal::{self, disk::Disk},
+    store::Error,
+};
+
+const SUFFIX: &str = ".lost";
+
+/// The ranges that were lost, oldest first.
+pub(super) fn list(disk: &dyn Disk, folder: &Path) -> Result<Vec<Range>, Error> {
+    Ok(names::list(disk, &folder.join(archive::FOLDER), parse)?.into_iter().map(|(range, _)| range).collect())
+}
+
+/// Note that a range is lost, durably.
+pub(super) fn note(folder: &Path, range: Range) -> Result<PathBuf, Error> {
+    let ledger = folder.join(archive::FOLDER);
+    fs::create_dir_all(&ledger).map_err(journal::io("create", &ledger))?;
+    let path = ledger.join(format!("{}-{}{SUFFIX}", names::digits(range.from), names::digits(range.to)));
+    let text = format!(
+        "The events of records {} to {} were damaged, and it was accepted to go on without.\n",
+        range.from, range.to
+    );
+    let written = fs::write(&path, text).and_then(|()| fs::File::open(&path)?.sync_all());
+    written.map_err(journal::io("write", &path))?;
+    format::sync(&ledger)?;
+    Ok(path)
+}
+
+/// Whether ledger segments follow each other without a gap that nobody accepted.
+pub(super) fn connected(folder: &Path, store: u64, segments: &[Segment], lost: &[Range]) -> Result<(), Error> {
+    let mut rest = segments;
+    for range in lost {
+        let before = rest.iter().take_while(|segment| segment.range().to < range.from).count();
+        let (older, newer) = rest.split_at(before);
+        archive::connected(folder, store, older)?;
+        let ends = older.last().map(|segment| segment.range().to.next());
+        let begins = newer.first().map(|segment| segment.range().from);
+        if ends.is_some_and(|end| end != range.from) || begins.is_some_and(|begin| begin != range.to.next()) {
+            let cause = format!(
+                "ledger segments do not fit the loss of records {} to {} that was accepted; put back what is missing",
+                range.from, range.to
+            );
+            return Err(Error::Inconsistent { folder: folder.to_path_buf(), cause });
+        }
+        rest = newer;
+    }
+    archive::connected(folder, store, rest)
+}
+
+fn parse(name: &str) -> Option<Range> {
+    let (from, to) = name.strip_suffix(SUFFIX)?.split_once('-')?;
+    Some(Range { from: names::sequence(from)?, to: names::sequence(to)? })
+}
