@@ -2,11 +2,13 @@
 //!
 //! ```text
 //! headframe run FILE                      starts a workflow and watches it
-//! headframe runs | ledger | store | doubt looks at what was, and decides
+//! headframe runs | ledger | store         looks at what was
+//! headframe doubt | dead                  decides
 //! ```
 //! **Invariant:** data goes to stdout, talk to stderr; what the exit code means is in [`exit::Exit`].
 
 mod bench;
+mod dead;
 mod doubt;
 mod exit;
 mod folder;
@@ -98,6 +100,9 @@ enum Command {
     /// Decide about calls of which nobody knows whether they happened
     #[command(subcommand)]
     Doubt(doubt::Command),
+    /// Look at messages that were given up, and retry or drop them
+    #[command(subcommand)]
+    Dead(dead::Command),
     /// Check a workflow without running it
     Validate {
         /// The workflow, a YAML file
@@ -158,6 +163,7 @@ async fn dispatch(command: Command, common: &Common, out: Out) -> Result<Exit, E
         Command::Ledger(command) => ledger::run(command, common, out),
         Command::Store(command) => store::run(command, common, out),
         Command::Doubt(command) => doubt::run(command, common, out).await,
+        Command::Dead(command) => dead::run(command, common, out).await,
         Command::Bench(args) => bench::run(args, out).await,
         Command::Validate { file } => validate(&file, out),
     }

@@ -37,6 +37,7 @@ pub mod supervision;
 mod system;
 #[cfg(test)]
 mod tests;
+mod unsticker;
 mod watch;
 
 #[cfg(feature = "testing")]
@@ -61,6 +62,7 @@ pub use self::{
     outbox::Address,
     record::Note,
     system::{Census, Decision, Error, Figures, Jumped, Recovery, System, SystemBuilder},
+    unsticker::{Reason, Waiting},
     watch::LongTurn,
 };
 pub(crate) use self::{call::cut, system::Inner};

@@ -61,6 +61,10 @@ impl Directory {
 
     /// Ring an actor's bell; spawn its host if it has none.
     pub(crate) fn ring(&self, inner: &Arc<Inner>, actor: ActorId) {
+        #[cfg(test)]
+        if inner.faults.loses_bells.swap(false, std::sync::atomic::Ordering::SeqCst) {
+            return;
+        }
         let mut slots = self.slots.lock();
         match slots.hosts.get_mut(&actor) {
             // Fails only while that host is ending: its keeper then looks at the mailbox again.

@@ -24,6 +24,7 @@ use crate::{
 
 mod deaths;
 mod jumps;
+mod letters;
 
 const SOON: Duration = Duration::from_secs(10);
 
