@@ -3,10 +3,12 @@
 //! ```text
 //! headframe run FILE                      starts a workflow and watches it
 //! headframe runs | ledger | store         looks at what was
+//! headframe actors | stuck                 looks at what is
 //! headframe doubt | dead                  decides
 //! ```
 //! **Invariant:** data goes to stdout, talk to stderr; what the exit code means is in [`exit::Exit`].
 
+mod actors;
 mod bench;
 mod dead;
 mod doubt;
@@ -21,6 +23,7 @@ mod run;
 mod runs;
 mod shown;
 mod store;
+mod stuck;
 mod summary;
 mod table;
 mod tools;
@@ -103,6 +106,12 @@ enum Command {
     /// Look at messages that were given up, and retry or drop them
     #[command(subcommand)]
     Dead(dead::Command),
+    /// Look at what waits for a person, or for what cannot come
+    #[command(subcommand)]
+    Stuck(stuck::Command),
+    /// Look at actors
+    #[command(subcommand)]
+    Actors(actors::Command),
     /// Check a workflow without running it
     Validate {
         /// The workflow, a YAML file
@@ -163,6 +172,8 @@ async fn dispatch(command: Command, common: &Common, out: Out) -> Result<Exit, E
         Command::Ledger(command) => ledger::run(command, common, out),
         Command::Store(command) => store::run(command, common, out),
         Command::Doubt(command) => doubt::run(command, common, out).await,
+        Command::Stuck(command) => stuck::run(command, common, out),
+        Command::Actors(command) => actors::run(command, common, out),
         Command::Dead(command) => dead::run(command, common, out).await,
         Command::Bench(args) => bench::run(args, out).await,
         Command::Validate { file } => validate(&file, out),

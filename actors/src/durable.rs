@@ -37,6 +37,7 @@ pub mod supervision;
 mod system;
 #[cfg(test)]
 mod tests;
+mod tree;
 mod unsticker;
 mod watch;
 
@@ -62,6 +63,7 @@ pub use self::{
     outbox::Address,
     record::Note,
     system::{Census, Decision, Error, Figures, Jumped, Recovery, System, SystemBuilder},
+    tree::{Node, Presence, ToolNode, Tree},
     unsticker::{Reason, Waiting},
     watch::LongTurn,
 };

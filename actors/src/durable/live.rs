@@ -19,13 +19,13 @@ use std::collections::{BTreeMap, VecDeque};
 use bytes::Bytes;
 use rustc_hash::FxHashMap;
 
+use self::dirty::{Dirty, Keep};
 pub use self::index::Index;
 pub(crate) use self::{
     dirty::Listed,
     index::{Known, dead_letter_key, dead_letter_number, dead_letters},
     residency::{Capture, Fetched, fetch, undecodable},
 };
-use self::dirty::{Dirty, Keep};
 use super::{
     call::{Row, RowState},
     chain::{self, Head},
@@ -221,7 +221,9 @@ impl Live {
                 row.events.push(event.clone());
             }
         }
-        self.extend(record, stream, |head| digests.iter().fold(head, |head, digest| head.extended(kind, at_ms, digest)));
+        self.extend(record, stream, |head| {
+            digests.iter().fold(head, |head, digest| head.extended(kind, at_ms, digest))
+        });
     }
 
     fn note(&mut self, record: Sequence, actor: ActorId, at_ms: u64, note: &Note) {

@@ -21,9 +21,9 @@ use bytes::Bytes;
 use ractor::ActorRef;
 use tokio::sync::oneshot;
 
+pub(crate) use self::inner::{Core, Inner, Observed, Unaccepted};
 #[cfg(feature = "testing")]
 pub(crate) use self::resume::read_window;
-pub(crate) use self::inner::{Core, Inner, Observed, Unaccepted};
 pub use self::{
     builder::{Recovery, SystemBuilder},
     jumps::Jumped,
@@ -261,7 +261,8 @@ impl System {
                 Some(key) => Some(self.inner.lookup(&key).await?),
                 None => None,
             };
-            let entered = self.inner.with_accepted(|accepted, now_ms| accepted.let_in(now_ms, &mut entrance, existing))?;
+            let entered =
+                self.inner.with_accepted(|accepted, now_ms| accepted.let_in(now_ms, &mut entrance, existing))?;
             match entered {
                 Entered::Done(receipt) => {
                     self.inner.ring_all(&receipt, None);

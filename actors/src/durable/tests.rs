@@ -25,6 +25,7 @@ use crate::{
 mod deaths;
 mod jumps;
 mod letters;
+mod stalls;
 
 const SOON: Duration = Duration::from_secs(10);
 

@@ -72,7 +72,9 @@ impl Reason {
             Self::InDoubt => "look whether it happened, then `headframe doubt resolve`",
             Self::WaitsForNothing => "end its run: `headframe runs end`",
             Self::Orphan => "report it: an actor outlived its parent",
-            Self::Suspended => "mend what it cannot load, or retry what it lost (`headframe dead list`), and start again",
+            Self::Suspended => {
+                "mend what it cannot load, or retry what it lost (`headframe dead list`), and start again"
+            }
             Self::Poison => "`headframe dead retry` once the cause is mended, or `headframe runs end`",
         }
     }

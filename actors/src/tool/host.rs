@@ -91,6 +91,11 @@ impl ToolSlot {
         }
     }
 
+    /// Its name, permits in use, and permits that there are.
+    pub(crate) fn load(&self) -> (&str, usize, usize) {
+        (&self.name, self.permits.lock().len(), self.tool.max_concurrent())
+    }
+
     /// Which of these calls are not in its hands; nothing if there is nobody to ask.
     pub(crate) async fn unknown(&self, calls: Vec<CallId>) -> Option<Vec<CallId>> {
         let (asker, answer) = oneshot::channel();

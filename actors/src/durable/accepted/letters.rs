@@ -68,7 +68,8 @@ impl Accepted {
         }
         if let Fix::Retry(also) = fix {
             self.deliver(to, at, found.letter.body.clone(), None, &mut receipt);
-            for (to, body) in also.iter().filter(|(to, _)| self.live.actors.contains_key(to)).cloned().collect::<Vec<_>>()
+            for (to, body) in
+                also.iter().filter(|(to, _)| self.live.actors.contains_key(to)).cloned().collect::<Vec<_>>()
             {
                 self.deliver(to, at, body, None, &mut receipt);
             }

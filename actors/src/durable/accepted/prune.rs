@@ -14,7 +14,9 @@ use crate::durable::{
 pub(crate) enum Pruned {
     Done(Receipt),
     /// So many calls have no outcome yet.
-    Busy { calls: u32 },
+    Busy {
+        calls: u32,
+    },
     /// The tree changed, or left memory: look again.
     LookAgain,
 }

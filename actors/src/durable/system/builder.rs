@@ -269,13 +269,8 @@ impl SystemBuilder {
             failure: watch::channel(None).0,
             observers: broadcast::channel(4_096).0,
         });
-        let start = Start {
-            suspects,
-            last_record_ms,
-            long_turn: self.long_turn,
-            limits: self.limits,
-            rows_at: opened.from,
-        };
+        let start =
+            Start { suspects, last_record_ms, long_turn: self.long_turn, limits: self.limits, rows_at: opened.from };
         let repairs = opened.repairs.into_iter().chain(recovered.repairs).collect();
         launch(inner, start, repairs).await
     }

@@ -65,7 +65,8 @@ impl Inner {
                 }
                 continue;
             }
-            if window_ms < now_ms.saturating_add(WINDOW_MS / 2) && self.extend_window(window_ms, now_ms).await.is_err() {
+            if window_ms < now_ms.saturating_add(WINDOW_MS / 2) && self.extend_window(window_ms, now_ms).await.is_err()
+            {
                 return;
             }
             let set = self.timer_set.notified();

@@ -164,8 +164,7 @@ impl Inner {
     }
 
     async fn classify(self: &Arc<Self>, seen: &Seen) -> Vec<Waiting> {
-        let mut found: Vec<_> =
-            seen.actors.iter().filter_map(|(view, _)| classify_actor(view, seen.now_ms)).collect();
+        let mut found: Vec<_> = seen.actors.iter().filter_map(|(view, _)| classify_actor(view, seen.now_ms)).collect();
         found.extend(seen.cold.iter().map(|(actor, due_ms)| Waiting {
             actor: *actor,
             call: None,

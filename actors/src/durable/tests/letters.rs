@@ -45,7 +45,10 @@ async fn a_retried_letter_goes_in_the_commit_that_delivers_it_to_the_end_of_the_
     let row = system.actor(address.id).await.unwrap().unwrap();
     assert_eq!(row.mailbox.back().map(|entry| &entry.body), Some(&dead[0].1.body));
     assert_eq!((row.mailbox.len(), letters(&system).await.len()), (2, 0));
-    assert!(notes(&system).iter().any(|note| note.contains("Redelivered") && note.contains("ada")), "it is in the ledger");
+    assert!(
+        notes(&system).iter().any(|note| note.contains("Redelivered") && note.contains("ada")),
+        "it is in the ledger"
+    );
     let again = system.retry_dead_letter(dead[0].0, "ada", Vec::new()).await;
     assert!(matches!(again, Err(Error::Missing(_))), "a letter is retried once: {again:?}");
     // Resumed, it takes what waited, and dies of the letter again.

@@ -92,9 +92,7 @@ pub(crate) fn classify_actor(view: &ActorView, now_ms: u64) -> Option<Waiting> {
         _ if !view.has_parent => (Reason::Orphan, format!("{who} has no parent any more"), None),
         Standing::Suspended(reason) => (Reason::Suspended, format!("{who} is suspended: {reason}"), None),
         Standing::Mail if view.is_busy || view.has_moved => return None,
-        Standing::Mail => {
-            (Reason::LostDoorbell, format!("{who} has {} messages that nobody takes", view.mail), None)
-        }
+        Standing::Mail => (Reason::LostDoorbell, format!("{who} has {} messages that nobody takes", view.mail), None),
         Standing::Timer(due_ms) if due_ms.saturating_add(OVERDUE_MS) < now_ms => {
             (Reason::OverdueTimer, format!("{who} waits for a timer that is due"), Some(due_ms))
         }
