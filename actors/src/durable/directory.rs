@@ -45,6 +45,8 @@ struct Deaths {
     entry: u64,
     count: u32,
     noted: std::time::Instant,
+    /// When its next host comes.
+    back_at: std::time::Instant,
 }
 
 /// What to do after a death.
@@ -111,6 +113,12 @@ impl Directory {
         self.slots.lock().hosts.contains_key(&actor)
     }
 
+    /// Whether an actor that died has no host yet, because it is to wait a little.
+    pub(crate) fn backs_off(&self, actor: ActorId) -> bool {
+        let now = crate::clock::monotonic();
+        self.slots.lock().deaths.get(&actor).is_some_and(|deaths| now < deaths.back_at)
+    }
+
     /// Ask hosts to end whose bell has not rung for so long, and of more than `most` the least lately rung.
     pub(crate) fn passivate(&self, idle: Duration, most: usize) {
         let now = crate::clock::monotonic();
@@ -140,7 +148,8 @@ impl Directory {
     fn count(&self, actor: ActorId, entry: u64) -> Cure {
         let now = crate::clock::monotonic();
         let mut slots = self.slots.lock();
-        let deaths = slots.deaths.entry(actor).or_insert(Deaths { entry, count: 0, noted: now - NOTE_EVERY });
+        let deaths =
+            slots.deaths.entry(actor).or_insert(Deaths { entry, count: 0, noted: now - NOTE_EVERY, back_at: now });
         if deaths.entry != entry {
             deaths.entry = entry;
             deaths.count = 0;
@@ -156,6 +165,7 @@ impl Directory {
         }
         // The first restart is immediate; the next wait 10, 20, 40 ms.
         let after = if deaths.count == 1 { Duration::ZERO } else { Duration::from_millis(5 << (deaths.count - 1)) };
+        deaths.back_at = now + after;
         Cure::Reload { after, note }
     }
 }

@@ -121,7 +121,7 @@ impl Inner {
             let Some(row) = live.actors.get(&actor) else { continue };
             let place = (row.version, row.mailbox.front().map_or(0, |entry| entry.number));
             let view = ActorView {
-                is_busy: busy.contains(&actor),
+                is_busy: busy.contains(&actor) || self.directory.backs_off(actor),
                 has_moved: state.former.get(&actor).is_some_and(|former| *former != place),
                 ..self.view(accepted, actor, row, callers.contains(&actor))
             };
