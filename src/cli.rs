@@ -2,11 +2,15 @@
 //!
 //! ```text
 //! headframe run FILE                      starts a workflow and watches it
-//! headframe runs | ledger | store | doubt looks at what was, and decides
+//! headframe runs | ledger | store         looks at what was
+//! headframe actors | stuck                 looks at what is
+//! headframe doubt | dead                  decides
 //! ```
 //! **Invariant:** data goes to stdout, talk to stderr; what the exit code means is in [`exit::Exit`].
 
+mod actors;
 mod bench;
+mod dead;
 mod doctor;
 mod doubt;
 mod exit;
@@ -20,6 +24,7 @@ mod run;
 mod runs;
 mod shown;
 mod store;
+mod stuck;
 mod summary;
 mod table;
 mod tools;
@@ -100,6 +105,15 @@ enum Command {
     /// Decide about calls of which nobody knows whether they happened
     #[command(subcommand)]
     Doubt(doubt::Command),
+    /// Look at messages that were given up, and retry or drop them
+    #[command(subcommand)]
+    Dead(dead::Command),
+    /// Look at what waits for a person, or for what cannot come
+    #[command(subcommand)]
+    Stuck(stuck::Command),
+    /// Look at actors
+    #[command(subcommand)]
+    Actors(actors::Command),
     /// Check a workflow without running it
     Validate {
         /// The workflow, a YAML file
@@ -161,6 +175,9 @@ async fn dispatch(command: Command, common: &Common, out: Out) -> Result<Exit, E
         Command::Store(command) => store::run(command, common, out),
         Command::Doctor(args) => doctor::run(args, common, out),
         Command::Doubt(command) => doubt::run(command, common, out).await,
+        Command::Stuck(command) => stuck::run(command, common, out),
+        Command::Actors(command) => actors::run(command, common, out),
+        Command::Dead(command) => dead::run(command, common, out).await,
         Command::Bench(args) => bench::run(args, out).await,
         Command::Validate { file } => validate(&file, out),
     }

@@ -27,6 +27,7 @@ mod catalog;
 mod error;
 mod handle;
 mod keys;
+mod operator;
 mod spill;
 
 use std::{collections::HashSet, path::Path, sync::Arc, time::Duration};

@@ -41,6 +41,8 @@ pub mod supervision;
 mod system;
 #[cfg(test)]
 mod tests;
+mod tree;
+mod unsticker;
 mod watch;
 
 #[cfg(feature = "testing")]
@@ -66,6 +68,8 @@ pub use self::{
     record::Note,
     restored::Restored,
     system::{Census, Decision, Error, Figures, Jumped, Recovery, SendError, System, SystemBuilder},
+    tree::{Node, Presence, ToolNode, Tree},
+    unsticker::{Reason, Waiting},
     watch::LongTurn,
 };
 pub(crate) use self::{call::cut, system::Inner};

@@ -90,7 +90,9 @@ fn of_engine(error: &headframe::Error) -> Exit {
     match error {
         E::Spec(_) | E::Plan(_) | E::NoTool { .. } | E::Input(_) => Exit::Usage,
         E::NoRun(_) | E::System(durable::Error::Missing(_)) => Exit::NotFound,
-        E::KeyConflict { .. } => Exit::Conflict,
+        E::KeyConflict { .. }
+        | E::NotHeld { .. }
+        | E::System(durable::Error::LetterStays { .. } | durable::Error::OpenCalls { .. }) => Exit::Conflict,
         E::NotSucceeded { .. } => Exit::Failed,
         E::System(durable::Error::NoReplyYet { .. }) => Exit::TimedOut,
         _ => Exit::Refused,

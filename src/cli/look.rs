@@ -8,7 +8,7 @@ use std::{path::Path, sync::Arc};
 use bytes::Bytes;
 use headframe::{
     durable::{
-        CallId, Ledger, Live, Registry, Restored, Row as Call, RowState, StreamId,
+        ActorId, CallId, DeadLetter, Ledger, Live, Registry, Restored, Row as Call, RowState, StreamId,
         store::{Local, LocalOptions, Store as _},
     },
     phase::Phase,
@@ -79,10 +79,35 @@ impl Look {
     pub(crate) fn is_held(&self, row: &Row) -> bool {
         let stream = StreamId(row.actor.0);
         row.held.is_some()
+            || (!row.has_ended() && self.has_lost_something(stream))
             || self
                 .doubts()
                 .any(|(_, call)| self.live.actors.get(&call.caller).is_some_and(|actor| actor.stream == stream))
     }
+}
+
+impl Look {
+    /// Messages that were given up, oldest first.
+    pub(crate) fn letters(&self) -> impl Iterator<Item = (u64, DeadLetter)> {
+        self.live.dead_letters()
+    }
+
+    /// The storage name of an actor's behaviour, if it lives.
+    pub(crate) fn kind(&self, actor: ActorId) -> Option<&'static str> {
+        self.live.actors.get(&actor).map(|row| registry().name(row.kind))
+    }
+
+    /// Whether an actor of the stream waits for a message that was given up, or is suspended.
+    fn has_lost_something(&self, stream: StreamId) -> bool {
+        let of_stream = |actor: &ActorId| self.live.actors.get(actor).is_some_and(|row| row.stream == stream);
+        self.live.actors.values().any(|row| row.stream == stream && row.suspended.is_some())
+            || self.live.dead_letters().any(|(_, letter)| of_stream(&letter.to))
+    }
+}
+
+/// The behaviours that runs are made of.
+pub(crate) fn registry() -> Registry {
+    Registry::new().with::<Run>().with::<Phase>().with::<Task>()
 }
 
 /// The ledger alone, also of a store that does not fold.
@@ -99,7 +124,7 @@ fn read_only(folder: &Path) -> Result<Local, Error> {
 }
 
 fn ledger_of(store: Local) -> Ledger {
-    Ledger::new(Arc::new(store), Registry::new().with::<Run>().with::<Phase>().with::<Task>())
+    Ledger::new(Arc::new(store), registry())
 }
 
 fn rows(live: &Live) -> Result<Vec<Row>, Error> {

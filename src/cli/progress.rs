@@ -240,6 +240,7 @@ impl Progress {
                 let failure = Failure::new("held", reason);
                 return Some(Happening::Broken { place: "the run".to_owned(), failure });
             }
+            R::Released => self.is_held = false,
             R::Stopping => {}
             R::Ended(outcome) => self.outcome = Some(outcome),
         }

@@ -36,6 +36,17 @@ pub(crate) enum Command {
         /// An id, the beginning of one, or `last`
         run: String,
     },
+    /// End a run that is held, as failed
+    End {
+        /// An id, the beginning of one, or `last`
+        run: String,
+        /// Why; it is in the ledger
+        #[arg(long, value_name = "TEXT")]
+        reason: String,
+        /// Who decides
+        #[arg(long, env = "USER", default_value = "unknown", value_name = "NAME", hide_env = true)]
+        by: String,
+    },
     /// Continue one unfinished run, or all, and watch
     Resume {
         /// An id, the beginning of one, or `last`; all unfinished runs if not given
@@ -47,6 +58,7 @@ pub(crate) async fn run(command: Command, common: &Common, out: Out) -> Result<E
     match command {
         Command::List => list(common, out),
         Command::Show { run } => show(common, out, &run),
+        Command::End { run, reason, by } => end(common, out, &run, &reason, &by).await,
         Command::Resume { run } => resume(common, out, run.as_deref()).await,
     }
 }
@@ -208,6 +220,20 @@ fn show_json(row: &Row, status: &'static str, progress: &Progress) -> Value {
         shown[key] = report[key].clone();
     }
     shown
+}
+
+/// Every other run is held meanwhile.
+async fn end(common: &Common, out: Out, wanted: &str, reason: &str, by: &str) -> Result<Exit, Error> {
+    let Some(run) = choose(common, out, wanted)? else { return Ok(Exit::Ok) };
+    let engine = folder::start(folder::builder(&common.data).hold(move |row| row.run != run), out).await?;
+    let ended = engine.end_run(run, reason, by).await;
+    engine.stop().await;
+    let outcome = ended?;
+    match out.format {
+        Format::Table => out.line(format_args!("{run} has ended: {}", words::outcome(&outcome)))?,
+        Format::Json | Format::Jsonl => out.json(&json!({"run": run.to_string(), "outcome": outcome}))?,
+    }
+    Ok(Exit::Ok)
 }
 
 async fn resume(common: &Common, out: Out, wanted: Option<&str>) -> Result<Exit, Error> {

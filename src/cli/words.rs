@@ -38,6 +38,10 @@ pub(crate) fn note(note: &Note) -> String {
         Note::Suspended { reason } => format!("cannot be loaded and is suspended: {}", shown::cut(reason, CUT)),
         Note::Restored { from, to } => format!("goes on from before records {from} to {to}, which were lost"),
         Note::Decided { call, decision, by } => format!("{call} was decided by {by}: {}", shown::cut(decision, CUT)),
+        Note::Redelivered { letter, by } => format!("dead letter {letter} was delivered again by {by}"),
+        Note::Dropped { letter, by } => format!("dead letter {letter} was dropped by {by}"),
+        Note::GivenUp { actors, by } => format!("was given up by {by}, with {}", shown::count(*actors, "actor")),
+        Note::Unstuck { reason, action } => format!("{action}: {}", shown::cut(reason, CUT)),
     }
 }
 
@@ -86,6 +90,7 @@ fn run(progress: &Progress, event: run::Event) -> String {
         R::Cancelled { reason } => format!("is cancelled: {}", shown::cut(&reason, CUT)),
         R::Held { reason } => format!("is held for an operator: {}", shown::cut(&reason, CUT)),
         R::Stopping => "starts nothing more".to_owned(),
+        R::Released => "is no longer held".to_owned(),
         R::Ended(ended) => outcome(&ended),
     }
 }

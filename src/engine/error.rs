@@ -61,6 +61,12 @@ pub enum Error {
     /// A result has another shape than was asked for.
     #[error("HF0208: the output has another shape: {0}")]
     Shape(#[from] serde_json::Error),
+    /// The run is not held.
+    #[error("HF0210: {run} is not held: it goes on, or it can be cancelled")]
+    NotHeld {
+        /// Which run.
+        run: RunId,
+    },
     /// The data folder cannot be made.
     #[error("HF0209: cannot use the data folder {folder}: {source}")]
     Folder {

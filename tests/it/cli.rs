@@ -4,6 +4,7 @@
 
 mod kills;
 mod looks;
+mod operator;
 mod place;
 mod wrong;
 

@@ -7,6 +7,8 @@
 //! trade places in one commit; an actor that stops has no children and no calls left.
 
 mod calls;
+mod letters;
+mod prune;
 mod restored;
 mod rows;
 mod trouble;
@@ -15,6 +17,10 @@ use std::collections::VecDeque;
 
 use bytes::Bytes;
 
+pub(crate) use self::{
+    letters::{Fix, Fixed, Found},
+    prune::Pruned,
+};
 use super::{
     entry::{Body, Entry, Fate, Fired},
     id::{ActorId, CallId, Sequence, StreamId},

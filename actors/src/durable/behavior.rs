@@ -22,6 +22,9 @@ pub trait Behavior: Sized + Send + 'static {
     const KIND: &'static str;
     /// The version of `State` and `Event`; raising it needs [`Behavior::migrate_event`] and [`Behavior::migrate_state`].
     const VERSION: u16;
+    /// Whether an actor may be without mail, timers, calls and children and yet not be stuck, because somebody outside
+    /// writes to it when they like.
+    const MAY_REST: bool = true;
     /// What is folded from the events.
     type State: Serialize + DeserializeOwned + Default + Send;
     /// What the actor can be told.

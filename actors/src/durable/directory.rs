@@ -50,12 +50,17 @@ struct Deaths {
     /// Messages that it died of, lately.
     window: Window,
     began: std::time::Instant,
+    /// When its next host comes.
+    back_at: std::time::Instant,
 }
 
 /// What to do after a death.
 #[derive(Debug, PartialEq, Eq)]
 enum Cure {
-    Reload { after: Duration, note: bool },
+    Reload {
+        after: Duration,
+        note: bool,
+    },
     Bury,
     /// It dies of one message after another.
     Escalate,
@@ -78,6 +83,10 @@ impl Directory {
 
     /// Ring an actor's bell; spawn its host if it has none.
     pub(crate) fn ring(&self, inner: &Arc<Inner>, actor: ActorId) {
+        #[cfg(test)]
+        if inner.faults.loses_bells.swap(false, std::sync::atomic::Ordering::SeqCst) {
+            return;
+        }
         let mut slots = self.slots.lock();
         match slots.hosts.get_mut(&actor) {
             // Fails only while that host is ending: its keeper then looks at the mailbox again.
@@ -124,6 +133,12 @@ impl Directory {
         self.slots.lock().hosts.contains_key(&actor)
     }
 
+    /// Whether an actor that died has no host yet, because it is to wait a little.
+    pub(crate) fn backs_off(&self, actor: ActorId) -> bool {
+        let now = crate::clock::monotonic();
+        self.slots.lock().deaths.get(&actor).is_some_and(|deaths| now < deaths.back_at)
+    }
+
     /// Ask hosts to end whose bell has not rung for so long, and of more than `most` the least lately rung.
     pub(crate) fn passivate(&self, idle: Duration, most: usize) {
         let now = crate::clock::monotonic();
@@ -161,6 +176,7 @@ impl Directory {
             noted: now - NOTE_EVERY,
             window: Window::default(),
             began: now,
+            back_at: now,
         });
         if deaths.entry != entry {
             deaths.entry = entry;
@@ -181,6 +197,7 @@ impl Directory {
         }
         // The first restart is immediate; the next wait 10, 20, 40 ms.
         let after = if deaths.count == 1 { Duration::ZERO } else { Duration::from_millis(5 << (deaths.count - 1)) };
+        deaths.back_at = now + after;
         Cure::Reload { after, note }
     }
 }
@@ -231,7 +248,11 @@ impl Actor for Keeper {
     }
 
     /// The hosts of a keeper that died are replaced by its successor's.
-    async fn post_start(&self, myself: ActorRef<KeeperMessage>, inner: &mut Arc<Inner>) -> Result<(), ActorProcessingErr> {
+    async fn post_start(
+        &self,
+        myself: ActorRef<KeeperMessage>,
+        inner: &mut Arc<Inner>,
+    ) -> Result<(), ActorProcessingErr> {
         for actor in inner.directory.begin(myself.get_cell()) {
             inner.release(actor);
         }

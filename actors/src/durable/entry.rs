@@ -4,7 +4,9 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use super::{
+    behavior::{Behavior, message_format},
     call::Answer,
+    codec,
     id::{ActorId, Sequence},
 };
 
@@ -44,6 +46,14 @@ pub enum Body {
     Fate(Fate),
 }
 
+impl Body {
+    /// A message to an actor of a known behaviour.
+    #[must_use]
+    pub fn message<B: Behavior>(message: &B::Message) -> Self {
+        Self::Message(codec::seal(message_format::<B>(), message))
+    }
+}
+
 /// A timer came due.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Fired {
@@ -70,6 +80,13 @@ pub enum Fate {
         /// The child.
         child: ActorId,
         /// Why it cannot be loaded.
+        reason: String,
+    },
+    /// It waits for nothing that could come. Of a root, the root itself is told.
+    Stuck {
+        /// The child.
+        child: ActorId,
+        /// What is known.
         reason: String,
     },
 }

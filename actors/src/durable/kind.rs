@@ -87,6 +87,7 @@ pub(crate) trait Instance: Send {
 /// A behaviour, whatever its type.
 pub(crate) trait Kind: Send + Sync {
     fn name(&self) -> &'static str;
+    fn may_rest(&self) -> bool;
     fn load(&self, snapshot: Option<&Bytes>, events: &[Bytes]) -> Result<Box<dyn Instance>, codec::Error>;
     fn describe_event(&self, event: &[u8]) -> Result<Value, codec::Error>;
     fn describe_message(&self, message: &[u8]) -> Result<Value, codec::Error>;
@@ -114,7 +115,7 @@ fn message_of<B: Behavior>(body: &Body) -> Result<B::Message, Rejection> {
     let unexpected = |what| Rejection::new(format!("a {} takes no {what}", B::KIND));
     match body {
         Body::Message(sealed) => codec::open(message_format::<B>(), sealed)
-            .map_err(|error| Rejection::new(format!("the message does not decode: {error}"))),
+            .map_err(|error| Rejection::fatal(format!("the message does not decode: {error}"))),
         Body::Answer(answer) => B::on_answer(answer.clone()).ok_or_else(|| unexpected("answers")),
         Body::Fired(fired) => B::on_timer(*fired).ok_or_else(|| unexpected("timers")),
         Body::Fate(fate) => B::on_fate(fate.clone()).ok_or_else(|| unexpected("fates of children")),
@@ -151,6 +152,10 @@ impl<B: Behavior> Instance for Loaded<B> {
 impl<B: Behavior> Kind for Of<B> {
     fn name(&self) -> &'static str {
         B::KIND
+    }
+
+    fn may_rest(&self) -> bool {
+        B::MAY_REST
     }
 
     fn load(&self, snapshot: Option<&Bytes>, events: &[Bytes]) -> Result<Box<dyn Instance>, codec::Error> {
@@ -206,6 +211,11 @@ impl Registry {
     #[must_use]
     pub fn name(&self, kind: u32) -> &'static str {
         self.get(kind).map_or("unknown", |kind| kind.name())
+    }
+
+    /// Whether an actor of this kind may wait for nothing but the outside.
+    pub(crate) fn may_rest(&self, kind: u32) -> bool {
+        self.get(kind).is_none_or(|kind| kind.may_rest())
     }
 
     /// An event as JSON, if its kind is known and its bytes decode.

@@ -19,15 +19,12 @@ use std::collections::{BTreeMap, VecDeque};
 use bytes::Bytes;
 use rustc_hash::FxHashMap;
 
+use self::dirty::{Dirty, Keep};
 pub use self::index::Index;
 pub(crate) use self::{
     dirty::Listed,
-    index::{Known, dead_letter_number, dead_letters},
+    index::{Known, dead_letter_key, dead_letter_number, dead_letters},
     residency::{Capture, Fetched, fetch, shrink, undecodable},
-};
-use self::{
-    dirty::{Dirty, Keep},
-    index::dead_letter_key,
 };
 use super::{
     call::{Row, RowState},
@@ -329,10 +326,11 @@ impl Live {
         }
     }
 
-    /// The dead letters in memory that can be read, oldest first.
-    pub fn dead_letters(&self) -> impl Iterator<Item = DeadLetter> {
+    /// The dead letters in memory that can be read, oldest first, each with its number.
+    pub fn dead_letters(&self) -> impl Iterator<Item = (u64, DeadLetter)> {
         let (from, to) = index::dead_letters();
-        self.index.range(from..to).filter_map(|(_, sealed)| DeadLetter::open(sealed).ok())
+        let rows = self.index.range(from..to);
+        rows.filter_map(|(key, sealed)| Some((dead_letter_number(key)?, DeadLetter::open(sealed).ok()?)))
     }
 
     /// The key of the next dead letter.

@@ -119,6 +119,34 @@ pub enum Note {
         /// The last.
         to: u64,
     },
+    /// A message that had been given up was delivered again.
+    Redelivered {
+        /// The number of the dead letter.
+        letter: u64,
+        /// Who decided.
+        by: String,
+    },
+    /// A message that had been given up was dropped for good.
+    Dropped {
+        /// The number of the dead letter.
+        letter: u64,
+        /// Who decided.
+        by: String,
+    },
+    /// Everything below the actor was given up.
+    GivenUp {
+        /// How many actors that were.
+        actors: u64,
+        /// Who decided.
+        by: String,
+    },
+    /// The actor waited for what could not come, and something was done about it.
+    Unstuck {
+        /// What it waited for.
+        reason: String,
+        /// What was done.
+        action: String,
+    },
 }
 
 /// Events of the runtime enter the chain under this kind and format.

@@ -8,11 +8,13 @@
 mod builder;
 mod inner;
 mod jumps;
+mod letters;
 mod passivation;
 mod resume;
 mod send;
 mod suspects;
 mod tree;
+mod unstick;
 mod view;
 
 use std::{sync::Arc, time::Duration};
@@ -88,6 +90,26 @@ pub enum Error {
     /// There is no such thing.
     #[error("there is no {0}")]
     Missing(String),
+    /// A dead letter cannot be delivered again.
+    #[error(
+        "HF0015: dead letter {number} cannot be delivered again, because {to} has finished; `headframe dead drop {number}` removes it"
+    )]
+    LetterStays {
+        /// Which.
+        number: u64,
+        /// Whom it was for.
+        to: ActorId,
+    },
+    /// Calls must have an outcome before their callers are given up.
+    #[error(
+        "HF0016: below {root} {calls} calls have no outcome yet: let them end, or decide those in doubt (`headframe doubt list`)"
+    )]
+    OpenCalls {
+        /// Below whom.
+        root: ActorId,
+        /// How many.
+        calls: u32,
+    },
     /// What was stored or answered does not decode.
     #[error("{0}")]
     Codec(#[from] codec::Error),

@@ -25,9 +25,11 @@ use crate::{
 mod asleep;
 mod deaths;
 mod jumps;
+mod letters;
 mod losses;
 mod passivation;
 mod send;
+mod stalls;
 mod tree;
 
 const SOON: Duration = Duration::from_secs(10);

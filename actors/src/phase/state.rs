@@ -237,6 +237,7 @@ pub struct State {
 impl Behavior for Phase {
     const KIND: &'static str = "phase";
     const VERSION: u16 = 1;
+    const MAY_REST: bool = false;
     type State = State;
     type Message = Message;
     type Event = Event;
@@ -468,7 +469,8 @@ fn befell(turn: &mut Turn<'_, Phase>, fate: Fate) -> Result<(), Rejection> {
         }
         // Its mailbox is kept; it goes on once it can be loaded.
         Fate::Suspended { reason, .. } => hold(turn, format!("a task cannot be loaded: {reason}")),
-        Fate::Poisoned { .. } => {}
+        Fate::Stuck { child, reason } if turn.state().running.contains_key(&child) => hold(turn, reason),
+        Fate::Poisoned { .. } | Fate::Stuck { .. } => {}
     }
     Ok(())
 }

@@ -66,6 +66,16 @@ pub enum Message {
     },
     /// Go on starting phases: a turn is bounded.
     More,
+    /// What it was held for was mended, if that was this.
+    Released {
+        /// Why it was held.
+        reason: String,
+    },
+    /// A person gave it up, and everything below it is gone: end, as failed.
+    GiveUp {
+        /// Why.
+        reason: String,
+    },
 }
 
 /// Everything that can happen to a run.
@@ -125,6 +135,8 @@ pub enum Event {
     Stopping,
     /// It ended.
     Ended(Outcome),
+    /// What it was held for was mended.
+    Released,
 }
 
 /// Where a run stands.
@@ -176,6 +188,7 @@ pub struct State {
 impl Behavior for Run {
     const KIND: &'static str = "run";
     const VERSION: u16 = 1;
+    const MAY_REST: bool = false;
     type State = State;
     type Message = Message;
     type Event = Event;
@@ -203,6 +216,20 @@ impl Behavior for Run {
             (Running | Stopping, Message::Fate(Fate::Suspended { reason, .. })) => {
                 hold(turn, format!("a phase cannot be loaded: {reason}"))
             }
+            (Running | Stopping, Message::Fate(Fate::Stuck { reason, .. })) => {
+                // Whatever it is held for already says more.
+                if turn.state().held.is_none() { hold(turn, reason) } else { Ok(()) }
+            }
+            (Running | Stopping, Message::Released { reason }) if turn.state().held.as_ref() == Some(&reason) => {
+                turn.emit(&Event::Released);
+                put_row(turn)
+            }
+            (Running | Stopping, Message::GiveUp { reason }) => {
+                let failure = Failure::new("given-up", reason);
+                end_as(turn, Outcome::Failed { task: "run".to_owned(), failure })
+            }
+            // Something else has befallen it since.
+            (Running | Stopping, Message::Released { .. }) => Ok(()),
             // An echo of what is settled already.
             (Stopping | Ended, Message::Cancel { .. } | Message::More) | (Ended, _) => Ok(()),
             (status, message) => Err(Rejection::new(format!("a run that is {status:?} takes no {message:?}"))),
@@ -235,6 +262,7 @@ impl Behavior for Run {
             Event::Held { reason } => state.held = Some(reason.clone()),
             Event::Stopping => state.status = Stopping,
             Event::Ended(_) => state.status = Ended,
+            Event::Released => state.held = None,
         }
     }
 
@@ -369,7 +397,12 @@ fn stop_all(turn: &mut Turn<'_, Run>) {
 
 fn end(turn: &mut Turn<'_, Run>, plan: &Checked) -> Result<(), Rejection> {
     let outcome = outcome(turn, plan)?;
-    let row = Row { ended_at: Some(turn.now_ms()), outcome: Some(outcome.clone()), held: None, ..row(turn, plan)? };
+    end_as(turn, outcome)
+}
+
+fn end_as(turn: &mut Turn<'_, Run>, outcome: Outcome) -> Result<(), Rejection> {
+    let row = row(turn, &*plan(turn)?)?;
+    let row = Row { ended_at: Some(turn.now_ms()), outcome: Some(outcome.clone()), held: None, ..row };
     turn.put(index_key(row.run), row.encode());
     turn.emit(&Event::Ended(outcome));
     turn.stop();
@@ -379,6 +412,10 @@ fn end(turn: &mut Turn<'_, Run>, plan: &Checked) -> Result<(), Rejection> {
 /// What waits for a lost message waits for ever: say so where everyone can see it.
 fn hold(turn: &mut Turn<'_, Run>, reason: String) -> Result<(), Rejection> {
     turn.emit(&Event::Held { reason });
+    put_row(turn)
+}
+
+fn put_row(turn: &mut Turn<'_, Run>) -> Result<(), Rejection> {
     let row = row(turn, &*plan(turn)?)?;
     turn.put(index_key(row.run), row.encode());
     Ok(())

@@ -207,6 +207,7 @@ pub struct State {
 impl Behavior for Task {
     const KIND: &'static str = "task";
     const VERSION: u16 = 1;
+    const MAY_REST: bool = false;
     type State = State;
     type Message = Message;
     type Event = Event;

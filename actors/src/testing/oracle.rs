@@ -28,7 +28,7 @@ pub(super) fn at_rest(world: &World, death: &str) {
     assert!(live.actors.is_empty(), "I3: actors are left ({death}): {:#?}", live.actors);
     assert!(live.calls.is_empty(), "I4: calls are left ({death}): {:#?}", live.calls);
     // A stop may cross the end of the one it is for; that it comes late is how it should be.
-    let given_up: Vec<_> = live.dead_letters().filter(|letter| !letter.reason.starts_with("late")).collect();
+    let given_up: Vec<_> = live.dead_letters().filter(|(_, letter)| !letter.reason.starts_with("late")).collect();
     assert!(given_up.is_empty(), "I2: messages were given up ({death}): {given_up:#?}");
     let (folded, _) = Live::fold(&world.store().without_rows()).expect("what is durable can be folded");
     if !world.keeps_rows() {

@@ -23,6 +23,7 @@ use bytes::Bytes;
 use parking_lot::Mutex;
 use ractor::{Actor, ActorCell, ActorProcessingErr, ActorRef};
 use rustc_hash::FxHashSet;
+use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
 use super::{
@@ -58,6 +59,8 @@ pub(crate) enum HostMessage {
     Freed,
     /// The probe of this call may be due.
     Due(CallId),
+    /// Which of these are not in hand?
+    Unknown(Vec<CallId>, oneshot::Sender<Vec<CallId>>),
     /// Begin no more calls; those whose start is on its way to the disk are still made.
     Drain,
 }
@@ -91,6 +94,19 @@ impl ToolSlot {
         if let Some(host) = &*self.host.lock() {
             let _ = host.send_message(message);
         }
+    }
+
+    /// Its name, permits in use, and permits that there are.
+    pub(crate) fn load(&self) -> (&str, usize, usize) {
+        (&self.name, self.permits.lock().len(), self.tool.max_concurrent())
+    }
+
+    /// Which of these calls are not in its hands; nothing if there is nobody to ask.
+    pub(crate) async fn unknown(&self, calls: Vec<CallId>) -> Option<Vec<CallId>> {
+        let (asker, answer) = oneshot::channel();
+        let host = self.host.lock().clone()?;
+        host.send_message(HostMessage::Unknown(calls, asker)).ok()?;
+        answer.await.ok()
     }
 
     fn free_permits(&self) -> usize {
@@ -176,6 +192,10 @@ impl Actor for Host {
                 queue.asleep.remove(&call);
                 queue.waiting.push_back(call);
             }
+            HostMessage::Unknown(calls, asker) => {
+                // Whoever asked may have lost patience.
+                let _ = asker.send(queue.unknown(calls));
+            }
             HostMessage::Drain => queue.drains = true,
         }
         queue.pump(&myself);
@@ -212,6 +232,14 @@ impl Prepared {
 impl Queue {
     fn slot(&self) -> &ToolSlot {
         self.inner.tools.get(&self.id).expect("an actor stands before a registered tool")
+    }
+
+    /// Those that neither wait here nor run. A permit alone counts only while a start is on its way to the disk, which
+    /// is over by the second time somebody asks.
+    fn unknown(&self, mut calls: Vec<CallId>) -> Vec<CallId> {
+        let known: FxHashSet<_> = self.waiting.iter().chain(&self.behind).chain(&self.asleep).copied().collect();
+        calls.retain(|call| !known.contains(call) && !self.inner.in_flight.contains(*call));
+        calls
     }
 
     /// Begin as many calls as there are permits for.
@@ -439,6 +467,10 @@ async fn within(mut calling: Calling, cx: &CallContext, timeout: Duration) -> Ou
 impl Inner {
     /// Hand calls that became durable to their tools.
     pub(crate) fn dispatch(&self, calls: &[(u32, CallId)], started: &[(u32, CallId)]) {
+        #[cfg(test)]
+        if !calls.is_empty() && self.faults.loses_calls.swap(false, std::sync::atomic::Ordering::SeqCst) {
+            return;
+        }
         for (tool, calls) in by_tool(calls) {
             self.tell_tool(tool, HostMessage::Calls(calls));
         }

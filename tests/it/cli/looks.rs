@@ -9,7 +9,7 @@ use super::{
     place::{Place, code, json, lines, stderr, stdout},
 };
 
-const LOOKS: [&[&str]; 8] = [
+const LOOKS: [&[&str]; 11] = [
     &["runs", "list"],
     &["runs", "show", "last"],
     &["ledger", "show", "last"],
@@ -18,6 +18,9 @@ const LOOKS: [&[&str]; 8] = [
     &["store", "verify"],
     &["store", "stats"],
     &["doubt", "list"],
+    &["dead", "list"],
+    &["stuck", "list"],
+    &["actors", "tree"],
 ];
 
 #[test]

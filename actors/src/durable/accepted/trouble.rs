@@ -62,6 +62,21 @@ impl Accepted {
         receipt
     }
 
+    /// An actor waits for nothing: its owner is told, or, without one, itself. Nothing if it moved meanwhile.
+    pub(crate) fn tell_of_stuck(&mut self, now_ms: u64, actor: ActorId, reason: &str) -> Option<Receipt> {
+        let row = self.live.actors.get(&actor)?;
+        let is_idle = row.mailbox.is_empty() && row.timers.is_empty() && row.children == 0 && row.suspended.is_none();
+        let to = if row.parent == ActorId::ENGINE { actor } else { row.parent };
+        if !is_idle || self.is_held(actor) {
+            return None;
+        }
+        let at = self.begin(now_ms, 1_024);
+        let mut receipt = Receipt { sequence: self.open.sequence(), ..Receipt::default() };
+        let fate = Fate::Stuck { child: actor, reason: reason.to_owned() };
+        self.deliver(to, at, Body::Fate(fate), None, &mut receipt);
+        Some(receipt)
+    }
+
     /// Put a message with the dead letters.
     pub(super) fn give_up(&mut self, to: ActorId, at: u32, reason: String, body: Body) {
         let letter = DeadLetter { to, at_ms: self.open.base_ms() + u64::from(at), reason, body };

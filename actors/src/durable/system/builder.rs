@@ -18,6 +18,7 @@ use super::{
     jumps::Clocks,
     passivation::Idle,
     tree,
+    unstick::Unstick,
 };
 use crate::{
     clock::{Clock, Readings, SteadyClock, SystemClock},
@@ -76,6 +77,7 @@ pub struct SystemBuilder {
     long_turn: LongTurn,
     limits: Limits,
     readings: Option<Arc<dyn Readings>>,
+    unstick_every: Duration,
 }
 
 impl Default for SystemBuilder {
@@ -92,6 +94,7 @@ impl Default for SystemBuilder {
             long_turn: LongTurn::default(),
             limits: Limits::default(),
             readings: None,
+            unstick_every: Duration::from_secs(5),
         }
     }
 }
@@ -174,6 +177,13 @@ impl SystemBuilder {
         self
     }
 
+    /// Look this often for what waits for something that does not exist, and do something about it; 5 s when not said.
+    #[must_use]
+    pub fn unstick_every(mut self, every: Duration) -> Self {
+        self.unstick_every = every.max(Duration::from_millis(1));
+        self
+    }
+
     /// Write rows that changed this often (5 s when not said), and whenever `bytes` of records (64 MiB) came since. Four
     /// times as many may wait for their rows; then hosts and admission wait, too.
     #[must_use]
@@ -252,6 +262,9 @@ impl SystemBuilder {
             captured: Condvar::new(),
             unsaved: AtomicU64::new(0),
             room: Notify::new(),
+            unstick: Unstick::new(self.unstick_every),
+            #[cfg(test)]
+            faults: super::inner::Faults::default(),
             timer_set: Notify::new(),
             armed_ms: AtomicU64::new(u64::MAX),
             failure: watch::channel(None).0,

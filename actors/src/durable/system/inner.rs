@@ -12,7 +12,7 @@ use parking_lot::{Condvar, Mutex};
 use rustc_hash::FxHashMap;
 use tokio::sync::{Notify, broadcast, oneshot, watch};
 
-use super::{Error, jumps::Clocks, passivation::Idle};
+use super::{Error, jumps::Clocks, passivation::Idle, unstick::Unstick};
 use crate::{
     clock::Clock,
     durable::{
@@ -33,6 +33,15 @@ use crate::{
 
 /// The most that answers of one commit hold.
 const ANSWERS_MAX: usize = 4 * 1024 * 1024;
+
+/// What a test makes go wrong.
+#[cfg(test)]
+#[derive(Default)]
+pub(crate) struct Faults {
+    pub(crate) loses_bells: std::sync::atomic::AtomicBool,
+    pub(crate) loses_calls: std::sync::atomic::AtomicBool,
+    pub(crate) loses_timers: std::sync::atomic::AtomicBool,
+}
 
 /// Why a host's commit was not accepted.
 #[derive(Debug)]
@@ -101,6 +110,9 @@ pub(crate) struct Inner {
     pub(crate) unsaved: AtomicU64,
     /// There is room again.
     pub(crate) room: Notify,
+    pub(super) unstick: Unstick,
+    #[cfg(test)]
+    pub(crate) faults: Faults,
     pub(super) timer_set: Notify,
     pub(super) armed_ms: AtomicU64,
     pub(super) failure: watch::Sender<Option<Arc<str>>>,

@@ -75,7 +75,10 @@ impl<M> SendError<M> {
             Error::Rejected(reason) => Self::Rejected(reason),
             Error::NoReplyYet { waited } => Self::NoReplyYet { waited },
             Error::Codec(error) => Self::Codec(error),
-            Error::Missing(_) => Self::Unknown { message, cause: error.to_string().into() },
+            // None of these can come of a message that is sent.
+            Error::Missing(_) | Error::LetterStays { .. } | Error::OpenCalls { .. } => {
+                Self::Unknown { message, cause: error.to_string().into() }
+            }
         }
     }
 

@@ -5,7 +5,8 @@
 //! ├── store      ends when the store closes, and everything after it with it
 //! ├── timers     turns due timers into messages
 //! ├── clocks     looks for jumps of the wall clock
-//! ├── passivation
+//! ├── passivation ends hosts that are idle
+//! ├── unsticker  looks for waits that contradict what is there
 //! ├── tools (one-for-one): the actor before each tool
 //! └── runs       the keeper of all hosts: dynamic, a host's failures count for itself alone (`directory.rs`)
 //! ```
@@ -26,8 +27,8 @@ use crate::durable::{
     accepted::Entrance,
     directory::Keeper,
     supervision::{
-        Backoff, ChildInfo, ChildSpec, Happened, Intensity, Observer, Policy, Restart, RestartLog, RestartRecord, Setup,
-        Shutdown, StartFailure, Strategy, Supervisor,
+        Backoff, ChildInfo, ChildSpec, Happened, Intensity, Observer, Policy, Restart, RestartLog, RestartRecord,
+        Setup, Shutdown, StartFailure, Strategy, Supervisor,
     },
 };
 
@@ -52,6 +53,7 @@ pub(super) async fn start(inner: &Arc<Inner>) -> Result<Supervisor, StartFailure
         .child(service(inner, "timers", Inner::run_timers))
         .child(service(inner, "clocks", Inner::run_clocks))
         .child(service(inner, "passivation", Inner::run_passivation))
+        .child(service(inner, "unsticker", Inner::run_unsticker))
         .child(tools.observer(observer.clone()).into_child())
         .child(keeper(inner))
         .observer(observer);
@@ -68,7 +70,11 @@ fn keeper(inner: &Arc<Inner>) -> ChildSpec {
 }
 
 /// A child that does one thing for as long as the store is open.
-fn service<F>(inner: &Arc<Inner>, name: &'static str, run: impl Fn(Arc<Inner>) -> F + Send + Sync + 'static) -> ChildSpec
+fn service<F>(
+    inner: &Arc<Inner>,
+    name: &'static str,
+    run: impl Fn(Arc<Inner>) -> F + Send + Sync + 'static,
+) -> ChildSpec
 where
     F: Future<Output = ()> + Send + 'static,
 {

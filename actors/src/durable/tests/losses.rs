@@ -62,7 +62,7 @@ async fn damage_that_a_base_has_outlived_costs_history_and_no_state() {
     let system = builder().start(Arc::new(Local::open(folder.path(), options).unwrap())).await.unwrap();
     let based = async {
         while Local::check(folder.path()).unwrap().bases.files == 0 {
-            system.tell(address, &Told::Add(0)).await.unwrap();
+            system.tell(address, Told::Add(0)).await.unwrap();
         }
     };
     tokio::time::timeout(SOON, based).await.expect("a base is made");
@@ -156,11 +156,11 @@ async fn live_once(folder: &Path, calls: bool) -> Address<Counter> {
     let address = counter(&system).await;
     if calls {
         let call = Told::Call { tool: "slow".to_owned(), effect: Effect::AtMostOnce };
-        system.tell(address, &call).await.unwrap();
+        system.tell(address, call).await.unwrap();
         until(&system, address, |count| count.call.is_some()).await;
     }
     for _ in 0..ADDED {
-        system.tell(address, &Told::Add(1)).await.unwrap();
+        system.tell(address, Told::Add(1)).await.unwrap();
     }
     assert_eq!(count(&system, address).await.total, ADDED);
     system.stop(SOON).await;

@@ -1,0 +1,123 @@
+//! What was found so far, how often it was seen, and what was tried.
+//!
+//! ```text
+//! seen once ─ seen again ─► first cure ─ deadline ─► next cure ─ deadline ─► reported, and left to a person
+//! ```
+//! **Invariants:** nothing is done at the first sight of anything; at most one action per actor and look; what is not
+//! seen any more is forgotten. After a late look nothing is done until the next.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{Reason, Waiting};
+use crate::durable::id::{ActorId, CallId};
+
+/// Looks that a cure has to work in.
+pub(crate) const DEADLINE: u32 = 2;
+
+/// What can be done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Action {
+    /// Ring its doorbell.
+    Ring,
+    /// Kill its host, and ring.
+    Reload,
+    /// Hand the call to its tool.
+    Dispatch,
+    /// Kill the actor before the tool; the new one reads its mailbox.
+    RestartTool,
+    /// Fire what is due.
+    Fire,
+    /// Tell whoever made it.
+    TellOwner,
+    /// Say that nothing helped.
+    Report,
+}
+
+impl Action {
+    /// What was done, for people.
+    pub(crate) fn words(self) -> &'static str {
+        match self {
+            Self::Ring => "was rung again",
+            Self::Reload => "was loaded again",
+            Self::Dispatch => "its call was handed to the tool again",
+            Self::RestartTool => "the actor before its tool was started again",
+            Self::Fire => "its timer was fired",
+            Self::TellOwner => "its owner was told",
+            Self::Report => "nothing helped, and a person must look",
+        }
+    }
+}
+
+/// Something to do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Due {
+    pub(crate) waiting: Waiting,
+    pub(crate) action: Action,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Case {
+    seen: u32,
+    tried: usize,
+    /// At which sight the next thing is due.
+    due_at: u32,
+    is_reported: bool,
+}
+
+type Key = (ActorId, Option<CallId>, Reason);
+
+/// What was found so far.
+#[derive(Debug, Default)]
+pub(crate) struct Book {
+    cases: BTreeMap<Key, Case>,
+}
+
+impl Book {
+    /// One more look: what was looked at, what was found, and whether the look came late. Returns what to do.
+    pub(crate) fn look(&mut self, looked: impl Fn(ActorId) -> bool, found: Vec<Waiting>, is_late: bool) -> Vec<Due> {
+        let keys: BTreeSet<Key> = found.iter().map(key).collect();
+        self.cases.retain(|key, _| keys.contains(key) || !looked(key.0));
+        let (mut acted, mut due) = (BTreeSet::new(), Vec::new());
+        for waiting in found {
+            let case = self.cases.entry(key(&waiting)).or_default();
+            if is_late {
+                // Everyone gets as much grace as the look was late.
+                case.due_at = case.due_at.max(case.seen + DEADLINE);
+                continue;
+            }
+            case.seen += 1;
+            if let Some(action) = case.next(waiting.reason)
+                && acted.insert(waiting.actor)
+            {
+                case.did(action);
+                due.push(Due { waiting, action });
+            }
+        }
+        due
+    }
+
+    /// Who must be looked at every time.
+    pub(crate) fn suspects(&self) -> BTreeSet<ActorId> {
+        self.cases.keys().map(|(actor, ..)| *actor).collect()
+    }
+}
+
+impl Case {
+    fn next(&self, reason: Reason) -> Option<Action> {
+        let cures = reason.cures();
+        if cures.is_empty() || self.is_reported || self.seen < 2 || self.seen < self.due_at {
+            return None;
+        }
+        Some(cures.get(self.tried).copied().unwrap_or(Action::Report))
+    }
+
+    fn did(&mut self, action: Action) {
+        self.is_reported = action == Action::Report;
+        self.tried += 1;
+        self.due_at = self.seen + DEADLINE;
+    }
+}
+
+fn key(waiting: &Waiting) -> Key {
+    (waiting.actor, waiting.call, waiting.reason)
+}

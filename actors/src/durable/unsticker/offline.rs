@@ -1,0 +1,62 @@
+//! What waits, as far as a store alone can tell: without hosts, tools and adapters.
+//!
+//! **Invariant:** nothing is called stuck because no process is there to work on it.
+
+use super::{ActorView, CallView, Holder, Reason, Waiting, classify_actor, classify_call};
+use crate::durable::{
+    id::{ActorId, CallId},
+    kind::Registry,
+    live::{Actor, DeadLetter, Live},
+};
+
+impl Waiting {
+    /// An actor waits for a message that was given up.
+    pub(crate) fn poison(number: u64, letter: &DeadLetter) -> Self {
+        Self {
+            actor: letter.to,
+            call: None,
+            reason: Reason::Poison,
+            sentence: format!("{} lost a message, dead letter {number}: {}", letter.to, letter.reason),
+            since_ms: Some(letter.at_ms),
+        }
+    }
+}
+
+impl Live {
+    /// What waits for a person, or for what cannot come.
+    #[must_use]
+    pub fn waiting(&self, registry: &Registry) -> Vec<Waiting> {
+        let actors = self.actors.iter().filter_map(|(actor, row)| {
+            let view = self.view(registry, *actor, row);
+            // Mail and timers are taken up by the next start.
+            if view.mail > 0 && view.suspended.is_none() { None } else { classify_actor(&view, 0) }
+        });
+        let calls = self.calls.iter().filter_map(|(call, row)| {
+            let (tool, path, state) = (row.request.tool.as_str(), row.request.path.as_str(), &row.state);
+            let (call, caller, intended_at): (CallId, _, _) = (*call, row.caller, row.intended_at);
+            classify_call(&CallView { call, caller, tool, path, intended_at, state, holder: Holder::Queue })
+        });
+        let letters = self.dead_letters().filter(|(_, letter)| self.actors.contains_key(&letter.to));
+        let mut found: Vec<_> =
+            actors.chain(calls).chain(letters.map(|(number, letter)| Waiting::poison(number, &letter))).collect();
+        found.sort_by_key(|waiting| (waiting.reason, waiting.actor, waiting.call));
+        found
+    }
+
+    fn view(&self, registry: &Registry, actor: ActorId, row: &Actor) -> ActorView {
+        ActorView {
+            actor,
+            kind: registry.name(row.kind),
+            may_rest: registry.may_rest(row.kind),
+            is_held: false,
+            suspended: row.suspended.clone(),
+            has_parent: row.parent == ActorId::ENGINE || self.actors.contains_key(&row.parent),
+            mail: row.mailbox.len(),
+            is_busy: false,
+            has_moved: false,
+            next_due_ms: row.timers.iter().map(|timer| timer.due_ms).min(),
+            calls: row.calls as usize,
+            children: row.children,
+        }
+    }
+}

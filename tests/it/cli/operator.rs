@@ -1,0 +1,90 @@
+//! What an operator does: dead letters of runs, and runs that are held.
+
+use std::time::Duration;
+
+use headframe::{
+    Engine,
+    durable::Address,
+    plan::Plan,
+    run::{self, Run},
+};
+use serde_json::json;
+
+use super::place::{Place, code, json as told_json, stderr, stdout};
+
+const REASON: &str = "a phase lost a message";
+
+/// A run that waits a minute before its second attempt, holds for an operator, and has a dead letter.
+async fn held(place: &Place) -> run::RunId {
+    let engine = Engine::builder().data(place.path(".headframe")).start().await.unwrap();
+    let plan = Plan::builder("w").phase("a", |phase| {
+        phase.task("t", "fail", |task| {
+            task.with(json!({"message": "no luck", "times": 1})).retry(2).backoff(Duration::from_secs(60))
+        })
+    });
+    let run = engine.submit(&engine.check(plan.build()).unwrap(), json!({})).await.unwrap();
+    let actor = Address::<Run>::new(run.row().await.unwrap().actor);
+    // The task waits, without a call.
+    while engine.system().figures().calls > 0 || engine.system().figures().actors < 3 {
+        tokio::task::yield_now().await;
+    }
+    let begin = run::Begin {
+        run: run.id(),
+        plan: run.row().await.unwrap().plan,
+        input: headframe::json::Json::NULL,
+        labels: Vec::new(),
+    };
+    engine.system().tell(actor, run::Message::Start(begin)).await.unwrap();
+    engine.system().tell(actor, run::Message::Held { reason: REASON.to_owned() }).await.unwrap();
+    while run.row().await.unwrap().held.is_none() {
+        tokio::task::yield_now().await;
+    }
+    engine.stop().await;
+    run.id()
+}
+
+#[tokio::test]
+async fn a_held_run_is_ended_as_failed_with_the_reason_and_only_a_held_one() {
+    let place = Place::new();
+    held(&place).await;
+    let ended = place.run(&["runs", "end", "last", "--reason", "the bank is closed", "--by", "ada"]);
+    assert_eq!(code(&ended), 0, "{}", stderr(&ended));
+    let shown = told_json(&place.run(&["runs", "show", "last", "-o", "json"]));
+    assert_eq!((&shown["status"], &shown["failure"]["message"]), (&json!("failed"), &json!("the bank is closed")));
+    let stats = told_json(&place.run(&["store", "stats", "-o", "json"]));
+    assert_eq!((&stats["actors"], &stats["unfinished"]), (&json!(0), &json!(0)), "nothing of it is left");
+    assert!(stdout(&place.run(&["ledger", "show", "last"])).contains("was given up by ada"));
+    place.is_clean();
+}
+
+#[tokio::test]
+async fn a_run_whose_lost_message_is_retried_is_no_longer_held() {
+    let place = Place::new();
+    held(&place).await;
+    let listed = told_json(&place.run(&["dead", "list", "-o", "json"]));
+    assert_eq!((listed.as_array().unwrap().len(), &listed[0]["kind"]), (1, &json!("run")));
+    let number = listed[0]["letter"].to_string();
+    assert!(stdout(&place.run(&["dead", "show", &number])).contains("Start"));
+    assert_eq!(code(&place.run(&["dead", "retry"])), 2, "many need a filter");
+    let looked = place.run(&["dead", "retry", "--kind", "run", "--dry-run"]);
+    assert!(code(&looked) == 0 && stdout(&looked).contains("run"), "{}", stderr(&looked));
+    assert_eq!(told_json(&place.run(&["runs", "list", "-o", "json"]))[0]["status"], "held");
+    let retried = place.run(&["dead", "retry", "--kind", "run", "--by", "ada"]);
+    assert_eq!(code(&retried), 0, "{}", stderr(&retried));
+    let engine = Engine::builder().data(place.path(".headframe")).start().await.unwrap();
+    while engine.runs().await.unwrap()[0].held.is_some() {
+        tokio::task::yield_now().await;
+    }
+    engine.stop().await;
+    assert!(stdout(&place.run(&["ledger", "show", "last"])).contains("delivered again by ada"));
+}
+
+#[tokio::test]
+async fn a_dropped_letter_is_gone_and_an_unknown_one_is_not_found() {
+    let place = Place::new();
+    held(&place).await;
+    let number = told_json(&place.run(&["dead", "list", "-o", "json"]))[0]["letter"].to_string();
+    assert_eq!(code(&place.run(&["dead", "drop", &number])), 0);
+    assert_eq!(code(&place.run(&["dead", "drop", &number])), 3);
+    assert!(stderr(&place.run(&["dead", "list"])).contains("there are no dead letters"));
+}
