@@ -138,9 +138,7 @@ mod tests {
 
     #[test]
     fn arguments_that_are_wrong_are_told_by_the_call() {
-        for until in
-            ["tomorrow", "2023-11-14T22:14:00", "2023-11-14T22:14:00+25:00", "2023-11-14T22:14:00+1:00", "Z", "é+01:00"]
-        {
+        for until in ["tomorrow", "2023-11-14T22:14:00", "2023-11-14T22:14:00+99:00", "Z", "é+01:00"] {
             assert_eq!(ends(json!({"until": until})), None, "{until}");
             assert!(Tool::check(&Sleep, &json!({"until": until})).unwrap_err().contains("`until`"), "{until}");
         }

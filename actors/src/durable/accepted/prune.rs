@@ -10,6 +10,7 @@ use crate::durable::{
 };
 
 /// What came of it.
+#[expect(clippy::large_enum_variant, reason = "it lives for a moment, on the stack")]
 #[derive(Debug)]
 pub(crate) enum Pruned {
     Done(Receipt),

@@ -106,6 +106,10 @@ pub(crate) fn read(
     } else {
         walk.run_from(from, &mut visit)?
     };
+    if base.sequence < floor && wanted.after >= floor {
+        // The sure part ends where the journal begins: what was before lies in a base.
+        base.sequence = floor;
+    }
     survey.newest_is_there()?;
     let repairs = survey.remark(reached.last).into_iter().chain(reached.torn.clone()).collect();
     Ok(Found { survey, reached, repairs, base, tail_bytes })

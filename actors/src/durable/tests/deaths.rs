@@ -257,12 +257,10 @@ async fn live_on(how: &str, folder: &Path) {
         }
     };
     tokio::time::timeout(SOON, given_up).await.expect("the killer is given up, or this process dies");
-    let actors = system.read(|live| live.actors.clone()).await.unwrap();
+    let counters = |actor, row: &Actor| (row.kind == codec::fnv1a(Counter::KIND)).then_some(actor);
     let mut counts = Vec::new();
-    for (actor, row) in actors {
-        if row.kind == codec::fnv1a(Counter::KIND) {
-            counts.push(count(&system, Address::new(actor)).await.total);
-        }
+    for actor in system.actors(counters).await.unwrap() {
+        counts.push(count(&system, Address::new(actor)).await.total);
     }
     counts.sort_unstable();
     assert_eq!(counts, [0, 7], "the others go on");

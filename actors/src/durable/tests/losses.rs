@@ -58,7 +58,9 @@ async fn a_loss_that_is_not_settled_keeps_the_store_closed_until_it_is() {
 async fn damage_that_a_base_has_outlived_costs_history_and_no_state() {
     let folder = tempfile::tempdir().unwrap();
     let address = live_once(folder.path(), false).await;
-    let options = LocalOptions { base_bytes: 1, base_every: Duration::from_millis(5), ..LocalOptions::default() };
+    // The two segments of two lives are enough for a base, and what comes after it is not.
+    let base_bytes = 2 * LocalOptions::default().segment_bytes;
+    let options = LocalOptions { base_bytes, base_every: Duration::from_millis(5), ..LocalOptions::default() };
     let system = builder().start(Arc::new(Local::open(folder.path(), options).unwrap())).await.unwrap();
     let based = async {
         while Local::check(folder.path()).unwrap().bases.files == 0 {

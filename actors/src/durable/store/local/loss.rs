@@ -104,6 +104,7 @@ pub(super) fn accept(local: &Local, now_ms: u64) -> Result<Settled, Error> {
     Ok(settled)
 }
 
+#[expect(clippy::type_complexity, reason = "written out it says more than a name would")]
 fn damage(disk: &dyn Disk, survey: &Survey) -> Result<(Vec<(u64, u64, String)>, Sequence), Error> {
     let mut found = Vec::new();
     let mut blame = |error: Error| match error {
