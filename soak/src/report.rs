@@ -107,9 +107,9 @@ impl fmt::Display for Report<'_> {
         }
         writeln!(
             f,
-            "by design, until the next release: the index of finished runs stays in memory and the journal is never"
+            "by design, until there is retention: history and the rows of finished runs are kept, so the disk grows with"
         )?;
-        writeln!(f, "compacted, so memory and disk grow with every finished run; only growth beyond that is a leak")?;
+        writeln!(f, "every finished run; memory that grows is a leak")?;
         match self.left_over {
             0 => write!(f, "left over at the end: nothing"),
             left => write!(f, "left over at the end: {left} actors and calls, which is a mistake"),

@@ -4,3 +4,4 @@
 
 mod cli;
 mod structure;
+mod upgrade;
