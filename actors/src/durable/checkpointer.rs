@@ -117,7 +117,21 @@ fn wait_until_due(inner: &Inner) -> bool {
         }
         let pause = inner.pace.every.saturating_sub(began.elapsed()).clamp(Duration::from_millis(5), inner.pace.every);
         let _ = inner.captured.wait_for(&mut core, pause.min(LOOK_AGAIN));
+        look_for_shortage(inner, &mut core);
     }
+}
+
+/// Ask the store whether it is short of room; without the lock, because it may give room back, or take it again.
+fn look_for_shortage(inner: &Inner, core: &mut MutexGuard<'_, Core>) {
+    let shortage = MutexGuard::unlocked(core, || inner.store.shortage());
+    if shortage.is_some() != core.shortage.is_some() {
+        match &shortage {
+            Some(why) => tracing::error!(why, "nothing more is let in for now"),
+            None => tracing::info!("there is room again"),
+        }
+    }
+    inner.is_short.store(shortage.is_some(), std::sync::atomic::Ordering::Relaxed);
+    core.shortage = shortage;
 }
 
 /// Have everything captured that changed; `None` when the system ends first.
@@ -207,10 +221,12 @@ impl Inner {
 
     /// Whether anything more may enter.
     pub(crate) fn admits(&self) -> Result<(), super::system::Error> {
-        if !self.is_full() {
+        if !self.is_full() && !self.is_short.load(std::sync::atomic::Ordering::Relaxed) {
             return Ok(());
         }
-        let cause = self.core.lock().checkpoint_trouble.clone();
+        let core = self.core.lock();
+        let cause = core.shortage.clone().or_else(|| core.checkpoint_trouble.clone());
+        drop(core);
         let cause = cause.unwrap_or_else(|| "rows wait to be written".to_owned());
         Err(super::system::Error::Busy { cause })
     }

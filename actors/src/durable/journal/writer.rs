@@ -200,13 +200,18 @@ impl Writer {
     /// The record is durable and will be reported as such: a failure from here on meets the next one.
     fn afterwards(&mut self) {
         if self.active.end > self.active.len / 4 {
-            self.spare.prepare();
-            self.shared.lock().trouble = self.spare.trouble();
+            self.see_to_the_next();
         }
         if clock::monotonic().duration_since(self.noted_at) >= self.setup.head_every {
             // The store is closed by a failure, and says so when it is next asked for anything.
             let _ = self.note();
         }
+    }
+
+    /// Have the next segment made, also when it could not be made before.
+    pub(crate) fn see_to_the_next(&mut self) {
+        self.spare.prepare();
+        self.shared.lock().trouble = self.spare.trouble();
     }
 
     fn write_head(&mut self) -> Result<(), Error> {

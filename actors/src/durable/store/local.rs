@@ -348,6 +348,12 @@ impl Store for Local {
     }
 
     fn shortage(&self) -> Option<String> {
+        if self.trouble().is_some()
+            && let Some(writer) = self.writer.lock().as_mut()
+        {
+            // While nothing is let in no record may come that would look again.
+            writer.see_to_the_next();
+        }
         let trouble = self.trouble();
         self.ballast.look(trouble.is_some());
         self.ballast.shortage().or(trouble)

@@ -45,6 +45,8 @@ struct Shared {
     ends: Vec<usize>,
     crc: u32,
     epoch: Epoch,
+    /// Why nothing more should be let in.
+    shortage: Option<String>,
     /// Whether rows are kept at all.
     keeps_rows: bool,
     rows: BTreeMap<Bytes, Bytes>,
@@ -77,6 +79,11 @@ impl Memory {
         let memory = Self::default();
         memory.shared.lock().keeps_rows = true;
         memory
+    }
+
+    /// Be short of room for this reason, or of nothing any more.
+    pub fn run_short(&self, why: Option<&str>) {
+        self.shared.lock().shortage = why.map(str::to_owned);
     }
 
     /// Crash in the next checkpoint, after so many of its rows.
@@ -238,6 +245,10 @@ impl Store for Memory {
             sequence = sequence.next();
         }
         Ok(())
+    }
+
+    fn shortage(&self) -> Option<String> {
+        self.shared.lock().shortage.clone()
     }
 
     fn idle(&self) -> Result<(), Error> {

@@ -3,7 +3,10 @@
 use std::{
     collections::BTreeMap,
     path::{Path, PathBuf},
-    sync::{Arc, atomic::AtomicU64},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64},
+    },
     time::Duration,
 };
 
@@ -241,6 +244,7 @@ impl SystemBuilder {
                 checkpoint_asked: false,
                 checkpoints: 0,
                 checkpoint_trouble: None,
+                shortage: None,
             }),
             work: Condvar::new(),
             ids,
@@ -262,6 +266,7 @@ impl SystemBuilder {
             captured: Condvar::new(),
             unsaved: AtomicU64::new(0),
             room: Notify::new(),
+            is_short: AtomicBool::new(false),
             unstick: Unstick::new(self.unstick_every),
             #[cfg(test)]
             faults: super::inner::Faults::default(),

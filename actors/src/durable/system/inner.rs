@@ -4,7 +4,7 @@
 
 use std::sync::{
     Arc,
-    atomic::{AtomicU64, Ordering},
+    atomic::{AtomicBool, AtomicU64, Ordering},
 };
 
 use bytes::Bytes;
@@ -81,6 +81,8 @@ pub(crate) struct Core {
     pub(crate) checkpoints: u64,
     /// Why the last checkpoint failed.
     pub(crate) checkpoint_trouble: Option<String>,
+    /// Why the store wants nothing more to be let in.
+    pub(crate) shortage: Option<String>,
 }
 
 /// What the hosts, the committer and the tools share.
@@ -110,6 +112,8 @@ pub(crate) struct Inner {
     pub(crate) unsaved: AtomicU64,
     /// There is room again.
     pub(crate) room: Notify,
+    /// Whether the store is short of room.
+    pub(crate) is_short: AtomicBool,
     pub(super) unstick: Unstick,
     #[cfg(test)]
     pub(crate) faults: Faults,

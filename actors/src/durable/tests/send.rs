@@ -53,3 +53,25 @@ async fn a_question_that_is_not_answered_in_time_is_taken_all_the_same() {
     let system = builder().start(Arc::new(store.reopen())).await.unwrap();
     until(&system, address, |count| count.total == 3).await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_store_that_is_short_of_room_lets_nothing_in_until_there_is_room_again() {
+    let store = Arc::new(Memory::with_rows());
+    let system = builder().start(store.clone()).await.unwrap();
+    let address = counter(&system).await;
+    store.run_short(Some("the disk is full"));
+    let refused = async {
+        loop {
+            if let Err(error) = system.tell(address, Told::Add(0)).await {
+                return error;
+            }
+        }
+    };
+    let error = tokio::time::timeout(SOON, refused).await.expect("the door closes");
+    assert!(error.to_string().contains("the disk is full"), "{error}");
+    store.run_short(None);
+    let told = async { while system.tell(address, Told::Add(1)).await.is_err() {} };
+    tokio::time::timeout(SOON, told).await.expect("the door opens by itself");
+    until(&system, address, |count| count.total == 1).await;
+    system.stop(SOON).await;
+}
