@@ -67,7 +67,10 @@ pub use self::{
     outbox::Address,
     record::Note,
     restored::Restored,
-    system::{Census, Decision, Error, Figures, Jumped, Recovery, SendError, System, SystemBuilder},
+    system::{
+        Census, Decision, Error, Expiring, Figures, Jumped, KeyFigures, Recovery, RowFate, SendError, Swept, System,
+        SystemBuilder,
+    },
     tree::{Node, Presence, ToolNode, Tree},
     unsticker::{Reason, Waiting},
     watch::LongTurn,

@@ -4,25 +4,27 @@
 //! knows no threads, no disk and no clock, so that a simulation can drive it step by step.
 //!
 //! **Invariants:** a commit is accepted whole or refused whole; a message is consumed once; a call's row and its answer
-//! trade places in one commit; an actor that stops has no children and no calls left.
+//! trade places in one commit; an actor that stops has no children and no calls left; a timer that was due when a message
+//! was accepted is in the mailbox before it.
 
 mod calls;
 mod letters;
 mod prune;
 mod restored;
 mod rows;
+mod sweep;
+mod timers;
 mod trouble;
-
-use std::collections::VecDeque;
 
 use bytes::Bytes;
 
 pub(crate) use self::{
     letters::{Fix, Fixed, Found},
     prune::Pruned,
+    sweep::Sweeping,
 };
 use super::{
-    entry::{Body, Entry, Fate, Fired},
+    entry::{Body, Entry, Fate},
     id::{ActorId, CallId, Sequence, StreamId},
     live::{Known, Live},
     open::{Open, Sealed},
@@ -364,7 +366,14 @@ impl Accepted {
         self.watchers.entry(key).or_default().push(watcher);
     }
 
+    /// Put a message into a mailbox, behind whatever came due for that actor before: a timer that its service is late to
+    /// fire is no later input for that.
     fn deliver(&mut self, to: ActorId, at: u32, body: Body, reply: Option<u64>, receipt: &mut Receipt) {
+        self.fire_before(to, at, receipt);
+        self.put_into_mailbox(to, at, body, reply, receipt);
+    }
+
+    fn put_into_mailbox(&mut self, to: ActorId, at: u32, body: Body, reply: Option<u64>, receipt: &mut Receipt) {
         debug_assert!(!self.is_cold(to), "whoever delivers brings the actor into memory first");
         let Some(row) = self.live.actors.get(&to) else {
             self.give_up(to, at, "late: the actor has finished".to_owned(), body);
@@ -382,30 +391,6 @@ impl Accepted {
         }
         if idle {
             receipt.ring.push(to);
-        }
-    }
-
-    fn timer(&mut self, actor: ActorId, change: super::outbox::TimerChange) {
-        self.drop_firings(actor, change.name);
-        match change.due_ms {
-            Some(due_ms) => {
-                self.generations += 1;
-                self.push(Op::Timer { actor, name: change.name, generation: self.generations, due_ms });
-            }
-            None => _ = self.push(Op::TimerGone { actor, name: change.name }),
-        }
-    }
-
-    /// Clearing a timer also takes back a firing that was not delivered yet.
-    fn drop_firings(&mut self, actor: ActorId, name: u32) {
-        let Some(row) = self.live.actors.get_mut(&actor) else { return };
-        let is_firing = |entry: &Entry| matches!(&entry.body, Body::Fired(fired) if fired.name == name);
-        let (gone, kept): (VecDeque<_>, VecDeque<_>) = row.mailbox.drain(..).partition(is_firing);
-        row.mailbox = kept;
-        for entry in gone {
-            if !self.open.take_back(entry.place) {
-                self.push(Op::Discard { actor, number: entry.number });
-            }
         }
     }
 
@@ -462,29 +447,5 @@ impl Accepted {
             self.deliver(to, at, body, entrance.reply, &mut receipt);
         }
         Ok(receipt)
-    }
-
-    /// Turn due timers into messages; at most so many at once. Those of actors that are not in memory stay as they are.
-    pub(crate) fn fire(&mut self, now_ms: u64, most: usize) -> Receipt {
-        let due = self.live.timers.range(..(now_ms.saturating_add(1), ActorId(0), 0));
-        let is_ready = |actor: ActorId| !self.is_held(actor) && !self.is_cold(actor);
-        let due: Vec<_> =
-            due.filter(|((_, actor, _), _)| is_ready(*actor)).take(most).map(|(key, set)| (*key, *set)).collect();
-        let mut receipt = Receipt { sequence: self.open.sequence(), ..Receipt::default() };
-        for (key, generation) in due {
-            if !self.live.confirm_timer(key, generation) {
-                continue;
-            }
-            let (due_ms, actor, name) = key;
-            let at = self.begin(now_ms, 64);
-            receipt.sequence = self.open.sequence();
-            self.push(Op::TimerGone { actor, name });
-            self.deliver(actor, at, Body::Fired(Fired { name, generation, due_ms }), None, &mut receipt);
-        }
-        receipt
-    }
-
-    pub(crate) fn next_due_ms(&self) -> Option<u64> {
-        self.live.timers.keys().find(|(_, actor, _)| !self.is_held(*actor)).map(|(due_ms, ..)| *due_ms)
     }
 }

@@ -2,6 +2,7 @@
 //!
 //! Observers read here, from a cursor; they never ask an actor.
 
+mod everything;
 mod refold;
 
 use std::{

@@ -7,8 +7,10 @@
 
 mod builder;
 mod inner;
+mod janitor;
 mod jumps;
 mod letters;
+mod once;
 mod passivation;
 mod resume;
 mod send;
@@ -27,6 +29,7 @@ pub(crate) use self::inner::{Core, Inner, Observed, Unaccepted};
 pub(crate) use self::resume::read_window;
 pub use self::{
     builder::{Recovery, SystemBuilder},
+    janitor::{Expiring, KeyFigures, RowFate, Swept},
     jumps::Jumped,
     send::SendError,
     view::Census,
@@ -145,7 +148,8 @@ pub struct Figures {
 #[derive(Clone)]
 pub struct System {
     pub(crate) inner: Arc<Inner>,
-    life: Arc<Life>,
+    /// `None`: a service's own handle, which does not keep the system alive.
+    life: Option<Arc<Life>>,
     repairs: Arc<[String]>,
 }
 
@@ -180,10 +184,11 @@ impl System {
             return Err(Error::TooLarge { bytes: KEY_MAX + 1, max: KEY_MAX });
         }
         self.inner.admits()?;
+        let unless = entrance.unless.clone();
         let mut entrance = Some(entrance);
         loop {
-            let existing = match entrance.as_ref().and_then(|entrance| entrance.unless.clone()) {
-                Some(key) => Some(self.inner.lookup(&key).await?),
+            let existing = match &unless {
+                Some(key) => Some(self.inner.lookup(key).await?),
                 None => None,
             };
             let entered =
@@ -193,7 +198,10 @@ impl System {
                     self.inner.ring_all(&receipt, None);
                     return Ok(Ok(receipt.sequence));
                 }
-                Entered::Exists(existing) => return Ok(Err(existing)),
+                Entered::Exists(existing) => {
+                    unless.iter().for_each(|key| self.inner.janitor.hit(key));
+                    return Ok(Err(existing));
+                }
                 Entered::LookAgain => {}
                 Entered::Cold(actor) => self.inner.bring(vec![actor]).await?,
             }
@@ -374,6 +382,7 @@ impl System {
     /// Stop: running calls are asked to stop and given `grace`; what was accepted becomes durable; hosts end. What is
     /// unfinished goes on at the next start.
     pub async fn stop(&self, grace: Duration) {
+        let Some(life) = &self.life else { return };
         self.inner.core.lock().draining = true;
         self.inner.drain_tools(grace).await;
         let inner = self.inner.clone();
@@ -391,7 +400,12 @@ impl System {
             // What is not noted is found by reading.
             let _ = self.inner.store.idle();
         }
-        self.life.end();
+        life.end();
+    }
+
+    /// A handle for a service, which ends with the system.
+    fn for_service(inner: Arc<Inner>) -> Self {
+        Self { inner, life: None, repairs: Arc::default() }
     }
 }
 

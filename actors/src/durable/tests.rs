@@ -10,6 +10,7 @@ use std::{
     time::Duration,
 };
 
+use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
@@ -25,8 +26,10 @@ use crate::{
 mod asleep;
 mod deaths;
 mod jumps;
+mod keys;
 mod letters;
 mod losses;
+mod order;
 mod passivation;
 mod send;
 mod stalls;

@@ -18,9 +18,11 @@ use tokio::sync::{Notify, broadcast, watch};
 use super::{
     Ending, Life, System,
     inner::{Core, Inner},
+    janitor::{Expiring, Janitor},
     jumps::Clocks,
+    once::{self, Once},
     passivation::Idle,
-    tree,
+    tree::{self, Beside},
     unstick::Unstick,
 };
 use crate::{
@@ -81,6 +83,10 @@ pub struct SystemBuilder {
     limits: Limits,
     readings: Option<Arc<dyn Readings>>,
     unstick_every: Duration,
+    janitor_every: Duration,
+    keys_kept: Duration,
+    expiring: Vec<Arc<dyn Expiring>>,
+    services: Vec<Beside>,
 }
 
 impl Default for SystemBuilder {
@@ -98,6 +104,10 @@ impl Default for SystemBuilder {
             limits: Limits::default(),
             readings: None,
             unstick_every: Duration::from_secs(5),
+            janitor_every: Duration::from_secs(10 * 60),
+            keys_kept: once::KEPT,
+            expiring: Vec::new(),
+            services: Vec::new(),
         }
     }
 }
@@ -187,6 +197,38 @@ impl SystemBuilder {
         self
     }
 
+    /// Remember the keys of messages that are told once so long from their first use; 24 h when not said.
+    #[must_use]
+    pub fn keys_kept(mut self, kept: Duration) -> Self {
+        self.keys_kept = kept;
+        self
+    }
+
+    /// Let the janitor look after these index rows, too.
+    #[must_use]
+    pub fn expiring(mut self, rows: Arc<dyn Expiring>) -> Self {
+        self.expiring.push(rows);
+        self
+    }
+
+    /// Run something beside the system's own services, under the same root: it is started again when it panics, and cut short
+    /// when the store closes. The handle that it is given does not keep the system alive, and cannot stop it.
+    #[must_use]
+    pub fn service<F>(mut self, name: &'static str, run: impl Fn(System) -> F + Send + Sync + 'static) -> Self
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        self.services.push(Beside { name, run: Arc::new(move |system| Box::pin(run(system))) });
+        self
+    }
+
+    /// Look this often for keys whose time is over; 10 minutes when not said.
+    #[must_use]
+    pub fn janitor_every(mut self, every: Duration) -> Self {
+        self.janitor_every = every.max(Duration::from_millis(1));
+        self
+    }
+
     /// Write rows that changed this often (5 s when not said), and whenever `bytes` of records (64 MiB) came since. Four
     /// times as many may wait for their rows; then hosts and admission wait, too.
     #[must_use]
@@ -230,6 +272,8 @@ impl SystemBuilder {
         accepted.resume_suspended(clock.now_ms());
         let tools =
             self.tools.into_iter().map(|(name, tool)| (codec::fnv1a(&name), ToolSlot::new(name, tool))).collect();
+        let once: Arc<dyn Expiring> = Arc::new(Once { kept: self.keys_kept });
+        let expiring = std::iter::once(once).chain(self.expiring).collect();
         let inner = Arc::new(Inner {
             core: Mutex::new(Core {
                 accepted,
@@ -268,6 +312,8 @@ impl SystemBuilder {
             room: Notify::new(),
             is_short: AtomicBool::new(false),
             unstick: Unstick::new(self.unstick_every),
+            janitor: Janitor::new(self.janitor_every, expiring),
+            services: self.services,
             #[cfg(test)]
             faults: super::inner::Faults::default(),
             timer_set: Notify::new(),
@@ -319,7 +365,7 @@ async fn launch(inner: Arc<Inner>, start: Start, repairs: Vec<String>) -> Result
     inner.take_suspects(start.suspects).await;
     let root = tree::start(&inner).await.map_err(|error| internal(error.to_string()))?;
     inner.resume_work();
-    let life = Arc::new(Life { root, _ending: ending });
+    let life = Some(Arc::new(Life { root, _ending: ending }));
     Ok(System { inner, life, repairs: repairs.into() })
 }
 

@@ -7,6 +7,8 @@
 //! ├── clocks     looks for jumps of the wall clock
 //! ├── passivation ends hosts that are idle
 //! ├── unsticker  looks for waits that contradict what is there
+//! ├── janitor    removes keys whose time is over
+//! ├── ...        services of whoever builds the system, such as the collector of artifacts
 //! ├── tools (one-for-one): the actor before each tool
 //! └── runs       the keeper of all hosts: dynamic, a host's failures count for itself alone (`directory.rs`)
 //! ```
@@ -48,12 +50,16 @@ pub(super) async fn start(inner: &Arc<Inner>) -> Result<Supervisor, StartFailure
     let observer = observer(inner);
     let tools = inner.tools.values().map(|slot| slot.child(inner));
     let tools = tools.fold(Setup::new("tools", policy(Strategy::OneForOne, TOOL_RESTARTS)), Setup::child);
+    let beside = inner.services.iter().map(|beside| beside.child(inner));
     let root = Setup::new("engine", policy(Strategy::RestForOne, 10))
         .child(service(inner, "store", |inner| async move { inner.until_closed().await }))
         .child(service(inner, "timers", Inner::run_timers))
         .child(service(inner, "clocks", Inner::run_clocks))
         .child(service(inner, "passivation", Inner::run_passivation))
         .child(service(inner, "unsticker", Inner::run_unsticker))
+        .child(service(inner, "janitor", Inner::run_janitor));
+    let root = beside
+        .fold(root, Setup::child)
         .child(tools.observer(observer.clone()).into_child())
         .child(keeper(inner))
         .observer(observer);
@@ -90,6 +96,32 @@ where
     };
     // What it does may be cut short anywhere: nothing is half done between two of its steps.
     ChildSpec::new(name, start).restart(Restart::Transient).shutdown(Shutdown::BrutalKill)
+}
+
+/// A service of whoever builds the system.
+pub(crate) struct Beside {
+    pub(super) name: &'static str,
+    pub(super) run: Arc<dyn Fn(System) -> Running + Send + Sync>,
+}
+
+impl Beside {
+    fn child(&self, inner: &Arc<Inner>) -> ChildSpec {
+        let run = self.run.clone();
+        service(inner, self.name, move |inner| {
+            let running = run(System::for_service(inner.clone()));
+            async move {
+                // One that has nothing more to do waits, because a service ends when the store closes, and not before.
+                let running = async {
+                    running.await;
+                    std::future::pending().await
+                };
+                tokio::select! {
+                    () = running => {}
+                    () = inner.until_closed() => {}
+                }
+            }
+        })
+    }
 }
 
 type Running = std::pin::Pin<Box<dyn Future<Output = ()> + Send>>;
@@ -158,7 +190,8 @@ impl Inner {
 impl System {
     /// What runs beside the hosts: the services of the system, and the actor before each tool.
     pub async fn services(&self) -> Vec<ChildInfo> {
-        let Ok(mut services) = self.life.root.which_children().await else { return Vec::new() };
+        let Some(life) = &self.life else { return Vec::new() };
+        let Ok(mut services) = life.root.which_children().await else { return Vec::new() };
         let tools = services.iter().find(|child| &*child.id == "tools").and_then(|child| child.cell.clone());
         if let Some(Ok(tools)) = match tools.and_then(Supervisor::of) {
             Some(tools) => Some(tools.which_children().await),

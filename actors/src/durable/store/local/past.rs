@@ -71,6 +71,14 @@ impl Past for Archived {
         self.ground.head(stream)
     }
 
+    fn live(&self, visit: &mut dyn FnMut(&[u8])) -> Result<(), Error> {
+        let Some(base) = &self.ground.0 else { return Ok(()) };
+        base.scan(&[], None, &mut |_, value| {
+            visit(value);
+            Ok(true)
+        })
+    }
+
     fn verify(&self) -> Result<Vec<String>, Error> {
         let mut wrong: Vec<_> = self.connected.clone().err().into_iter().collect();
         let mut heads: std::collections::BTreeMap<StreamId, Head> = std::collections::BTreeMap::new();
