@@ -98,7 +98,7 @@ enum Command {
     /// Read what happened
     #[command(subcommand)]
     Ledger(ledger::Command),
-    /// Check the store, measure it, and build its rows again
+    /// Check the store, measure it, tidy it up, and build its rows again
     #[command(subcommand)]
     Store(store::Command),
     Doctor(doctor::Args),
@@ -172,7 +172,7 @@ async fn dispatch(command: Command, common: &Common, out: Out) -> Result<Exit, E
         Command::Run(args) => run::run(args, common, out).await,
         Command::Runs(command) => runs::run(command, common, out).await,
         Command::Ledger(command) => ledger::run(command, common, out),
-        Command::Store(command) => store::run(command, common, out),
+        Command::Store(command) => store::run(command, common, out).await,
         Command::Doctor(args) => doctor::run(args, common, out),
         Command::Doubt(command) => doubt::run(command, common, out).await,
         Command::Stuck(command) => stuck::run(command, common, out),

@@ -24,16 +24,17 @@
 
 mod builder;
 mod catalog;
+mod collect;
 mod error;
 mod handle;
-mod keys;
+pub(crate) mod keys;
 mod operator;
 mod spill;
 
 use std::{collections::HashSet, path::Path, sync::Arc, time::Duration};
 
 use headframe_actors::{
-    durable::{ActorId, CallId, Decision, Existing, Row as CallRow, System},
+    durable::{ActorId, CallId, Decision, Existing, KeyFigures, Row as CallRow, Swept, System},
     json::Json,
     plan::{Checked, Digest, Plan, Plans},
     run::{self, Run, RunId},
@@ -41,7 +42,12 @@ use headframe_actors::{
 use parking_lot::Mutex;
 use serde_json::Value;
 
-pub use self::{builder::EngineBuilder, error::Error, handle::RunHandle};
+pub use self::{
+    builder::EngineBuilder,
+    collect::{Collected, Unnamed},
+    error::Error,
+    handle::RunHandle,
+};
 use self::{catalog::Catalog, keys::KeyRow};
 use crate::{
     artifacts::Artifacts,
@@ -74,7 +80,8 @@ pub(crate) struct Inner {
 pub struct Submission {
     /// Values for the plan's inputs.
     pub input: Value,
-    /// A second submission with this key returns the first run; another input under it is refused.
+    /// A second submission with this key returns the first run; another input under it is refused. A key lives until its
+    /// run has ended, and then for 24 h, or as long as [`EngineBuilder::keys_kept`] says.
     pub key: Option<String>,
     /// What people call the run by.
     pub labels: Vec<(String, String)>,
@@ -170,6 +177,22 @@ impl Engine {
             Some(row) => Ok(RunHandle::new(self.0.clone(), keys::read(&row)?.run)),
             None => Err(Error::NoRun(format!("key `{key}`"))),
         }
+    }
+
+    /// Figures of the keys of submissions.
+    ///
+    /// # Errors
+    /// If the store closed.
+    pub async fn keys(&self) -> Result<KeyFigures, Error> {
+        Ok(self.0.system.keys(keys::PREFIX).await?)
+    }
+
+    /// Remove the keys whose time is over, now: the engine does so every ten minutes by itself.
+    ///
+    /// # Errors
+    /// If the store closed; what went has gone.
+    pub async fn sweep_keys(&self) -> Result<Swept, Error> {
+        Ok(self.0.system.sweep().await?)
     }
 
     /// All runs, newest first.

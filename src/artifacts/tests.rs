@@ -53,6 +53,36 @@ fn storing_again_touches_the_file_so_that_it_is_not_collected() {
     assert!(store.list().unwrap()[0].stored_at_ms > 1_000);
 }
 
+/// Between looking at a file and removing it, whoever stored it again was once promised that it is there.
+#[test]
+fn what_is_stored_again_while_it_is_removed_is_there_afterwards() {
+    let (_folder, store) = store();
+    let reference = store.put(b"wanted again").unwrap();
+    let mut removed = 0;
+    for _ in 0..200 {
+        File::open(store.path(reference.digest)).unwrap().set_modified(UNIX_EPOCH).unwrap();
+        std::thread::scope(|scope| {
+            let remove = scope.spawn(|| store.remove(reference.digest, 1_000).unwrap());
+            store.put(b"wanted again").unwrap();
+            assert_eq!(store.get(reference.digest).unwrap(), b"wanted again");
+            removed += u32::from(remove.join().unwrap().is_some());
+        });
+        assert_eq!(store.get(reference.digest).unwrap(), b"wanted again");
+    }
+    println!("it was removed {removed} times, and stored again each time");
+}
+
+#[test]
+fn only_what_is_old_is_removed() {
+    let (_folder, store) = store();
+    let reference = store.put(b"young").unwrap();
+    assert_eq!(store.remove(reference.digest, 1_000).unwrap(), None);
+    File::open(store.path(reference.digest)).unwrap().set_modified(UNIX_EPOCH).unwrap();
+    assert_eq!(store.remove(reference.digest, 1_000).unwrap(), Some(5));
+    assert_eq!(store.remove(reference.digest, 1_000).unwrap(), None, "it is gone");
+    assert!(matches!(store.get(reference.digest), Err(Error::Missing { .. })));
+}
+
 #[test]
 fn what_is_missing_is_named() {
     let (_folder, store) = store();

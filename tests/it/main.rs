@@ -4,4 +4,5 @@
 
 mod cli;
 mod structure;
+mod tidy;
 mod upgrade;

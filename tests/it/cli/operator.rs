@@ -1,9 +1,13 @@
 //! What an operator does: dead letters of runs, and runs that are held.
 
-use std::time::Duration;
+use std::{
+    fs::File,
+    time::{Duration, UNIX_EPOCH},
+};
 
 use headframe::{
     Engine,
+    artifacts::Artifacts,
     durable::Address,
     plan::Plan,
     run::{self, Run},
@@ -87,4 +91,24 @@ async fn a_dropped_letter_is_gone_and_an_unknown_one_is_not_found() {
     assert_eq!(code(&place.run(&["dead", "drop", &number])), 0);
     assert_eq!(code(&place.run(&["dead", "drop", &number])), 3);
     assert!(stderr(&place.run(&["dead", "list"])).contains("there are no dead letters"));
+}
+
+#[test]
+fn left_over_artifacts_are_shown_before_they_are_removed() {
+    let place = Place::new();
+    place.spec("shapes.yaml", "echo", "{ a: 1 }", "");
+    place.run(&["run", "shapes.yaml"]);
+    let artifacts = Artifacts::open(place.path(".headframe/artifacts")).unwrap();
+    let left = artifacts.put(b"left over").unwrap();
+    File::open(artifacts.path(left.digest)).unwrap().set_modified(UNIX_EPOCH).unwrap();
+    let looked = place.run(&["store", "collect", "--dry-run"]);
+    assert_eq!(code(&looked), 0, "{}", stderr(&looked));
+    assert!(stdout(&looked).contains(&left.digest.hex()), "{}", stdout(&looked));
+    assert!(artifacts.contains(left.digest));
+    let done = told_json(&place.run(&["store", "collect", "-o", "json"]));
+    assert_eq!((&done["artifacts"]["removed"], &done["artifacts"]["removed_bytes"]), (&json!(1), &json!(9)), "{done}");
+    assert!(!artifacts.contains(left.digest));
+    let stats = told_json(&place.run(&["store", "stats", "-o", "json"]));
+    assert_eq!((&stats["artifacts"], &stats["submission_keys"]), (&json!(0), &json!(0)));
+    place.is_clean();
 }
