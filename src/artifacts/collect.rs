@@ -26,7 +26,7 @@ impl Artifacts {
         Ok(file)
     }
 
-    fn lock_file(&self) -> Result<File, Error> {
+    pub(super) fn lock_file(&self) -> Result<File, Error> {
         let path = self.dir.join("lock");
         let opened = File::options().read(true).write(true).create(true).truncate(false).open(&path);
         opened.map_err(Error::io("open", &path))

@@ -1,8 +1,13 @@
 //! Artifacts: stored once, found again, read in parts, never half there.
 
+use std::sync::mpsc;
+
 use serde_json::json;
 
 use super::*;
+
+/// Enough for whoever need not wait; nothing is said of those who must.
+const MOMENT: Duration = Duration::from_millis(300);
 
 #[test]
 fn what_was_put_comes_back_and_is_stored_once() {
@@ -53,23 +58,50 @@ fn storing_again_touches_the_file_so_that_it_is_not_collected() {
     assert!(store.list().unwrap()[0].stored_at_ms > 1_000);
 }
 
-/// Between looking at a file and removing it, whoever stored it again was once promised that it is there.
+/// A collector that has looked at an old file and is about to remove it, and somebody who stores the same content: without
+/// the lock the touch would come too late, and what was promised would be gone.
 #[test]
 fn what_is_stored_again_while_it_is_removed_is_there_afterwards() {
     let (_folder, store) = store();
     let reference = store.put(b"wanted again").unwrap();
-    let mut removed = 0;
-    for _ in 0..200 {
-        File::open(store.path(reference.digest)).unwrap().set_modified(UNIX_EPOCH).unwrap();
-        std::thread::scope(|scope| {
-            let remove = scope.spawn(|| store.remove(reference.digest, 1_000).unwrap());
+    let collector = store.lock_file().unwrap();
+    collector.lock().unwrap();
+    std::thread::scope(|scope| {
+        let (told, heard) = mpsc::channel();
+        let put = scope.spawn(|| {
             store.put(b"wanted again").unwrap();
-            assert_eq!(store.get(reference.digest).unwrap(), b"wanted again");
-            removed += u32::from(remove.join().unwrap().is_some());
+            told.send(()).unwrap();
         });
-        assert_eq!(store.get(reference.digest).unwrap(), b"wanted again");
-    }
-    println!("it was removed {removed} times, and stored again each time");
+        // Whoever takes no lock has the time to come to its end here.
+        let _ = heard.recv_timeout(MOMENT);
+        fs::remove_file(store.path(reference.digest)).unwrap();
+        collector.unlock().unwrap();
+        put.join().unwrap();
+    });
+    assert_eq!(store.get(reference.digest).unwrap(), b"wanted again");
+}
+
+/// The other way round: somebody is about to touch an old file, and a collector comes.
+#[test]
+fn what_is_being_touched_is_not_removed() {
+    let (_folder, store) = store();
+    let reference = store.put(b"wanted again").unwrap();
+    let path = store.path(reference.digest);
+    File::open(&path).unwrap().set_modified(UNIX_EPOCH).unwrap();
+    let shared = store.share().unwrap();
+    std::thread::scope(|scope| {
+        let (told, heard) = mpsc::channel();
+        let remove = scope.spawn(|| {
+            let removed = store.remove(reference.digest, 1_000).unwrap();
+            told.send(()).unwrap();
+            removed
+        });
+        let _ = heard.recv_timeout(MOMENT);
+        File::open(&path).unwrap().set_modified(now()).unwrap();
+        shared.unlock().unwrap();
+        assert_eq!(remove.join().unwrap(), None);
+    });
+    assert!(store.contains(reference.digest));
 }
 
 #[test]
