@@ -66,8 +66,8 @@ fn what_is_stored_again_while_it_is_removed_is_there_afterwards() {
     let reference = store.put(b"wanted again").unwrap();
     let collector = store.lock_file().unwrap();
     collector.lock().unwrap();
+    let (told, heard) = mpsc::channel();
     std::thread::scope(|scope| {
-        let (told, heard) = mpsc::channel();
         let put = scope.spawn(|| {
             store.put(b"wanted again").unwrap();
             told.send(()).unwrap();
@@ -89,8 +89,8 @@ fn what_is_being_touched_is_not_removed() {
     let path = store.path(reference.digest);
     File::open(&path).unwrap().set_modified(UNIX_EPOCH).unwrap();
     let shared = store.share().unwrap();
+    let (told, heard) = mpsc::channel();
     std::thread::scope(|scope| {
-        let (told, heard) = mpsc::channel();
         let remove = scope.spawn(|| {
             let removed = store.remove(reference.digest, 1_000).unwrap();
             told.send(()).unwrap();
