@@ -27,7 +27,7 @@ mod catalog;
 mod collect;
 mod error;
 mod handle;
-pub(crate) mod keys;
+mod keys;
 mod operator;
 mod spill;
 

@@ -20,7 +20,7 @@ use sha2::{Digest as _, Sha256};
 use super::Error;
 
 /// Keys of submissions lie under this prefix.
-pub(crate) const PREFIX: &str = "key/";
+pub(super) const PREFIX: &str = "key/";
 /// How long a key is kept after its run has ended, when not said.
 pub(super) const KEPT: Duration = Duration::from_secs(24 * 60 * 60);
 const FORMAT: codec::Format = codec::Format::new("submission/key", 1);
