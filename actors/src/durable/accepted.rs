@@ -19,7 +19,7 @@ use bytes::Bytes;
 
 pub(crate) use self::{
     letters::{Fix, Fixed, Found},
-    prune::Pruned,
+    prune::{Below, Pruned},
 };
 use super::{
     entry::{Body, Entry, Fate, Fired},
@@ -169,6 +169,11 @@ impl Accepted {
 
     pub(crate) fn live(&self) -> &Live {
         &self.live
+    }
+
+    #[cfg(test)]
+    pub(crate) fn sabotage(&mut self) -> &mut Live {
+        &mut self.live
     }
 
     pub(crate) fn open(&mut self) -> &mut Open {
