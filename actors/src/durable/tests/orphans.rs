@@ -236,7 +236,7 @@ async fn an_actor_that_is_not_in_memory_and_whose_child_is_not_there_is_told() {
     })
     .await;
     until_unstuck(&system, Reason::MissingChild).await;
-    assert!(notes(&system, "missing-child") > 0, "{child}");
+    assert!(notes(&system, "missing-child") > 0, "{child:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -4,7 +4,10 @@ use super::{
     classify::{Standing, standing},
     *,
 };
-use crate::durable::call::{Failure, Probing, RowState};
+use crate::durable::{
+    call::{Failure, Probing, RowState},
+    id::{ActorId, CallId},
+};
 
 fn actor() -> ActorView {
     ActorView {
