@@ -23,6 +23,7 @@ use crate::{
 };
 
 mod asleep;
+mod crowds;
 mod deaths;
 mod heartbeats;
 mod jumps;

@@ -70,9 +70,14 @@ pub(crate) struct Due {
     pub(crate) action: Action,
 }
 
+/// Looks for which it is remembered that somebody was told, although that moves whoever is told: it is not told again.
+const TOLD_FOR: u32 = 720;
+
 #[derive(Clone, Copy, Debug, Default)]
 struct Case {
     seen: u32,
+    /// Looks since it was last seen.
+    unseen: u32,
     tried: usize,
     /// At which sight the next thing is due.
     due_at: u32,
@@ -91,7 +96,7 @@ impl Book {
     pub(crate) fn look(&mut self, found: Vec<Waiting>, is_late: bool) -> Vec<Due> {
         let found: Vec<_> = found.into_iter().filter(|waiting| waiting.reason.is_cured()).collect();
         let keys: BTreeSet<Key> = found.iter().map(Waiting::key).collect();
-        self.cases.retain(|key, _| keys.contains(key));
+        self.cases.retain(|key, case| case.stays(key.2, keys.contains(key)));
         let (mut acted, mut due) = (BTreeSet::new(), Vec::new());
         for waiting in found {
             let case = self.cases.entry(waiting.key()).or_default();
@@ -123,6 +128,12 @@ impl Book {
 }
 
 impl Case {
+    fn stays(&mut self, reason: Reason, is_seen: bool) -> bool {
+        self.unseen = if is_seen { 0 } else { self.unseen + 1 };
+        let is_told = self.tried > 0 && reason.cures() == [Action::TellOwner];
+        self.unseen <= if is_told { TOLD_FOR } else { 0 }
+    }
+
     fn next(&self, reason: Reason) -> Option<Action> {
         let cures = reason.cures();
         if self.is_reported || self.seen < 2 || self.seen < self.due_at {

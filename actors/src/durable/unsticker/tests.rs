@@ -155,6 +155,17 @@ fn what_came_to_its_end_by_itself_is_forgotten() {
     assert_eq!(actions(&mut book, Reason::LostDoorbell, 2), [None, Some(Action::Ring)]);
 }
 
+/// A root that waits for nothing is told itself, which moves it: it was told again every few looks, for ever, and each
+/// time that went into its stream.
+#[test]
+fn whoever_is_told_and_moves_by_that_is_not_told_again() {
+    let mut book = Book::default();
+    assert_eq!(actions(&mut book, Reason::WaitsForNothing, 2), [None, Some(Action::TellOwner)]);
+    assert_eq!(book.look(Vec::new(), false), [], "it moved");
+    let again = actions(&mut book, Reason::WaitsForNothing, 10);
+    assert_eq!(again.into_iter().flatten().collect::<Vec<_>>(), [Action::Report]);
+}
+
 #[test]
 fn a_call_whose_caller_is_gone_is_an_orphan_unless_it_runs_or_is_to_be_decided() {
     let of = |state: &RowState, holder| {
@@ -288,6 +299,19 @@ fn each_class_says_in_one_sentence_who_waits_for_what_and_why() {
     assert_eq!(reasons, all, "one of each");
     let sentences: Vec<_> = told.iter().map(|(_, sentence)| sentence.as_str()).collect();
     assert_eq!(sentences, [
-        "a1.0 (task) has 3 messages and is not running, because its bell was lost",
+        "actor_100 (task) has 3 messages and is not running, because its bell was lost",
+        "call_1 of run_1/pay/charge to tool bank waits to be made, and its tool was never told of it",
+        "call_1 of run_1/pay/charge to tool bank waits for a tool that is not registered here",
+        "call_1 of run_1/pay/charge to tool bank waits for a decision: timeout: no answer",
+        "actor_100 (task) waits for a timer that is due and was not fired",
+        "actor_100 (task) has not ended, and has no mail, timer, call or child that could wake it",
+        "actor_100 (task) works for actor_200, which is gone, so nobody waits for what it gives",
+        "actor_100 (task) is suspended and takes no message: its state does not decode",
+        "actor_100 waits for a message that lies in dead letter 7: the actor died of it 5 times",
+        "call_1 of run_1/pay/charge to tool bank runs, promised a heartbeat every 30s, and is silent",
+        "actor_100 (task) waits for the answer of a call that is not there",
+        "actor_100 (task) waits for the end of a child that is not there",
+        "call_1 of run_1/pay/charge to tool bank has not begun, and actor_100 that asked for it is gone",
+        "a timer is due, and actor_100 that set it is gone",
     ]);
 }

@@ -98,9 +98,11 @@ impl Inner {
             };
             seen.actors.push((view, place));
         }
-        let calls = choice.calls.into_iter().chain(seen.silent.keys().copied());
-        let wanted = calls.filter(|call| seen.silent.contains_key(call) || !runs(*call));
-        seen.calls = wanted
+        let mut calls = choice.calls;
+        calls.retain(|call| !runs(*call));
+        calls.extend(seen.silent.keys().copied());
+        seen.calls = calls
+            .into_iter()
             .filter_map(|call| {
                 let row = live.calls.get(&call)?;
                 let has_caller = live.actors.contains_key(&row.caller) || accepted.is_cold(row.caller);
