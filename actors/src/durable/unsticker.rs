@@ -18,8 +18,8 @@ mod reason;
 #[cfg(test)]
 mod tests;
 
+pub use self::reason::{Reason, Waiting};
 pub(crate) use self::{
     book::{Action, Book, Due},
     classify::{ActorView, CallView, Holder, OVERDUE_MS, classify_actor, classify_call, classify_timer},
 };
-pub use self::reason::{Reason, Waiting};

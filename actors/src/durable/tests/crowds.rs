@@ -36,7 +36,9 @@ async fn figures_of_a_look_at_a_hundred_thousand_open_calls() {
         for _ in 0..AT_ONCE.min(left) {
             let system = system.clone();
             let first = Told::Call { tool: "slow".to_owned(), effect: Effect::IDEMPOTENT };
-            batch.spawn(async move { system.spawn_root::<Counter>(None, |_| Vec::new(), &first).await.unwrap().unwrap() });
+            batch.spawn(
+                async move { system.spawn_root::<Counter>(None, |_| Vec::new(), &first).await.unwrap().unwrap() },
+            );
         }
         left -= batch.join_all().await.len();
     }
@@ -47,6 +49,8 @@ async fn figures_of_a_look_at_a_hundred_thousand_open_calls() {
     let before = waited(system.clone()).await.unwrap();
     system.inner.faults.holds_looks.store(false, Ordering::SeqCst);
     let with = waited(system.clone()).await.unwrap();
-    println!("{CROWD} open calls: the lock was waited for {before:?} at most without looks, {with:?} with one every {every:?}");
+    println!(
+        "{CROWD} open calls: the lock was waited for {before:?} at most without looks, {with:?} with one every {every:?}"
+    );
     assert!(system.unstuck().is_empty(), "{:?}", system.unstuck());
 }

@@ -6,7 +6,10 @@ use crate::tool::ContextClosure;
 const TICK: Duration = Duration::from_millis(20);
 
 /// Says that it lives a few times, and then nothing; hears a cancel.
-fn falls_silent(effect: Effect, calls: &Arc<AtomicU32>) -> ContextClosure<impl Fn(CallContext, Json) -> Running + use<>> {
+fn falls_silent(
+    effect: Effect,
+    calls: &Arc<AtomicU32>,
+) -> ContextClosure<impl Fn(CallContext, Json) -> Running + use<>> {
     let calls = calls.clone();
     ContextClosure::new(effect, move |cx: CallContext, _| -> Running {
         calls.fetch_add(1, Ordering::SeqCst);

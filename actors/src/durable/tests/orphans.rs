@@ -114,7 +114,8 @@ async fn the_root_of_its_tree_hears_of_an_actor_that_outlived_its_parent() {
     until_unstuck(&system, Reason::Orphan).await;
     assert!(look(&system, root).await.stuck.contains(&grandchild.id));
     let named = system.stuck().await.unwrap();
-    let orphan = named.iter().find(|waiting| waiting.reason == Reason::Orphan).expect("it is named as long as it is there");
+    let orphan =
+        named.iter().find(|waiting| waiting.reason == Reason::Orphan).expect("it is named as long as it is there");
     assert!(orphan.actor == grandchild.id && orphan.sentence.contains(&child.id.to_string()), "{}", orphan.sentence);
     assert!(notes(&system, "orphan") > 0, "it is in the tree's stream");
 }

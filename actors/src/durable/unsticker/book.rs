@@ -8,10 +8,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{
-    Reason, Waiting,
-    reason::Key,
-};
+use super::{Reason, Waiting, reason::Key};
 use crate::durable::id::{ActorId, CallId};
 
 /// Looks that a cure has to work in.

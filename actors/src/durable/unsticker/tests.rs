@@ -250,8 +250,17 @@ fn every_class_is_cured_or_says_what_a_person_does() {
     assert_eq!(words.len(), Reason::ALL.len(), "no two share a word");
     for reason in Reason::ALL {
         let told = actions(&mut Book::default(), reason, 12);
-        assert_eq!(told.contains(&Some(Action::Report)), reason.is_cured(), "{reason:?}: what is not cured is reported");
-        assert!(reason.is_cured() || reason.advice().contains("headframe") || reason == Reason::NoTool || reason == Reason::Suspended);
+        assert_eq!(
+            told.contains(&Some(Action::Report)),
+            reason.is_cured(),
+            "{reason:?}: what is not cured is reported"
+        );
+        assert!(
+            reason.is_cured()
+                || reason.advice().contains("headframe")
+                || reason == Reason::NoTool
+                || reason == Reason::Suspended
+        );
     }
 }
 
@@ -298,20 +307,23 @@ fn each_class_says_in_one_sentence_who_waits_for_what_and_why() {
     all.sort();
     assert_eq!(reasons, all, "one of each");
     let sentences: Vec<_> = told.iter().map(|(_, sentence)| sentence.as_str()).collect();
-    assert_eq!(sentences, [
-        "actor_100 (task) has 3 messages and is not running, because its bell was lost",
-        "call_1 of run_1/pay/charge to tool bank waits to be made, and its tool was never told of it",
-        "call_1 of run_1/pay/charge to tool bank waits for a tool that is not registered here",
-        "call_1 of run_1/pay/charge to tool bank waits for a decision: timeout: no answer",
-        "actor_100 (task) waits for a timer that is due and was not fired",
-        "actor_100 (task) has not ended, and has no mail, timer, call or child that could wake it",
-        "actor_100 (task) works for actor_200, which is gone, so nobody waits for what it gives",
-        "actor_100 (task) is suspended and takes no message: its state does not decode",
-        "actor_100 waits for a message that lies in dead letter 7: the actor died of it 5 times",
-        "call_1 of run_1/pay/charge to tool bank runs, promised a heartbeat every 30s, and is silent",
-        "actor_100 (task) waits for the answer of a call that is not there",
-        "actor_100 (task) waits for the end of a child that is not there",
-        "call_1 of run_1/pay/charge to tool bank has not begun, and actor_100 that asked for it is gone",
-        "a timer is due, and actor_100 that set it is gone",
-    ]);
+    assert_eq!(
+        sentences,
+        [
+            "actor_100 (task) has 3 messages and is not running, because its bell was lost",
+            "call_1 of run_1/pay/charge to tool bank waits to be made, and its tool was never told of it",
+            "call_1 of run_1/pay/charge to tool bank waits for a tool that is not registered here",
+            "call_1 of run_1/pay/charge to tool bank waits for a decision: timeout: no answer",
+            "actor_100 (task) waits for a timer that is due and was not fired",
+            "actor_100 (task) has not ended, and has no mail, timer, call or child that could wake it",
+            "actor_100 (task) works for actor_200, which is gone, so nobody waits for what it gives",
+            "actor_100 (task) is suspended and takes no message: its state does not decode",
+            "actor_100 waits for a message that lies in dead letter 7: the actor died of it 5 times",
+            "call_1 of run_1/pay/charge to tool bank runs, promised a heartbeat every 30s, and is silent",
+            "actor_100 (task) waits for the answer of a call that is not there",
+            "actor_100 (task) waits for the end of a child that is not there",
+            "call_1 of run_1/pay/charge to tool bank has not begun, and actor_100 that asked for it is gone",
+            "a timer is due, and actor_100 that set it is gone",
+        ]
+    );
 }

@@ -46,13 +46,8 @@ fn of_run(status: run::Status) -> Vec<Reason> {
 fn every_state_in_which_a_run_its_phases_and_its_tasks_may_wait_has_its_class() {
     let call = CallId(1);
     let sleeping = task::Status::Sleeping { from_ms: 1, until_ms: 2 };
-    let tasks = [
-        task::Status::New,
-        task::Status::Calling(call),
-        task::Status::Backoff,
-        task::Status::Doubt(call),
-        sleeping,
-    ];
+    let tasks =
+        [task::Status::New, task::Status::Calling(call), task::Status::Backoff, task::Status::Doubt(call), sleeping];
     let phases = [phase::Status::New, phase::Status::Running, phase::Status::Stopping];
     let runs = [run::Status::New, run::Status::Running, run::Status::Stopping];
     let classes = tasks.map(of_task).into_iter().chain(phases.map(of_phase)).chain(runs.map(of_run));
