@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::{Reason, Waiting};
 use crate::durable::{
-    call::RowState,
+    call::{Row, RowState},
     id::{ActorId, CallId},
 };
 
@@ -69,6 +69,21 @@ pub(crate) struct CallView<'a> {
     pub(crate) intended_at: u64,
     pub(crate) state: &'a RowState,
     pub(crate) holder: Holder,
+}
+
+impl CallView<'_> {
+    pub(crate) fn of(call: CallId, row: &Row, has_caller: bool, holder: Holder) -> CallView<'_> {
+        CallView {
+            call,
+            caller: row.caller,
+            has_caller,
+            tool: &row.request.tool,
+            path: &row.request.path,
+            intended_at: row.intended_at,
+            state: &row.state,
+            holder,
+        }
+    }
 }
 
 /// So long after its time a timer is overdue.

@@ -6,7 +6,7 @@ use rustc_hash::FxHashSet;
 
 use super::{ActorView, CallView, Holder, Reason, Waiting, classify_actor, classify_call};
 use crate::durable::{
-    id::{ActorId, CallId},
+    id::ActorId,
     kind::Registry,
     live::{Actor, DeadLetter, Live},
 };
@@ -40,10 +40,8 @@ impl Live {
             classify_actor(&view, 0).filter(|waiting| waiting.reason != Reason::LostDoorbell)
         });
         let calls = self.calls.iter().filter_map(|(call, row)| {
-            let (tool, path, state) = (row.request.tool.as_str(), row.request.path.as_str(), &row.state);
-            let (call, caller, intended_at): (CallId, _, _) = (*call, row.caller, row.intended_at);
-            let has_caller = self.actors.contains_key(&caller);
-            classify_call(&CallView { call, caller, has_caller, tool, path, intended_at, state, holder: Holder::Queue })
+            let has_caller = self.actors.contains_key(&row.caller);
+            classify_call(&CallView::of(*call, row, has_caller, Holder::Queue))
         });
         let letters = self.dead_letters().filter(|(_, letter)| self.actors.contains_key(&letter.to));
         let mut found: Vec<_> =
@@ -52,7 +50,8 @@ impl Live {
         found
     }
 
-    fn view(&self, registry: &Registry, actor: ActorId, row: &Actor) -> ActorView {
+    /// What is known of an actor that was not looked at before, and of its parent.
+    pub(crate) fn view(&self, registry: &Registry, actor: ActorId, row: &Actor) -> ActorView {
         ActorView {
             actor,
             kind: registry.name(row.kind),
@@ -68,7 +67,7 @@ impl Live {
             calls: row.calls,
             lacks_calls: false,
             children: row.children,
-            has_children_here: false,
+            has_children_here: row.resident_children() > 0,
             lacks_children: false,
         }
     }

@@ -94,7 +94,8 @@ impl Inner {
                 has_moved: state.former.get(&actor).is_some_and(|former| *former != place),
                 lacks_calls: row.calls > 0 && state.callers.is_lacking(actor, place),
                 lacks_children: lacks_children(&state.parents, actor, row, place),
-                ..self.view(accepted, actor, row)
+                is_held: accepted.is_held(actor),
+                ..live.view(&self.registry, actor, row)
             };
             seen.actors.push((view, place));
         }
@@ -113,28 +114,6 @@ impl Inner {
         let cold = overdue.filter(|((_, actor, _), _)| !live.actors.contains_key(actor));
         seen.cold = cold.map(|((due_ms, actor, _), _)| (*actor, !accepted.is_cold(*actor), *due_ms)).collect();
         Some(seen)
-    }
-
-    fn view(&self, accepted: &Accepted, actor: ActorId, row: &Actor) -> ActorView {
-        let parent = row.parent;
-        ActorView {
-            actor,
-            kind: self.registry.name(row.kind),
-            may_rest: self.registry.may_rest(row.kind),
-            is_held: accepted.is_held(actor),
-            suspended: row.suspended.clone(),
-            parent,
-            has_parent: parent == ActorId::ENGINE || accepted.live().actors.contains_key(&parent),
-            mail: row.mailbox.len(),
-            is_busy: false,
-            has_moved: false,
-            next_due_ms: row.timers.iter().map(|timer| timer.due_ms).min(),
-            calls: row.calls,
-            lacks_calls: false,
-            children: row.children,
-            has_children_here: row.resident_children() > 0,
-            lacks_children: false,
-        }
     }
 
     /// Actors whose turn is being taken.
@@ -192,21 +171,6 @@ pub(super) fn place(row: &Actor) -> Place {
 
 fn lacks_children(parents: &Claims, actor: ActorId, row: &Actor, place: Place) -> bool {
     row.children > 0 && row.resident_children() == 0 && parents.is_lacking(actor, place)
-}
-
-impl CallView<'_> {
-    pub(super) fn of(call: CallId, row: &Row, has_caller: bool, holder: Holder) -> CallView<'_> {
-        CallView {
-            call,
-            caller: row.caller,
-            has_caller,
-            tool: &row.request.tool,
-            path: &row.request.path,
-            intended_at: row.intended_at,
-            state: &row.state,
-            holder,
-        }
-    }
 }
 
 impl State {
