@@ -110,8 +110,8 @@ impl Engine {
         if let Some(task) = missing {
             return Err(Error::NoTool { name: task.tool.clone(), known: self.0.tools.names() });
         }
-        let blind = self.0.tools.blind(&checked);
-        if blind.is_empty() { Ok(checked) } else { Err(Error::Plan(blind)) }
+        let unkept = self.0.tools.cannot_keep(&checked);
+        if unkept.is_empty() { Ok(checked) } else { Err(Error::Plan(unkept)) }
     }
 
     /// Read and check a workflow from a YAML file.

@@ -20,7 +20,7 @@ use bytes::Bytes;
 
 pub(crate) use self::{
     letters::{Fix, Fixed, Found},
-    prune::Pruned,
+    prune::{Below, Pruned},
     sweep::Sweeping,
 };
 use super::{
@@ -171,6 +171,11 @@ impl Accepted {
 
     pub(crate) fn live(&self) -> &Live {
         &self.live
+    }
+
+    #[cfg(test)]
+    pub(crate) fn sabotage(&mut self) -> &mut Live {
+        &mut self.live
     }
 
     pub(crate) fn open(&mut self) -> &mut Open {

@@ -12,6 +12,8 @@ mod dirty;
 mod index;
 mod replay;
 mod residency;
+#[cfg(test)]
+mod sabotage;
 pub(crate) mod stored;
 
 use std::collections::{BTreeMap, VecDeque};
@@ -141,6 +143,12 @@ impl Live {
             Op::CallNotStarted { call } => self.mark(*call, RowState::Intended),
             Op::CallDoubted { call, failure } => self.mark(*call, RowState::InDoubt(failure.clone())),
             Op::CallProbing { call, probing } => self.mark(*call, RowState::Probing(probing.clone())),
+            Op::CallBeats { call, within_ms } => {
+                if let Some(row) = self.calls.get_mut(call) {
+                    row.request.heartbeat_ms = Some(*within_ms);
+                    self.dirty.call(*call);
+                }
+            }
             Op::CallGone { call } => {
                 if let Some(caller) = self.calls.get(call).map(|row| row.caller) {
                     self.end_call(record, *call, caller);

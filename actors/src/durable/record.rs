@@ -83,6 +83,8 @@ pub(crate) enum Op {
     CallEnded { call: CallId, caller: ActorId },
     /// Nobody knows whether a call happened, and its tool is asked.
     CallProbing { call: CallId, probing: Probing },
+    /// The call promises a heartbeat at least this often. Follows its [`Op::Call`].
+    CallBeats { call: CallId, within_ms: u64 },
 }
 
 /// What the runtime itself writes into a stream.

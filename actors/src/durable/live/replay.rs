@@ -176,6 +176,7 @@ impl Live {
             | Op::CallDoubted { .. }
             | Op::CallNotStarted { .. }
             | Op::CallProbing { .. }
+            | Op::CallBeats { .. }
             | Op::CallCheckpoint { .. }
             | Op::Put { .. }
             | Op::Remove { .. }

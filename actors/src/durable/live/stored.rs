@@ -28,6 +28,8 @@ use crate::durable::{
 
 const ACTOR: codec::Format = codec::Format::new("row/actor", 1);
 const CALL: codec::Format = codec::Format::new("row/call", 1);
+/// A call that promises heartbeats: the row, and the longest silence in milliseconds.
+const BEATING: codec::Format = codec::Format::new("row/call", 2);
 
 /// What a key names.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -171,9 +173,18 @@ pub(crate) fn open_actor(sealed: &[u8]) -> Result<(Actor, Option<Head>), codec::
 }
 
 pub(crate) fn seal_call(row: &Row) -> Bytes {
-    codec::seal(CALL, row)
+    match row.request.heartbeat_ms {
+        None => codec::seal(CALL, row),
+        Some(within_ms) => codec::seal(BEATING, &(row, within_ms)),
+    }
 }
 
 pub(crate) fn open_call(sealed: &[u8]) -> Result<Row, codec::Error> {
-    codec::open(CALL, sealed)
+    let stored = codec::unwrap(CALL.type_id, sealed)?;
+    if stored.format != BEATING {
+        return codec::open(CALL, sealed);
+    }
+    let (mut row, within_ms): (Row, u64) = stored.decode()?;
+    row.request.heartbeat_ms = Some(within_ms);
+    Ok(row)
 }

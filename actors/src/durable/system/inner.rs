@@ -41,6 +41,8 @@ pub(crate) struct Faults {
     pub(crate) loses_bells: std::sync::atomic::AtomicBool,
     pub(crate) loses_calls: std::sync::atomic::AtomicBool,
     pub(crate) loses_timers: std::sync::atomic::AtomicBool,
+    /// The unsticker does not look.
+    pub(crate) holds_looks: std::sync::atomic::AtomicBool,
 }
 
 /// Why a host's commit was not accepted.
