@@ -18,6 +18,7 @@ mod child;
 mod error;
 mod event;
 mod exit;
+mod group;
 mod handle;
 mod host;
 mod intensity;
@@ -29,7 +30,10 @@ mod state;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use self::intensity::Window;
+pub(crate) use self::{
+    group::{Sibling, together},
+    intensity::Window,
+};
 pub use self::{
     backoff::Backoff,
     child::{ChildId, Status},

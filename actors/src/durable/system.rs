@@ -6,10 +6,12 @@
 //! Lock order: the core before the directory or the in-flight table, never the other way round.
 
 mod builder;
+mod ending;
 mod inner;
 mod jumps;
 mod letters;
 mod passivation;
+mod restarts;
 mod resume;
 mod send;
 mod suspects;
@@ -376,6 +378,7 @@ impl System {
     pub async fn stop(&self, grace: Duration) {
         self.inner.core.lock().draining = true;
         self.inner.drain_tools(grace).await;
+        self.inner.note_pending_restarts().await;
         let inner = self.inner.clone();
         let saved = self.inner.runtime.spawn_blocking(move || inner.checkpoint_now(STOP_CHECKPOINT)).await;
         if let Ok(Err(reason)) = saved {

@@ -30,6 +30,7 @@ mod losses;
 mod passivation;
 mod send;
 mod stalls;
+mod supervision;
 mod tree;
 
 const SOON: Duration = Duration::from_secs(10);

@@ -20,6 +20,7 @@ use super::{
     inner::{Core, Inner},
     jumps::Clocks,
     passivation::Idle,
+    restarts::Restarts,
     tree,
     unstick::Unstick,
 };
@@ -215,6 +216,7 @@ impl SystemBuilder {
         let mut accepted = Accepted::new(live, recovered.durable.next());
         let holds = !held.is_empty();
         accepted.hold(held);
+        accepted.shut_down_by_kind(self.registry.auto_shutdowns());
         if let Some(rows) = rows {
             let waiting = accepted.callers_to_look_at(clock.now_ms(), holds);
             for actor in waiting.into_iter().filter(|actor| accepted.is_cold(*actor)).collect::<Vec<_>>() {
@@ -268,6 +270,7 @@ impl SystemBuilder {
             room: Notify::new(),
             is_short: AtomicBool::new(false),
             unstick: Unstick::new(self.unstick_every),
+            restarts: Restarts::default(),
             #[cfg(test)]
             faults: super::inner::Faults::default(),
             timer_set: Notify::new(),

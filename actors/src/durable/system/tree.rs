@@ -8,7 +8,7 @@
 //! ├── passivation ends hosts that are idle
 //! ├── unsticker  looks for waits that contradict what is there
 //! ├── tools (one-for-one): the actor before each tool
-//! └── runs       the keeper of all hosts: dynamic, a host's failures count for itself alone (`directory.rs`)
+//! └── runs       the keeper of all hosts: dynamic, a host's failures count for itself alone (`keeper.rs`)
 //! ```
 //! Hosts are not restarted by a supervisor's rules but by reloading them: a message may be taken again, and the fence
 //! keeps a former host from doing harm. So a keeper that died is replaced, and everyone with mail is rung.
@@ -18,17 +18,15 @@
 
 use std::{future::Future, sync::Arc, time::Duration};
 
-use bytes::Bytes;
 use parking_lot::Mutex;
 use ractor::{Actor, ActorCell, ActorProcessingErr, ActorRef};
 
 use super::{System, inner::Inner};
 use crate::durable::{
-    accepted::Entrance,
-    directory::Keeper,
+    keeper::Keeper,
     supervision::{
-        Backoff, ChildInfo, ChildSpec, Happened, Intensity, Observer, Policy, Restart, RestartLog, RestartRecord,
-        Setup, Shutdown, StartFailure, Strategy, Supervisor,
+        Backoff, ChildInfo, ChildSpec, Happened, Intensity, Observer, Policy, Restart, Setup,
+        Shutdown, StartFailure, Strategy, Supervisor,
     },
 };
 
@@ -124,15 +122,13 @@ impl Actor for Service {
 
 /// Writes restarts down.
 fn observer(inner: &Arc<Inner>) -> Observer {
-    let (inner, log) = (Arc::downgrade(inner), Mutex::new(RestartLog::default()));
+    let inner = Arc::downgrade(inner);
     Arc::new(move |report| {
         if let Happened::Escalated { reason, .. } = &report.happened {
             tracing::error!(supervisor = %report.supervisor, child = %report.child, reason, "a supervisor gives up");
         }
-        let Some(inner) = inner.upgrade() else { return };
-        if let Some(record) = log.lock().note(inner.clock.now_ms(), &report) {
-            tracing::warn!(child = %record.child, count = record.count, reason = record.reason, "restarted");
-            inner.write_restart(&record);
+        if let Some(inner) = inner.upgrade() {
+            inner.note_service_restart(&report);
         }
     })
 }
@@ -141,17 +137,6 @@ impl Inner {
     async fn until_closed(self: Arc<Self>) {
         // An error says that nobody can close it any more.
         let _ = self.failure.subscribe().wait_for(Option::is_some).await;
-    }
-
-    /// In an index row, because the services have no stream of their own.
-    fn write_restart(&self, record: &RestartRecord) {
-        let key = Bytes::from(format!("restart/{}", record.child));
-        let mut reason = record.reason.clone();
-        crate::durable::cut(&mut reason, 1_000);
-        let row = serde_json::json!({ "at_ms": self.clock.now_ms(), "count": record.count, "reason": reason });
-        let entrance = Entrance { puts: vec![(key, Bytes::from(row.to_string()))], ..Entrance::default() };
-        // A closed store takes no notes.
-        let _ = self.with_accepted(|accepted, now_ms| accepted.enter(now_ms, entrance));
     }
 }
 
