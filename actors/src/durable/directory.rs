@@ -120,13 +120,10 @@ impl Directory {
         })
     }
 
-    /// End the hosts of these actors, and let them come back; after a back-off, if there is one.
-    pub(crate) fn reload(&self, actors: &[ActorId], waits: bool) {
+    /// End the hosts of these actors, and let them come back.
+    pub(super) fn reload(&self, actors: &[ActorId]) {
         let mut slots = self.slots.lock();
         for actor in actors {
-            if waits {
-                slots.waiting.insert(*actor);
-            }
             if let Some(host) = slots.hosts.get(actor).map(|hosting| hosting.host.clone()) {
                 slots.asked.insert(host.get_id());
                 host.kill();
@@ -134,12 +131,14 @@ impl Directory {
         }
     }
 
-    /// The back-off of these actors is over.
-    pub(crate) fn end_wait(&self, actors: &[ActorId]) {
-        let mut slots = self.slots.lock();
-        for actor in actors {
-            slots.waiting.remove(actor);
-        }
+    /// An actor gets no host until its back-off is over.
+    pub(super) fn wait(&self, actor: ActorId) {
+        self.slots.lock().waiting.insert(actor);
+    }
+
+    /// The back-off of an actor is over.
+    pub(super) fn end_wait(&self, actor: ActorId) {
+        self.slots.lock().waiting.remove(&actor);
     }
 
     /// These actors are gone: so are their hosts, and nobody hears of that.

@@ -24,8 +24,8 @@ pub(crate) struct Keeper;
 /// What a keeper can be told.
 #[derive(Debug)]
 pub(crate) enum KeeperMessage {
-    /// The back-off of these is over.
-    Reload(Vec<ActorId>),
+    /// A back-off is over.
+    Reload(ActorId),
 }
 
 /// An actor whose host died, and how it is looked after.
@@ -67,11 +67,9 @@ impl Actor for Keeper {
         inner: &mut Arc<Inner>,
     ) -> Result<(), ActorProcessingErr> {
         match message {
-            KeeperMessage::Reload(actors) => {
-                inner.directory.end_wait(&actors);
-                for actor in actors {
-                    look_again(inner, actor);
-                }
+            KeeperMessage::Reload(actor) => {
+                inner.directory.end_wait(actor);
+                look_again(inner, actor);
             }
         }
         Ok(())
@@ -138,22 +136,19 @@ fn was_killed(inner: &Arc<Inner>, keeper: &ActorRef<KeeperMessage>, actor: Actor
     reload(inner, keeper, actor, &charge, Duration::ZERO);
 }
 
-/// Load an actor again, and whoever is loaded with it.
+/// Load an actor again, and whoever is loaded with it. Only the one that died waits: the others did nothing wrong.
 fn reload(inner: &Arc<Inner>, keeper: &ActorRef<KeeperMessage>, actor: ActorId, charge: &Charge, after: Duration) {
-    let mut others = match charge.policy.strategy {
+    let others = match charge.policy.strategy {
         // No look at the siblings for those who chose nothing.
         Strategy::OneForOne | Strategy::Dynamic => Vec::new(),
         strategy => together(strategy, &inner.siblings(charge.parent, actor), actor),
     };
-    let waits = !after.is_zero();
-    inner.directory.reload(&others, waits);
-    if waits {
-        inner.directory.reload(&[actor], waits);
-        others.push(actor);
-        others.reverse();
-        keeper.send_after(after, move || KeeperMessage::Reload(others));
-    } else {
+    inner.directory.reload(&others);
+    if after.is_zero() {
         look_again(inner, actor);
+    } else {
+        inner.directory.wait(actor);
+        keeper.send_after(after, move || KeeperMessage::Reload(actor));
     }
 }
 

@@ -209,7 +209,7 @@ mod tests {
             ops: vec![Op::Supervised { actor: ActorId(0x100), supervised }],
             heads: Vec::new(),
         };
-        assert_eq!(crate::hex::text(&codec::seal(FORMAT, &record)), "");
+        assert_eq!(crate::hex::text(&codec::seal(FORMAT, &record)), "f400cc583059010b010118fb0001010103010050c746bf");
     }
 
     #[test]
@@ -218,6 +218,9 @@ mod tests {
             Note::Restarts { count: 2, reason: "a bug".to_owned() },
             Note::Ending { reason: "a bug".to_owned() },
         ];
-        assert_eq!(notes.map(|note| crate::hex::text(&codec::seal(NOTE, &note))), ["", ""]);
+        assert_eq!(notes.map(|note| crate::hex::text(&codec::seal(NOTE, &note))), [
+            "f400d8f4ae760108090205612062756777e97399",
+            "f400d8f4ae7601070a0561206275679a1449ac",
+        ]);
     }
 }

@@ -213,7 +213,7 @@ mod tests {
     #[test]
     fn a_row_about_whose_supervision_nothing_was_said_keeps_its_bytes() {
         let sealed = seal_actor(&actor(), None);
-        assert_eq!(crate::hex::text(&sealed), "");
+        assert_eq!(crate::hex::text(&sealed), "f400152aa5f9011107fb0001fb000100000000000000000000184631d9");
         assert_eq!(open_actor(&sealed).unwrap(), (actor(), None));
     }
 
@@ -222,7 +222,7 @@ mod tests {
         let supervised = Supervised { care: Care::TEMPORARY, significants: 2, is_ending: true };
         let actor = Actor { supervised, ..actor() };
         let sealed = seal_actor(&actor, None);
-        assert_eq!(crate::hex::text(&sealed), "");
+        assert_eq!(crate::hex::text(&sealed), "f400152aa5f9021507fb0001fb000100000000000000000000010002017d9aba5a");
         assert_eq!(open_actor(&sealed).unwrap(), (actor, None));
     }
 

@@ -9,7 +9,7 @@ use std::{marker::PhantomData, sync::atomic::AtomicU32};
 use super::*;
 use crate::durable::{
     live::DeadLetter,
-    supervision::{AutoShutdown, Backoff, Intensity, Policy, Strategy},
+    supervision::{AutoShutdown, Backoff, Policy, Strategy},
 };
 
 /// What an owner of some kind declares.
