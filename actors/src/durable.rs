@@ -70,8 +70,8 @@ pub use self::{
     outbox::Address,
     record::Note,
     restored::Restored,
-    system::{Census, Decision, Error, Figures, Jumped, Recovery, SendError, System, SystemBuilder},
-    tree::{Node, Presence, ToolNode, Tree},
+    system::{Census, Decision, Error, Figures, Jumped, Killed, Recovery, SendError, System, SystemBuilder},
+    tree::{Node, Presence, ServiceNode, ToolNode, Tree},
     unsticker::{Reason, Waiting},
     watch::LongTurn,
 };

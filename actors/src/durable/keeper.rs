@@ -161,7 +161,8 @@ impl Inner {
         }
         let live = core.accepted.live();
         let row = live.actors.get(&actor)?;
-        let policy = live.actors.get(&row.parent).map_or(Policy::DEFAULT, |parent| self.registry.supervision(parent.kind));
+        let policy =
+            live.actors.get(&row.parent).map_or(Policy::DEFAULT, |parent| self.registry.supervision(parent.kind));
         let entry = core.accepted.head(actor).map(|head| head.number);
         Some(Charge { parent: row.parent, entry, is_temporary: row.supervised.care.is_temporary, policy })
     }

@@ -30,10 +30,6 @@ mod state;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use self::{
-    group::{Sibling, together},
-    intensity::Window,
-};
 pub use self::{
     backoff::Backoff,
     child::{ChildId, Status},
@@ -45,4 +41,8 @@ pub use self::{
     report::{Happened, Observer, Report},
     restart_log::{RestartLog, RestartRecord},
     spec::{ChildSpec, Setup, StartFailure, Starting},
+};
+pub(crate) use self::{
+    group::{Sibling, together},
+    intensity::Window,
 };

@@ -118,9 +118,8 @@ impl Accepted {
             return if self.is_cold(top) { Ended::LookAgain } else { Ended::Done(Receipt::default()) };
         };
         let rows = || all.iter().filter_map(|actor| self.live.actors.get(actor));
-        let (calls, children, living) = rows().fold((0, 0, 0), |(calls, children, living), row| {
-            (calls + row.calls, children + row.children, living + 1)
-        });
+        let (calls, children, living) = rows()
+            .fold((0, 0, 0), |(calls, children, living), row| (calls + row.calls, children + row.children, living + 1));
         if all.iter().any(|actor| self.is_cold(*actor)) || children + 1 != living {
             return Ended::LookAgain;
         }

@@ -12,10 +12,9 @@ use crate::durable::{
 impl Accepted {
     /// After a start: actors that were suspended are tried again; one that still cannot be loaded is suspended again.
     pub(crate) fn resume_suspended(&mut self, now_ms: u64) {
-        let suspended =
-            self.live.actors.iter().filter(|(_, row)| {
-                row.suspended.is_some() && !row.supervised.is_ending && !self.held.contains(&row.stream)
-            });
+        let suspended = self.live.actors.iter().filter(|(_, row)| {
+            row.suspended.is_some() && !row.supervised.is_ending && !self.held.contains(&row.stream)
+        });
         let suspended: Vec<_> = suspended.map(|(actor, _)| *actor).collect();
         for actor in suspended {
             self.begin(now_ms, 24);

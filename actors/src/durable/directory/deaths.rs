@@ -108,7 +108,8 @@ mod tests {
 
     #[test]
     fn intensity_and_its_period_are_those_that_were_declared() {
-        let policy = Policy { intensity: Intensity { max_restarts: 1, period: Duration::from_secs(1) }, ..Policy::DEFAULT };
+        let policy =
+            Policy { intensity: Intensity { max_restarts: 1, period: Duration::from_secs(1) }, ..Policy::DEFAULT };
         assert!(cures(&policy, &[(0, 1), (1_001, 2)]).iter().all(is_reload));
         assert_eq!(cures(&policy, &[(0, 1), (1_000, 2)])[1], Cure::Escalate);
     }

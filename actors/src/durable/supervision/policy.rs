@@ -108,12 +108,7 @@ impl Policy {
     /// A strategy, with the defaults for the rest.
     #[must_use]
     pub const fn new(strategy: Strategy) -> Self {
-        Self {
-            strategy,
-            intensity: Intensity::DEFAULT,
-            backoff: Backoff::DEFAULT,
-            auto_shutdown: AutoShutdown::Never,
-        }
+        Self { strategy, intensity: Intensity::DEFAULT, backoff: Backoff::DEFAULT, auto_shutdown: AutoShutdown::Never }
     }
 
     /// Give up after more than so many restarts within a period.

@@ -82,6 +82,8 @@ pub struct SystemBuilder {
     limits: Limits,
     readings: Option<Arc<dyn Readings>>,
     unstick_every: Duration,
+    #[cfg(test)]
+    services: Vec<crate::durable::supervision::ChildSpec>,
 }
 
 impl Default for SystemBuilder {
@@ -99,6 +101,8 @@ impl Default for SystemBuilder {
             limits: Limits::default(),
             readings: None,
             unstick_every: Duration::from_secs(5),
+            #[cfg(test)]
+            services: Vec::new(),
         }
     }
 }
@@ -144,6 +148,13 @@ impl SystemBuilder {
     #[cfg(test)]
     pub(crate) fn limits(mut self, limits: Limits) -> Self {
         self.limits = limits;
+        self
+    }
+
+    /// Run one more service in the tree.
+    #[cfg(test)]
+    pub(crate) fn service(mut self, service: crate::durable::supervision::ChildSpec) -> Self {
+        self.services.push(service);
         self
     }
 
@@ -272,7 +283,7 @@ impl SystemBuilder {
             unstick: Unstick::new(self.unstick_every),
             restarts: Restarts::default(),
             #[cfg(test)]
-            faults: super::inner::Faults::default(),
+            faults: super::inner::Faults { services: Mutex::new(self.services), ..Default::default() },
             timer_set: Notify::new(),
             armed_ms: AtomicU64::new(u64::MAX),
             failure: watch::channel(None).0,

@@ -42,6 +42,10 @@ pub(crate) struct Faults {
     pub(crate) loses_bells: std::sync::atomic::AtomicBool,
     pub(crate) loses_calls: std::sync::atomic::AtomicBool,
     pub(crate) loses_timers: std::sync::atomic::AtomicBool,
+    /// More services, started before the tools.
+    pub(crate) services: Mutex<Vec<crate::durable::supervision::ChildSpec>>,
+    /// What was reported of services and tools.
+    pub(crate) reports: Mutex<Vec<crate::durable::supervision::Report>>,
 }
 
 /// Why a host's commit was not accepted.

@@ -1,8 +1,8 @@
 //! The tree under which everything in a system runs.
 //!
 //! ```text
-//! engine (rest-for-one)
-//! ├── store      ends when the store closes, and everything after it with it
+//! engine (rest-for-one; ends with the store)
+//! ├── store      significant: ends when the store closes, and everything else with it, in reverse order
 //! ├── timers     turns due timers into messages
 //! ├── clocks     looks for jumps of the wall clock
 //! ├── passivation ends hosts that are idle
@@ -21,12 +21,13 @@ use std::{future::Future, sync::Arc, time::Duration};
 use parking_lot::Mutex;
 use ractor::{Actor, ActorCell, ActorProcessingErr, ActorRef};
 
-use super::{System, inner::Inner};
+use super::{Error, System, inner::Inner};
 use crate::durable::{
+    id::ActorId,
     keeper::Keeper,
     supervision::{
-        Backoff, ChildInfo, ChildSpec, Happened, Intensity, Observer, Policy, Restart, Setup,
-        Shutdown, StartFailure, Strategy, Supervisor,
+        AutoShutdown, Backoff, ChildInfo, ChildSpec, Happened, Intensity, Observer, Policy, Restart, Setup, Shutdown,
+        StartFailure, Strategy, Supervisor,
     },
 };
 
@@ -46,15 +47,16 @@ pub(super) async fn start(inner: &Arc<Inner>) -> Result<Supervisor, StartFailure
     let observer = observer(inner);
     let tools = inner.tools.values().map(|slot| slot.child(inner));
     let tools = tools.fold(Setup::new("tools", policy(Strategy::OneForOne, TOOL_RESTARTS)), Setup::child);
-    let root = Setup::new("engine", policy(Strategy::RestForOne, 10))
-        .child(service(inner, "store", |inner| async move { inner.until_closed().await }))
+    let store = service(inner, "store", |inner| async move { inner.until_closed().await });
+    let root = Setup::new("engine", policy(Strategy::RestForOne, 10).auto_shutdown(AutoShutdown::AnySignificant))
+        .child(store.significant())
         .child(service(inner, "timers", Inner::run_timers))
         .child(service(inner, "clocks", Inner::run_clocks))
         .child(service(inner, "passivation", Inner::run_passivation))
-        .child(service(inner, "unsticker", Inner::run_unsticker))
-        .child(tools.observer(observer.clone()).into_child())
-        .child(keeper(inner))
-        .observer(observer);
+        .child(service(inner, "unsticker", Inner::run_unsticker));
+    #[cfg(test)]
+    let root = std::mem::take(&mut *inner.faults.services.lock()).into_iter().fold(root, Setup::child);
+    let root = root.child(tools.observer(observer.clone()).into_child()).child(keeper(inner)).observer(observer);
     Supervisor::start(root).await
 }
 
@@ -124,6 +126,10 @@ impl Actor for Service {
 fn observer(inner: &Arc<Inner>) -> Observer {
     let inner = Arc::downgrade(inner);
     Arc::new(move |report| {
+        #[cfg(test)]
+        if let Some(inner) = inner.upgrade() {
+            inner.faults.reports.lock().push(report.clone());
+        }
         if let Happened::Escalated { reason, .. } = &report.happened {
             tracing::error!(supervisor = %report.supervisor, child = %report.child, reason, "a supervisor gives up");
         }
@@ -162,4 +168,45 @@ impl System {
             true
         })
     }
+
+    /// Kill anything that [`System::tree`] shows, as a fault would, by the id under which it shows it: an actor
+    /// (`actor_1f00`), a service, or the actor before a tool, by its name. A tool that is named like a service is reached
+    /// with [`System::kill_tool`].
+    ///
+    /// # Errors
+    /// [`Error::Missing`], which says what there is, if nothing has that id; [`Error::OutcomeUnknown`] if the store closed.
+    pub async fn kill(&self, id: &str) -> Result<Killed, Error> {
+        if let Some(actor) = id.strip_prefix("actor_").and_then(|_| id.parse().ok()) {
+            return self.kill_actor(actor).await;
+        }
+        if self.kill_service(id).await {
+            return Ok(Killed::Service);
+        }
+        let names: Vec<_> = self.services().await.iter().map(|child| child.id.to_string()).collect();
+        Err(Error::Missing(format!(
+            "service or tool `{id}` to kill; there are {}, and actors by their ids",
+            names.join(", ")
+        )))
+    }
+
+    async fn kill_actor(&self, actor: ActorId) -> Result<Killed, Error> {
+        if self.kill_host(actor) {
+            return Ok(Killed::Host);
+        }
+        match self.actor(actor).await? {
+            Some(_) => Ok(Killed::Nothing),
+            None => Err(Error::Missing(format!("live actor {actor} to kill; `System::tree` shows those there are"))),
+        }
+    }
+}
+
+/// What [`System::kill`] killed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Killed {
+    /// The host of an actor.
+    Host,
+    /// A service, or the actor before a tool.
+    Service,
+    /// The actor has no host now: it is asleep, suspended, or waits until a back-off is over.
+    Nothing,
 }

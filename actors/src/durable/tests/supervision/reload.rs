@@ -82,7 +82,11 @@ async fn a_child_beyond_its_intensity_is_suspended_and_its_owner_told_and_nobody
     // A person lets it run again: it takes the message again, and lives.
     firm.system.resume_actor(child).await.unwrap();
     until_true(async || firm.look(1).await.total == 2_001).await;
-    assert_eq!(firm.system.ask(other, Order::Look, SOON).await.unwrap(), Owned::default(), "nothing goes beyond the owner");
+    assert_eq!(
+        firm.system.ask(other, Order::Look, SOON).await.unwrap(),
+        Owned::default(),
+        "nothing goes beyond the owner"
+    );
 }
 
 #[tokio::test]
