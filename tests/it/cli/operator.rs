@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use headframe::{
     Engine,
-    durable::Address,
+    durable::{Address, Killed},
     plan::Plan,
     run::{self, Run},
 };
@@ -87,4 +87,30 @@ async fn a_dropped_letter_is_gone_and_an_unknown_one_is_not_found() {
     assert_eq!(code(&place.run(&["dead", "drop", &number])), 0);
     assert_eq!(code(&place.run(&["dead", "drop", &number])), 3);
     assert!(stderr(&place.run(&["dead", "list"])).contains("there are no dead letters"));
+}
+
+#[tokio::test]
+async fn restarts_are_shown_in_the_ledger_and_with_the_actor() {
+    let place = Place::new();
+    held(&place).await;
+    let engine = Engine::builder().data(place.path(".headframe")).start().await.unwrap();
+    let actor = engine.runs().await.unwrap()[0].actor.to_string();
+    for kill in 0..3 {
+        // A message gives it a host.
+        let told = run::Message::Held { reason: format!("reason {kill}") };
+        engine.system().tell(Address::<Run>::new(actor.parse().unwrap()), told).await.unwrap();
+        while engine.system().kill(&actor).await.unwrap() != Killed::Host {
+            tokio::task::yield_now().await;
+        }
+    }
+    engine.stop().await;
+    let shown = told_json(&place.run(&["actors", "show", &actor, "-o", "json"]));
+    assert_eq!(shown["restarts"], 3);
+    assert!(
+        stdout(&place.run(&["actors", "show", &actor]))
+            .contains("was loaded again 3 times, the last time: it was killed")
+    );
+    let ledger = stdout(&place.run(&["ledger", "show", "last"]));
+    assert!(ledger.contains("was loaded again: it was killed"), "{ledger}");
+    assert!(ledger.contains("was loaded again 2 times: it was killed"), "{ledger}");
 }
