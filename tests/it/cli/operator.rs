@@ -94,15 +94,20 @@ async fn restarts_are_shown_in_the_ledger_and_with_the_actor() {
     let place = Place::new();
     held(&place).await;
     let engine = Engine::builder().data(place.path(".headframe")).start().await.unwrap();
-    let actor = engine.runs().await.unwrap()[0].actor.to_string();
+    let actor = engine.runs().await.unwrap()[0].actor;
     for kill in 0..3 {
-        // A message gives it a host.
-        let told = run::Message::Held { reason: format!("reason {kill}") };
-        engine.system().tell(Address::<Run>::new(actor.parse().unwrap()), told).await.unwrap();
-        while engine.system().kill(&actor).await.unwrap() != Killed::Host {
+        // A message gives it a host, which has nothing to do once that is taken.
+        let reason = format!("reason {kill}");
+        engine.system().tell(Address::<Run>::new(actor), run::Message::Held { reason: reason.clone() }).await.unwrap();
+        while engine.runs().await.unwrap()[0].held.as_ref() != Some(&reason) {
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(engine.system().kill(&actor.to_string()).await.unwrap(), Killed::Host);
+        while engine.system().hosted().contains(&actor) {
             tokio::task::yield_now().await;
         }
     }
+    let actor = actor.to_string();
     engine.stop().await;
     let shown = told_json(&place.run(&["actors", "show", &actor, "-o", "json"]));
     assert_eq!(shown["restarts"], 3);

@@ -1,6 +1,7 @@
 //! The tree: whatever is killed in it is started again, and the work goes on.
 
 use super::*;
+use crate::durable::supervision as rules;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_service_that_is_killed_is_started_again_and_the_work_goes_on() {
@@ -51,18 +52,18 @@ impl ractor::Actor for Extra {
     }
 }
 
-fn extra(name: &str, hangs: bool) -> supervision::ChildSpec {
-    let start = move |supervisor| async move {
+fn extra(name: &str, hangs: bool) -> rules::ChildSpec {
+    let start = move |supervisor: ractor::ActorCell| async move {
         Ok(ractor::Actor::spawn_linked(None, Extra { hangs }, (), supervisor).await?.0.get_cell())
     };
-    supervision::ChildSpec::new(name, start).within(if hangs { Duration::from_millis(20) } else { SOON })
+    rules::ChildSpec::new(name, start).within(if hangs { Duration::from_millis(20) } else { SOON })
 }
 
 /// Who ended, in order, and whether it had to be killed.
 fn ends(system: &System) -> Vec<(String, bool)> {
     let reports = system.inner.faults.reports.lock();
     let ends = reports.iter().filter_map(|report| match &report.happened {
-        supervision::Happened::Exited { exit } => Some((report.child.to_string(), *exit == supervision::Exit::Killed)),
+        rules::Happened::Exited { exit } => Some((report.child.to_string(), *exit == rules::Exit::Killed)),
         _ => None,
     });
     ends.collect()
