@@ -120,21 +120,26 @@ impl Accepted {
         let rows = || all.iter().filter_map(|actor| self.live.actors.get(actor));
         let (calls, children, living) = rows()
             .fold((0, 0, 0), |(calls, children, living), row| (calls + row.calls, children + row.children, living + 1));
-        if all.iter().any(|actor| self.is_cold(*actor)) || children + 1 != living {
+        if all.iter().any(|actor| self.is_cold(*actor)) {
             return Ended::LookAgain;
         }
+        let is_whole = children + 1 == living;
         let at = self.begin(now_ms, 1_024 + 64 * all.len());
         let mut receipt = Receipt { sequence: self.open.sequence(), ..Receipt::default() };
-        if calls > 0 {
-            for actor in members {
-                if self.live.actors.get(actor).is_some_and(|row| !row.supervised.is_ending) {
-                    self.condemn(*actor, &reason);
-                }
-            }
-            receipt.cancelled = self.calls_of(&all);
-        } else {
+        if is_whole && calls == 0 {
             self.end_all(top, members, at, &reason, &mut receipt);
+            return Ended::Done(receipt);
         }
+        // Whoever is known makes no more children, so a tree that grows while it is looked at is whole in the end.
+        for actor in members {
+            if self.live.actors.get(actor).is_some_and(|row| !row.supervised.is_ending) {
+                self.condemn(*actor, &reason);
+            }
+        }
+        if !is_whole {
+            return Ended::LookAgain;
+        }
+        receipt.cancelled = self.calls_of(&all);
         Ended::Done(receipt)
     }
 

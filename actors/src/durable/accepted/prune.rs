@@ -56,8 +56,7 @@ impl Accepted {
 
     /// End actors, each before its parent.
     pub(super) fn end_leaves(&mut self, members: &[ActorId]) {
-        // A child's number is higher than its parent's: one pass is enough, were ids ever given out in another order
-        // there would be more.
+        // A child's number is higher than its parent's, so one pass is enough.
         let mut left: Vec<_> = members.to_vec();
         left.sort_unstable_by_key(|actor| std::cmp::Reverse(*actor));
         while !left.is_empty() {
