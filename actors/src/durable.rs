@@ -16,6 +16,7 @@ mod accepted;
 mod audit;
 mod behavior;
 mod call;
+mod care;
 mod chain;
 mod checkpointer;
 pub mod codec;
@@ -27,6 +28,7 @@ mod host;
 mod hosted;
 mod id;
 mod journal;
+mod keeper;
 mod kind;
 mod ledger;
 mod live;
@@ -58,6 +60,7 @@ pub use self::{
         Answer, Effect, Failure, Key, Outcome, PROBE_WAIT_DEFAULT_MS, PROBES_DEFAULT, Probe, Probing,
         REMEMBERS_DEFAULT_MS, Request, Row, RowState, Verdict,
     },
+    care::Care,
     chain::Head,
     entry::{Body, Entry, Fate, Fired},
     id::{ActorId, CallId, Epoch, Partition, Sequence, StreamId},
@@ -68,10 +71,10 @@ pub use self::{
     record::Note,
     restored::Restored,
     system::{
-        Census, Decision, Error, Expiring, Figures, Jumped, KeyFigures, Recovery, RowFate, SendError, Swept, System,
-        SystemBuilder,
+        Census, Decision, Error, Expiring, Figures, Jumped, KeyFigures, Killed, Recovery, RowFate, SendError, Swept,
+        System, SystemBuilder,
     },
-    tree::{Node, Presence, ToolNode, Tree},
+    tree::{Node, Presence, ServiceNode, ToolNode, Tree},
     unsticker::{Reason, Waiting},
     watch::LongTurn,
 };

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test says what must hold by failing")]
 
 mod cli;
+mod kill;
 mod structure;
 mod tidy;
 mod upgrade;

@@ -8,6 +8,7 @@
 //! was accepted is in the mailbox before it.
 
 mod calls;
+mod ending;
 mod letters;
 mod prune;
 mod restored;
@@ -19,17 +20,20 @@ mod trouble;
 use bytes::Bytes;
 
 pub(crate) use self::{
+    ending::Ended,
     letters::{Fix, Fixed, Found},
     prune::{Below, Pruned},
     sweep::Sweeping,
 };
 use super::{
+    care::Care,
     entry::{Body, Entry, Fate},
     id::{ActorId, CallId, Sequence, StreamId},
     live::{Known, Live},
     open::{Open, Sealed},
     outbox::Outbox,
     record::Op,
+    supervision::AutoShutdown,
 };
 
 /// One turn's work, on its way in.
@@ -51,6 +55,8 @@ pub(crate) struct Receipt {
     pub(crate) ring: Vec<ActorId>,
     /// Calls whose callers no longer want them.
     pub(crate) cancelled: Vec<CallId>,
+    /// Actors that are being ended, and of which something may be left to do.
+    pub(crate) ending: Vec<ActorId>,
     /// The committed actor's next message.
     pub(crate) next: Option<Entry>,
     /// Whether the committed actor finished.
@@ -150,6 +156,8 @@ pub(crate) struct Accepted {
     generations: u64,
     late_answers: u64,
     residency: rows::Residency,
+    /// Kinds whose actors end with their significant children.
+    auto_shutdowns: rustc_hash::FxHashMap<u32, AutoShutdown>,
 }
 
 impl Accepted {
@@ -166,7 +174,13 @@ impl Accepted {
             generations,
             late_answers: 0,
             residency: rows::Residency::default(),
+            auto_shutdowns: rustc_hash::FxHashMap::default(),
         }
+    }
+
+    /// Let actors of these kinds end with their significant children.
+    pub(crate) fn shut_down_by_kind(&mut self, auto_shutdowns: rustc_hash::FxHashMap<u32, AutoShutdown>) {
+        self.auto_shutdowns = auto_shutdowns;
     }
 
     pub(crate) fn live(&self) -> &Live {
@@ -193,6 +207,12 @@ impl Accepted {
     pub(crate) fn head(&self, actor: ActorId) -> Option<Entry> {
         let row = self.live.actors.get(&actor)?;
         if row.suspended.is_some() || self.held.contains(&row.stream) { None } else { row.mailbox.front().cloned() }
+    }
+
+    /// Which activation of an actor may commit.
+    #[cfg(test)]
+    pub(crate) fn activation_of(&self, actor: ActorId) -> Option<u64> {
+        self.activations.get(&actor).copied()
     }
 
     /// Do not run the actors of these streams in this life; what comes for them waits.
@@ -233,10 +253,7 @@ impl Accepted {
             self.respond(actor, at, head, &mut outbox, &mut receipt);
         }
         if outbox.stop {
-            if let Some(parent) = self.live.actors.get(&actor).map(|row| row.parent) {
-                self.push(Op::Ended { actor, parent });
-            }
-            self.activations.remove(&actor);
+            self.finish(actor, at, &mut receipt);
             receipt.stopped = true;
         } else {
             receipt.next = self.head(actor);
@@ -317,6 +334,9 @@ impl Accepted {
         let stream = self.live.actors.get(&actor).map_or(StreamId(0), |row| row.stream);
         for child in outbox.spawns.drain(..) {
             self.push(Op::Spawn { actor: child.id, kind: child.kind, parent: actor, stream });
+            if child.care != Care::default() {
+                self.look_after(child.id, actor, child.care);
+            }
             self.deliver(child.id, at, Body::Message(child.first), None, receipt);
         }
         for (to, body) in outbox.sends.drain(..) {
@@ -387,14 +407,16 @@ impl Accepted {
             }
             return;
         };
-        let idle = row.mailbox.is_empty();
+        let (idle, is_ending) = (row.mailbox.is_empty(), row.supervised.is_ending);
         let number = row.next_entry;
         let place = self.push(Op::Deliver { to, at, number, body });
         if let Some(entry) = self.live.actors.get_mut(&to).and_then(|row| row.mailbox.back_mut()) {
             entry.place = Some(place);
             entry.reply = reply;
         }
-        if idle {
+        if is_ending {
+            receipt.ending.push(to);
+        } else if idle {
             receipt.ring.push(to);
         }
     }

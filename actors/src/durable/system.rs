@@ -6,12 +6,14 @@
 //! Lock order: the core before the directory or the in-flight table, never the other way round.
 
 mod builder;
+mod ending;
 mod inner;
 mod janitor;
 mod jumps;
 mod letters;
 mod once;
 mod passivation;
+mod restarts;
 mod resume;
 mod send;
 mod suspects;
@@ -32,6 +34,7 @@ pub use self::{
     janitor::{Expiring, KeyFigures, RowFate, Swept},
     jumps::Jumped,
     send::SendError,
+    tree::Killed,
     view::Census,
 };
 use super::{
@@ -52,6 +55,8 @@ const ENTRANCE_MAX: usize = 10 * 1024 * 1024;
 
 /// How long a stop waits for rows to be written.
 const STOP_CHECKPOINT: Duration = Duration::from_secs(5);
+/// How long a stop waits for services and hosts to end; the longest that one of them is given is 5 s.
+const STOP_TREE: Duration = Duration::from_secs(10);
 /// The longest key of an index row.
 const KEY_MAX: usize = 1_000;
 
@@ -379,16 +384,21 @@ impl System {
         cause.unwrap_or_else(|| "the system is gone".into())
     }
 
-    /// Stop: running calls are asked to stop and given `grace`; what was accepted becomes durable; hosts end. What is
-    /// unfinished goes on at the next start.
+    /// Stop: running calls are asked to stop and given `grace`; what was accepted becomes durable; services, tools and hosts end, in
+    /// the reverse order of their start, each within its time. What is unfinished goes on at the next start.
     pub async fn stop(&self, grace: Duration) {
         let Some(life) = &self.life else { return };
         self.inner.core.lock().draining = true;
         self.inner.drain_tools(grace).await;
+        self.inner.note_pending_restarts().await;
         let inner = self.inner.clone();
         let saved = self.inner.runtime.spawn_blocking(move || inner.checkpoint_now(STOP_CHECKPOINT)).await;
         if let Ok(Err(reason)) = saved {
             tracing::warn!(reason, "rows were not written at the end; the next start replays the journal instead");
+        }
+        // While the store is still open, so that nobody ends by himself before it is his turn.
+        if let Err(error) = self.life.root.shutdown(STOP_TREE).await {
+            tracing::warn!(%error, "what is in the tree did not end in time");
         }
         let latest = {
             let mut core = self.inner.core.lock();

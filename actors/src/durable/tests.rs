@@ -36,6 +36,7 @@ mod orphans;
 mod passivation;
 mod send;
 mod stalls;
+mod supervision;
 mod tree;
 
 const SOON: Duration = Duration::from_secs(10);

@@ -8,7 +8,7 @@ use std::{
 use headframe::{
     Engine,
     artifacts::Artifacts,
-    durable::Address,
+    durable::{Address, Killed},
     plan::Plan,
     run::{self, Run},
 };
@@ -111,4 +111,35 @@ fn left_over_artifacts_are_shown_before_they_are_removed() {
     let stats = told_json(&place.run(&["store", "stats", "-o", "json"]));
     assert_eq!((&stats["artifacts"], &stats["submission_keys"]), (&json!(0), &json!(0)));
     place.is_clean();
+}
+
+#[tokio::test]
+async fn restarts_are_shown_in_the_ledger_and_with_the_actor() {
+    let place = Place::new();
+    held(&place).await;
+    let engine = Engine::builder().data(place.path(".headframe")).start().await.unwrap();
+    let actor = engine.runs().await.unwrap()[0].actor;
+    for kill in 0..3 {
+        // A message gives it a host, which has nothing to do once that is taken.
+        let reason = format!("reason {kill}");
+        engine.system().tell(Address::<Run>::new(actor), run::Message::Held { reason: reason.clone() }).await.unwrap();
+        while engine.runs().await.unwrap()[0].held.as_ref() != Some(&reason) {
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(engine.system().kill(&actor.to_string()).await.unwrap(), Killed::Host);
+        while engine.system().hosted().contains(&actor) {
+            tokio::task::yield_now().await;
+        }
+    }
+    let actor = actor.to_string();
+    engine.stop().await;
+    let shown = told_json(&place.run(&["actors", "show", &actor, "-o", "json"]));
+    assert_eq!(shown["restarts"], 3);
+    assert!(
+        stdout(&place.run(&["actors", "show", &actor]))
+            .contains("was loaded again 3 times, the last time: it was killed")
+    );
+    let ledger = stdout(&place.run(&["ledger", "show", "last"]));
+    assert!(ledger.contains("was loaded again: it was killed"), "{ledger}");
+    assert!(ledger.contains("was loaded again 2 times: it was killed"), "{ledger}");
 }

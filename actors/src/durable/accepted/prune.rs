@@ -60,7 +60,21 @@ impl Accepted {
         let at = self.begin(now_ms, 1_024 + 24 * members.len());
         let mut receipt = Receipt { sequence: self.open.sequence(), ..Receipt::default() };
         self.write_note(root, at, Note::GivenUp { actors: members.len() as u64, by: by.to_owned() });
+        self.end_leaves(members);
+        self.forget_missing(root);
+        if self.live.actors.get(&root).is_some_and(|row| row.suspended.is_some() && !row.supervised.is_ending) {
+            self.push(Op::Resume { actor: root });
+            receipt.ring.push(root);
+        }
+        self.deliver(root, at, told.clone(), None, &mut receipt);
+        receipt
+    }
+
+    /// End actors, each before its parent.
+    pub(super) fn end_leaves(&mut self, members: &[ActorId]) {
+        // A child's number is higher than its parent's, so one pass is enough.
         let mut left: Vec<_> = members.to_vec();
+        left.sort_unstable_by_key(|actor| std::cmp::Reverse(*actor));
         while !left.is_empty() {
             let before = left.len();
             left.retain(|actor| !self.end_leaf(*actor));
@@ -69,13 +83,6 @@ impl Accepted {
                 self.forget_missing(left[0]);
             }
         }
-        self.forget_missing(root);
-        if self.live.actors.get(&root).is_some_and(|row| row.suspended.is_some()) {
-            self.push(Op::Resume { actor: root });
-            receipt.ring.push(root);
-        }
-        self.deliver(root, at, told.clone(), None, &mut receipt);
-        receipt
     }
 
     fn calls_of(&self, callers: &FxHashSet<ActorId>) -> u32 {

@@ -22,6 +22,7 @@ use super::{
     jumps::Clocks,
     once::{self, Once},
     passivation::Idle,
+    restarts::Restarts,
     tree::{self, Beside},
     unstick::Unstick,
 };
@@ -87,6 +88,8 @@ pub struct SystemBuilder {
     keys_kept: Duration,
     expiring: Vec<Arc<dyn Expiring>>,
     services: Vec<Beside>,
+    #[cfg(test)]
+    children: Vec<crate::durable::supervision::ChildSpec>,
 }
 
 impl Default for SystemBuilder {
@@ -107,6 +110,8 @@ impl Default for SystemBuilder {
             janitor_every: Duration::from_secs(10 * 60),
             keys_kept: once::KEPT,
             expiring: Vec::new(),
+            #[cfg(test)]
+            children: Vec::new(),
             services: Vec::new(),
         }
     }
@@ -153,6 +158,13 @@ impl SystemBuilder {
     #[cfg(test)]
     pub(crate) fn limits(mut self, limits: Limits) -> Self {
         self.limits = limits;
+        self
+    }
+
+    /// Run one more service in the tree.
+    #[cfg(test)]
+    pub(crate) fn service(mut self, service: crate::durable::supervision::ChildSpec) -> Self {
+        self.children.push(service);
         self
     }
 
@@ -257,6 +269,7 @@ impl SystemBuilder {
         let mut accepted = Accepted::new(live, recovered.durable.next());
         let holds = !held.is_empty();
         accepted.hold(held);
+        accepted.shut_down_by_kind(self.registry.auto_shutdowns());
         if let Some(rows) = rows {
             let waiting = accepted.callers_to_look_at(clock.now_ms(), holds);
             for actor in waiting.into_iter().filter(|actor| accepted.is_cold(*actor)).collect::<Vec<_>>() {
@@ -312,10 +325,11 @@ impl SystemBuilder {
             room: Notify::new(),
             is_short: AtomicBool::new(false),
             unstick: Unstick::new(self.unstick_every),
+            restarts: Restarts::default(),
             janitor: Janitor::new(self.janitor_every, expiring),
             services: self.services,
             #[cfg(test)]
-            faults: super::inner::Faults::default(),
+            faults: super::inner::Faults { services: Mutex::new(self.children), ..Default::default() },
             timer_set: Notify::new(),
             armed_ms: AtomicU64::new(u64::MAX),
             failure: watch::channel(None).0,

@@ -151,31 +151,9 @@ impl System {
     /// [`Error::OutcomeUnknown`] if the store closed before.
     pub async fn actors<T: Send + 'static>(
         &self,
-        mut visit: impl FnMut(ActorId, &Actor) -> Option<T> + Send + 'static,
+        visit: impl FnMut(ActorId, &Actor) -> Option<T> + Send + 'static,
     ) -> Result<Vec<T>, Error> {
-        let mut told = Vec::new();
-        let (here, latest) = {
-            let mut core = self.inner.core.lock();
-            let live = core.accepted.live();
-            let mut here: rustc_hash::FxHashSet<ActorId> = live.removed().collect();
-            for (actor, row) in &live.actors {
-                here.insert(*actor);
-                told.extend(visit(*actor, row));
-            }
-            (here, core.accepted.open().latest())
-        };
-        let rest = self.inner.from_rows(move |rows| {
-            let mut told = Vec::new();
-            visit_rows(rows, &mut |actor, row| {
-                if !here.contains(&actor) {
-                    told.extend(visit(actor, row));
-                }
-            })?;
-            Ok(told)
-        });
-        told.extend(rest.await?.unwrap_or_default());
-        self.inner.until_durable(latest).await?;
-        Ok(told)
+        self.inner.actors(visit).await
     }
 
     /// The calls without an outcome of a stream's actors, oldest first, and whether any of those actors has mail.
@@ -286,5 +264,37 @@ impl Inner {
                 Ok((found.flatten(), evictions))
             }
         }
+    }
+}
+
+impl Inner {
+    /// Visit every live actor, in memory or not, in no order.
+    pub(crate) async fn actors<T: Send + 'static>(
+        self: &Arc<Self>,
+        mut visit: impl FnMut(ActorId, &Actor) -> Option<T> + Send + 'static,
+    ) -> Result<Vec<T>, Error> {
+        let mut told = Vec::new();
+        let (here, latest) = {
+            let mut core = self.core.lock();
+            let live = core.accepted.live();
+            let mut here: rustc_hash::FxHashSet<ActorId> = live.removed().collect();
+            for (actor, row) in &live.actors {
+                here.insert(*actor);
+                told.extend(visit(*actor, row));
+            }
+            (here, core.accepted.open().latest())
+        };
+        let rest = self.from_rows(move |rows| {
+            let mut told = Vec::new();
+            visit_rows(rows, &mut |actor, row| {
+                if !here.contains(&actor) {
+                    told.extend(visit(actor, row));
+                }
+            })?;
+            Ok(told)
+        });
+        told.extend(rest.await?.unwrap_or_default());
+        self.until_durable(latest).await?;
+        Ok(told)
     }
 }
