@@ -8,5 +8,7 @@ pub mod spec;
 pub mod tools;
 
 pub use headframe_actors::{clock, durable, json, phase, plan, run, task, tool};
+#[cfg(feature = "testing")]
+pub use headframe_actors::testing;
 
 pub use self::engine::{Engine, Error, RunHandle, Submission};

@@ -24,10 +24,14 @@ use crate::{
 
 mod asleep;
 mod deaths;
+mod faults;
+mod full;
 mod jumps;
+mod killed;
 mod letters;
 mod losses;
 mod passivation;
+mod points;
 mod send;
 mod stalls;
 mod tree;

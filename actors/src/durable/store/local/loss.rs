@@ -9,7 +9,6 @@
 //! to lost records (bases, ledger segments, rows) is out of the way before a new record can take one of their numbers.
 
 use std::{
-    fs,
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -21,15 +20,16 @@ use super::{
     archive::{self, Range},
     archiver::Work,
     base::{self, Base},
-    format, losses, past,
+    format, losses,
+    past::Counted,
 };
 use crate::durable::{
     accepted::Accepted,
-    codec,
+    codec, dying,
     id::Sequence,
     journal::{
         self,
-        disk::Disk,
+        disk::{self, Disk},
         head, recovery,
         replay::Walk,
         segment::Segment,
@@ -45,8 +45,8 @@ use crate::durable::{
 const NOTE: &str = "loss";
 
 /// Whether a loss is accepted and not settled.
-pub(super) fn is_unsettled(folder: &Path) -> bool {
-    folder.join(NOTE).exists()
+pub(super) fn is_unsettled(disk: &dyn Disk, folder: &Path) -> bool {
+    disk::exists(disk, &folder.join(NOTE))
 }
 
 /// What is damaged, and what accepting that would cost; `None` if nothing is.
@@ -84,22 +84,24 @@ pub(super) fn plan(disk: &dyn Disk, folder: &Path) -> Result<Option<Loss>, Error
 pub(super) fn accept(local: &Local, now_ms: u64) -> Result<Settled, Error> {
     let (disk, setup) = (&*local.setup.disk, &local.setup);
     let loss = plan(disk, &setup.folder)?;
-    let former = read_note(&setup.folder)?;
+    let former = read_note(disk, &setup.folder)?;
     let mut settled = Settled::default();
     if let Some(loss) = &loss {
         let state = loss.state.or(former);
         if let Some(state) = state {
-            write_note(&setup.folder, state)?;
+            write_note(disk, &setup.folder, state)?;
         }
         mend(setup, loss, &mut settled)?;
     }
+    dying::point();
     if let Some(lost) = loss.and_then(|loss| loss.state).or(former) {
         settle(local, lost, now_ms, &mut settled)?;
     }
-    if is_unsettled(&setup.folder) {
+    dying::point();
+    if is_unsettled(disk, &setup.folder) {
         let note = setup.folder.join(NOTE);
         disk.remove(&note).map_err(journal::io("remove", &note))?;
-        format::sync(&setup.folder)?;
+        format::sync(disk, &setup.folder)?;
     }
     Ok(settled)
 }
@@ -132,9 +134,7 @@ fn is_headless(disk: &dyn Disk, survey: &Survey) -> Result<bool, Error> {
 
 /// The last record whose events are in the ledger, or known to be lost.
 fn archived(disk: &dyn Disk, folder: &Path) -> Result<Sequence, Error> {
-    let kept: Vec<_> =
-        archive::list(disk, &folder.join(archive::FOLDER))?.into_iter().map(|(range, _)| range).collect();
-    Ok(past::end(&kept, &losses::list(disk, folder)?))
+    Ok(Counted::list(disk, folder)?.end)
 }
 
 fn good_bases(disk: &dyn Disk, folder: &Path) -> Result<Vec<Sequence>, Error> {
@@ -149,8 +149,9 @@ fn mend(setup: &Setup, loss: &Loss, settled: &mut Settled) -> Result<(), Error> 
     let aside = put_aside(setup, &survey, loss)?;
     if let Some((from, to)) = loss.history {
         save_history(setup, &survey, (from, to), settled)?;
-        remove_before(setup, &survey, Sequence(to))?;
     }
+    // What is damaged there is in the ledger by now, or known to be lost.
+    remove_before(setup, &survey, archived(&*setup.disk, &setup.folder)?)?;
     if loss.state.is_some() {
         move_newer(setup, Sequence(loss.until), &aside)?;
         recovery::cut(setup, &Arc::default(), Sequence(loss.base), Sequence(loss.until))?;
@@ -161,21 +162,21 @@ fn mend(setup: &Setup, loss: &Loss, settled: &mut Settled) -> Result<(), Error> 
 
 /// Another name, or a copy, of HEAD and of every segment that is cut or removed.
 fn put_aside(setup: &Setup, survey: &Survey, loss: &Loss) -> Result<PathBuf, Error> {
-    let free = |number: &u32| !setup.folder.join(format!("journal.damaged-{number}")).exists();
+    let disk = &*setup.disk;
+    let free = |number: &u32| disk.list(&setup.folder.join(format!("journal.damaged-{number}"))).is_err();
     let number = (1..=u32::MAX).find(free).expect("nobody accepts that many losses");
     let aside = setup.folder.join(format!("journal.damaged-{number}"));
-    fs::create_dir(&aside).map_err(journal::io("create", &aside))?;
+    disk.create_folder(&aside).map_err(journal::io("create", &aside))?;
     let head = setup.folder.join(head::NAME);
-    if head.exists() {
-        format::put(&head, &aside, false)?;
+    if disk::exists(disk, &head) {
+        format::put(disk, &head, &aside, false)?;
     }
     for segment in &survey.all {
         // A start cuts the last segment that stays, and so cuts every name it has.
         let stays = segment.header.as_ref().is_ok_and(|header| header.first.0 <= loss.until);
-        format::put(&segment.path, &aside, !stays)?;
+        format::put(disk, &segment.path, &aside, !stays)?;
     }
-    format::sync(&aside)?;
-    format::sync(&setup.folder)?;
+    format::sync(disk, &aside)?;
     Ok(aside)
 }
 
@@ -185,7 +186,7 @@ fn save_history(setup: &Setup, survey: &Survey, (from, to): (u64, u64), settled:
     let mut hole = Range { from: Sequence(from), to: Sequence(to) };
     if archived.next() < hole.from {
         let shared = Shared { segments: survey.live.clone(), ..Shared::default() };
-        let work = Work { setup: setup.clone(), shared: Arc::new(Mutex::new(shared)), base_bytes: u64::MAX };
+        let work = Work::new(setup, &Arc::new(Mutex::new(shared)), u64::MAX);
         if let Err(error) = work.archive(Sequence(from - 1)) {
             settled
                 .notes
@@ -193,7 +194,7 @@ fn save_history(setup: &Setup, survey: &Survey, (from, to): (u64, u64), settled:
             hole.from = archived.next();
         }
     }
-    losses::note(&setup.folder, hole).map(drop)
+    losses::note(&*setup.disk, &setup.folder, hole).map(drop)
 }
 
 /// Remove the segments that hold nothing after a base.
@@ -215,16 +216,16 @@ fn move_newer(setup: &Setup, until: Sequence, aside: &Path) -> Result<(), Error>
     let newer = newer.chain(ledger.into_iter().filter(|(range, _)| range.to > until).map(|(_, path)| path));
     for path in newer {
         let Some(name) = path.file_name() else { continue };
-        fs::rename(&path, aside.join(name)).map_err(journal::io("rename", &path))?;
-        let parent = path.parent().unwrap_or(&setup.folder);
-        format::sync(parent)?;
+        disk.rename(&path, &aside.join(name)).map_err(journal::io("rename", &path))?;
+        format::sync(disk, aside)?;
+        format::sync(disk, path.parent().unwrap_or(&setup.folder))?;
     }
-    format::sync(aside)
+    Ok(())
 }
 
 /// Tell the runs, put open calls in doubt, and hold everything, in records of their own.
 fn settle(local: &Local, (from, to): (u64, u64), now_ms: u64, settled: &mut Settled) -> Result<(), Error> {
-    let opened = local.prepare()?;
+    let opened = if local.options.rows { local.prepare()? } else { local.open_without_rows()? };
     let (live, recovered) = Live::fold_over(local, &opened)?;
     settled.notes.extend(opened.repairs.into_iter().chain(recovered.repairs));
     let now_ms = now_ms.max(live.latest_ms);
@@ -236,20 +237,20 @@ fn settle(local: &Local, (from, to): (u64, u64), now_ms: u64, settled: &mut Sett
     local.idle()
 }
 
-fn read_note(folder: &Path) -> Result<Option<(u64, u64)>, Error> {
+fn read_note(disk: &dyn Disk, folder: &Path) -> Result<Option<(u64, u64)>, Error> {
     let path = folder.join(NOTE);
-    if !path.exists() {
+    if !disk::exists(disk, &path) {
         return Ok(None);
     }
-    let text = fs::read_to_string(&path).map_err(journal::io("read", &path))?;
+    let bytes = disk::read(disk, &path).map_err(journal::io("read", &path))?;
+    let text = String::from_utf8_lossy(&bytes);
     let numbers: Vec<u64> = text.split_whitespace().filter_map(|word| word.parse().ok()).collect();
     // A torn note means that nothing was cut yet.
     Ok(if let [from, to] = numbers[..] { Some((from, to)) } else { None })
 }
 
-fn write_note(folder: &Path, (from, to): (u64, u64)) -> Result<(), Error> {
+fn write_note(disk: &dyn Disk, folder: &Path, (from, to): (u64, u64)) -> Result<(), Error> {
     let path = folder.join(NOTE);
-    let written = fs::write(&path, format!("{from} {to}\n")).and_then(|()| fs::File::open(&path)?.sync_all());
-    written.map_err(journal::io("write", &path))?;
-    format::sync(folder)
+    disk::write(disk, &path, format!("{from} {to}\n").as_bytes()).map_err(journal::io("write", &path))?;
+    format::sync(disk, folder)
 }

@@ -8,10 +8,7 @@
 //!
 //! **Invariant:** a gap between ledger segments is either named by such a file, or damage.
 
-use std::{
-    fs,
-    path::{Path, PathBuf},
-};
+use std::path::{Path, PathBuf};
 
 use super::{
     archive::{self, Range, Segment},
@@ -19,7 +16,10 @@ use super::{
     parts::names,
 };
 use crate::durable::{
-    journal::{self, disk::Disk},
+    journal::{
+        self,
+        disk::{self, Disk},
+    },
     store::Error,
 };
 
@@ -31,17 +31,16 @@ pub(super) fn list(disk: &dyn Disk, folder: &Path) -> Result<Vec<Range>, Error> 
 }
 
 /// Note that a range is lost, durably.
-pub(super) fn note(folder: &Path, range: Range) -> Result<PathBuf, Error> {
+pub(super) fn note(disk: &dyn Disk, folder: &Path, range: Range) -> Result<PathBuf, Error> {
     let ledger = folder.join(archive::FOLDER);
-    fs::create_dir_all(&ledger).map_err(journal::io("create", &ledger))?;
+    disk.create_folder(&ledger).map_err(journal::io("create", &ledger))?;
     let path = ledger.join(format!("{}-{}{SUFFIX}", names::digits(range.from), names::digits(range.to)));
     let text = format!(
         "The events of records {} to {} were damaged, and it was accepted to go on without.\n",
         range.from, range.to
     );
-    let written = fs::write(&path, text).and_then(|()| fs::File::open(&path)?.sync_all());
-    written.map_err(journal::io("write", &path))?;
-    format::sync(&ledger)?;
+    disk::write(disk, &path, text.as_bytes()).map_err(journal::io("write", &path))?;
+    format::sync(disk, &ledger)?;
     Ok(path)
 }
 
