@@ -22,6 +22,11 @@ fn cut(file: &Path, len: u64) {
     fs::OpenOptions::new().write(true).open(file).unwrap().set_len(len).unwrap();
 }
 
+/// How far a file is written; the rest of it is zeros.
+fn used(file: &Path) -> u64 {
+    fs::read(file).unwrap().iter().rposition(|byte| *byte != 0).unwrap() as u64
+}
+
 fn len(file: &Path) -> u64 {
     fs::metadata(file).unwrap().len()
 }
@@ -42,7 +47,7 @@ async fn rows_that_are_gone_cut_or_exchanged_are_built_again_and_that_is_told() 
         ("they are gone", Box::new(move |killed| fs::remove_dir_all(killed.path(live)).unwrap())),
         ("`db` is missing or empty", Box::new(|killed| fs::remove_file(killed.path("live/db")).unwrap())),
         ("`db` is missing or empty", Box::new(|killed| cut(&killed.path("live/db"), 0))),
-        ("", Box::new(|killed| cut(&killed.path("live/db"), len(&killed.path("live/db")) / 2))),
+        ("", Box::new(|killed| cut(&killed.path("live/db"), used(&killed.path("live/db")) / 2))),
         ("`conf` is not what sled writes", Box::new(|killed| flip(&killed.path("live/conf"), 3))),
         ("and the journal ends at", Box::new(move |killed| exchange(killed, &later))),
         ("another store", Box::new(move |killed| estrange(killed, &other))),
@@ -96,10 +101,10 @@ async fn a_file_in_the_place_of_the_rows_is_put_aside_as_often_as_it_is_there() 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_bit_that_flipped_in_the_rows_is_never_taken_for_the_truth() {
     let (first, mut rebuilt) = (Killed::new(), 0);
-    let whole = len(&first.path("live/db"));
+    let whole = used(&first.path("live/db"));
     for part in 0..10 {
         let killed = first.copy();
-        flip(&killed.path("live/db"), whole * part / 10 + 40);
+        flip(&killed.path("live/db"), whole * part / 10);
         rebuilt += killed.finishes(&format!("a bit in part {part}")).await.len();
     }
     assert!(rebuilt > 0, "none of the bits mattered");
@@ -115,11 +120,8 @@ async fn a_damaged_journal_is_refused_by_name_and_a_torn_end_is_cut_and_told() {
         ("HF0004", "HEAD is there and the journal is not", {
             Box::new(|killed| fs::remove_dir_all(killed.path("journal")).unwrap())
         }),
-        ("HF0003", "is missing", {
-            Box::new(|killed| {
-                let segments = killed.files("journal", "seg");
-                fs::remove_file(&segments[segments.len() - 2]).unwrap();
-            })
+        ("HF0004", "the journal begins at record", {
+            Box::new(|killed| fs::remove_file(&killed.files("journal", "seg")[0]).unwrap())
         }),
         ("HF0003", "", Box::new(move |killed| fs::remove_file(last(killed)).unwrap())),
     ];
@@ -250,4 +252,22 @@ async fn a_ledger_segment_that_is_damaged_or_gone_is_named_and_costs_no_state() 
         assert!(told.contains("HF000"), "{told}");
         system.stop(SOON).await;
     }
+}
+
+/// Without it nothing more could be put aside, and the journal grew for ever.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_base_at_which_the_ledger_ends_can_be_given_up_for_the_history_after_it() {
+    let killed = Killed::new();
+    let ledger = killed.files("ledger", "led").pop().unwrap();
+    let (_, end) = ledger.file_stem().unwrap().to_str().unwrap().split_once('-').unwrap();
+    let base = killed.path("base").join(format!("{end}.base"));
+    flip(&base, len(&base) / 2);
+    let loss = Local::loss(&killed.path("")).unwrap().expect("it is damaged");
+    let (from, to) = loss.history.expect("the events after it");
+    assert_eq!((loss.state, from), (None, end.parse::<u64>().unwrap() + 1), "{loss:?}");
+    Local::accept_loss(&killed.path(""), 0).unwrap();
+    assert_eq!(Local::loss(&killed.path("")).unwrap(), None);
+    assert_eq!(killed.finishes("without some history").await, Vec::<String>::new());
+    let notes = Local::check(&killed.path("")).unwrap().notes;
+    assert!(notes[0].contains(&format!("records {from} to {to} was lost")), "{notes:?}");
 }

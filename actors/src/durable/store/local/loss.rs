@@ -53,10 +53,16 @@ pub(super) fn is_unsettled(disk: &dyn Disk, folder: &Path) -> bool {
 pub(super) fn plan(disk: &dyn Disk, folder: &Path) -> Result<Option<Loss>, Error> {
     let survey = Survey::take(disk, folder)?;
     let (damage, last) = damage(disk, &survey)?;
-    let archived = archived(disk, folder)?;
+    let (archived, good) = past_and_bases(disk, folder)?;
     let missing = (archived.next() < survey.first() && archived > Sequence(0) || is_headless(disk, &survey)?)
         .then(|| (archived.0 + 1, survey.first().0 - 1, "the segments that held them are missing".to_owned()));
-    let damage: Vec<_> = missing.into_iter().chain(damage).collect();
+    let groundless = (archived > Sequence(0) && !good.contains(&archived)).then(|| {
+        let next = good.iter().find(|base| **base > archived)?;
+        let why = format!("the base image of record {archived}, at which the ledger ends, is damaged or missing");
+        Some((archived.0 + 1, next.0, why))
+    });
+    let mut damage: Vec<_> = missing.into_iter().chain(groundless.flatten()).chain(damage).collect();
+    damage.sort_by_key(|(from, ..)| *from);
     if damage.is_empty() {
         return Ok(None);
     }
@@ -64,7 +70,7 @@ pub(super) fn plan(disk: &dyn Disk, folder: &Path) -> Result<Option<Loss>, Error
         let next = damage.iter().find(|(_, to, _)| *to > base.0);
         next.map_or(last.max(base), |(from, ..)| base.max(Sequence(from - 1)))
     };
-    let mut grounds = good_bases(disk, folder)?;
+    let mut grounds = good;
     grounds.retain(|base| base.next() >= survey.first());
     grounds.extend((survey.first() == Sequence(1)).then_some(Sequence(0)));
     // Of those from which one gets as far, the oldest: behind it all of the history is there.
@@ -75,8 +81,9 @@ pub(super) fn plan(disk: &dyn Disk, folder: &Path) -> Result<Option<Loss>, Error
     };
     let (until, gone) = (end(base), damage.iter().map(|(_, to, _)| *to).max().unwrap_or_default().max(last.0));
     let state = (until.0 < gone).then_some((until.0 + 1, gone));
-    let hole = damage.iter().find(|(_, to, _)| *to <= base.0 && *to > archived.0);
-    let history = hole.map(|(from, ..)| ((*from).max(archived.0 + 1), base.0));
+    // Also one that goes on behind the base: what it holds of the past is lost, too.
+    let hole = damage.iter().find(|(from, to, _)| *from <= base.0 && *to > archived.0);
+    let history = hole.map(|(from, ..)| ((*from).max(archived.0 + 1), base.0)).filter(|(from, to)| from <= to);
     Ok(Some(Loss { damage, until: until.0, base: base.0, state, history }))
 }
 
@@ -137,6 +144,16 @@ fn archived(disk: &dyn Disk, folder: &Path) -> Result<Sequence, Error> {
     Ok(Counted::list(disk, folder)?.end)
 }
 
+/// Where the ledger ends, and the bases that read well; of one moment, although somebody may work there.
+fn past_and_bases(disk: &dyn Disk, folder: &Path) -> Result<(Sequence, Vec<Sequence>), Error> {
+    loop {
+        let (end, good) = (archived(disk, folder)?, good_bases(disk, folder)?);
+        if archived(disk, folder)? == end {
+            return Ok((end, good));
+        }
+    }
+}
+
 fn good_bases(disk: &dyn Disk, folder: &Path) -> Result<Vec<Sequence>, Error> {
     let listed = base::list(disk, &folder.join(base::FOLDER))?;
     let is_good = |path: &Path| Base::open(disk, path).and_then(|base| base.verify()).is_ok();
@@ -149,12 +166,14 @@ fn mend(setup: &Setup, loss: &Loss, settled: &mut Settled) -> Result<(), Error> 
     let aside = put_aside(setup, &survey, loss)?;
     if let Some((from, to)) = loss.history {
         save_history(setup, &survey, (from, to), settled)?;
+        put_bad_bases_aside(setup, Sequence(to))?;
     }
-    // What is damaged there is in the ledger by now, or known to be lost.
-    remove_before(setup, &survey, archived(&*setup.disk, &setup.folder)?)?;
+    remove_archived(setup, Sequence(loss.base))?;
     if loss.state.is_some() {
         move_newer(setup, Sequence(loss.until), &aside)?;
         recovery::cut(setup, &Arc::default(), Sequence(loss.base), Sequence(loss.until))?;
+        // The new segment may be the first behind one that held the damage.
+        remove_archived(setup, Sequence(loss.base))?;
     }
     settled.aside = Some(aside);
     Ok(())
@@ -197,9 +216,23 @@ fn save_history(setup: &Setup, survey: &Survey, (from, to): (u64, u64), settled:
     losses::note(&*setup.disk, &setup.folder, hole).map(drop)
 }
 
-/// Remove the segments that hold nothing after a base.
-fn remove_before(setup: &Setup, survey: &Survey, base: Sequence) -> Result<(), Error> {
-    let is_needless = |next: &Segment| next.header.as_ref().is_ok_and(|header| header.first <= base.next());
+/// Nobody needs them any more: the ledger goes on behind them.
+fn put_bad_bases_aside(setup: &Setup, to: Sequence) -> Result<(), Error> {
+    let (disk, folder) = (&*setup.disk, setup.folder.join(base::FOLDER));
+    let good = good_bases(disk, &setup.folder)?;
+    for (sequence, path) in base::list(disk, &folder)? {
+        if sequence < to && !good.contains(&sequence) {
+            base::put_aside(disk, &folder, &path)?;
+        }
+    }
+    Ok(())
+}
+
+/// Remove the segments that hold nothing but what is in the ledger, or known to be lost, and in the base.
+fn remove_archived(setup: &Setup, base: Sequence) -> Result<(), Error> {
+    let survey = Survey::take(&*setup.disk, &setup.folder)?;
+    let end = archived(&*setup.disk, &setup.folder)?.min(base);
+    let is_needless = |next: &Segment| next.header.as_ref().is_ok_and(|header| header.first <= end.next());
     let needed = survey.all.iter().rposition(is_needless).unwrap_or(0);
     for segment in &survey.all[..needed] {
         setup.disk.remove(&segment.path).map_err(journal::io("remove", &segment.path))?;

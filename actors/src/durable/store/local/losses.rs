@@ -6,7 +6,7 @@
 //! The name says which records' events are in no ledger segment. Where such a range ends there is a base, so the ledger goes
 //! on behind it.
 //!
-//! **Invariant:** a gap between ledger segments is either named by such a file, or damage.
+//! **Invariant:** a gap between ledger segments, or before the first, is either named by such a file, or damage.
 
 use std::path::{Path, PathBuf};
 
@@ -16,6 +16,7 @@ use super::{
     parts::names,
 };
 use crate::durable::{
+    id::Sequence,
     journal::{
         self,
         disk::{self, Disk},
@@ -44,8 +45,13 @@ pub(super) fn note(disk: &dyn Disk, folder: &Path, range: Range) -> Result<PathB
     Ok(path)
 }
 
-/// Whether ledger segments follow each other without a gap that nobody accepted.
+/// Whether ledger segments begin with the first record and follow each other without a gap that nobody accepted.
 pub(super) fn connected(folder: &Path, store: u64, segments: &[Segment], lost: &[Range]) -> Result<(), Error> {
+    let begins = lost.first().into_iter().map(|range| range.from).chain(segments.first().map(|first| first.range().from));
+    if let Some(first) = begins.min().filter(|first| *first > Sequence(1)) {
+        let cause = format!("the ledger begins at record {first}; put back the segments before it");
+        return Err(Error::Inconsistent { folder: folder.to_path_buf(), cause });
+    }
     let mut rest = segments;
     for range in lost {
         let before = rest.iter().take_while(|segment| segment.range().to < range.from).count();

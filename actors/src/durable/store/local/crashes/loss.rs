@@ -19,6 +19,8 @@ enum Damage {
     Bits(u64, u64),
     /// The segment that holds a record is gone.
     Gone(u64),
+    /// One bit of the base at which the ledger ends.
+    Base,
 }
 
 /// Bases at 8, 16 and 24, ledger segments up to 16.
@@ -54,6 +56,7 @@ fn damaged(tale: &Tale, damage: Damage) -> SimDisk {
     match damage {
         Damage::Bit(record) => flip(&disk, tale, record),
         Damage::Bits(one, other) => [one, other].map(|record| flip(&disk, tale, record)).into_iter().collect(),
+        Damage::Base => disk.tamper(Path::new("data/base/00000000000000000016.base"), |bytes| bytes[100] ^= 1),
         Damage::Gone(record) => disk.lose(&holder(&disk, record)),
     }
     disk
@@ -82,7 +85,15 @@ fn lost(disk: &SimDisk) -> Vec<(Sequence, Sequence)> {
 fn an_accepted_loss_costs_no_more_wherever_the_process_dies_on_the_way() {
     let tale = Tale::of(60);
     let mut points = Vec::new();
-    for damage in [Damage::Bit(28), Damage::Bit(20), Damage::Bits(20, 28), Damage::Gone(20), Damage::Gone(29)] {
+    let damages = [
+        Damage::Bit(28),
+        Damage::Bit(20),
+        Damage::Bits(20, 28),
+        Damage::Gone(20),
+        Damage::Gone(29),
+        Damage::Base,
+    ];
+    for damage in damages {
         let (until, steps, lost) = accepted(&tale, damage);
         for step in 0..=steps {
             let disk = damaged(&tale, damage);
