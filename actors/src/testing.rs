@@ -16,12 +16,11 @@
 
 mod fake;
 mod oracle;
-mod small_disk;
 mod story;
 mod world;
 
 pub use self::{
     fake::Fake,
-    small_disk::{on_a_small_disk, set_read_only},
     story::{Death, Ending, Story},
 };
+pub use crate::small_disk::{on_a_small_disk, set_read_only};

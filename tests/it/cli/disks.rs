@@ -61,7 +61,7 @@ fn a_disk_that_is_only_to_be_read_is_told_and_can_be_looked_at() {
         place.spec("shapes.yaml", "echo", "{ a: 1 }", "");
         assert_eq!(code(&place.run(&["run", "shapes.yaml"])), 0);
         set_read_only(disk, true);
-        let changes: [&[&str]; 3] = [&["run", "shapes.yaml"], &["runs", "resume"], &["store", "repair", "--yes"]];
+        let changes: [&[&str]; 3] = [&["run", "shapes.yaml"], &["runs", "resume"], &["dead", "drop", "1"]];
         for args in changes {
             let refused = place.run(args);
             assert_eq!(code(&refused), 4, "{args:?}: {}", stderr(&refused));

@@ -1,9 +1,6 @@
 //! What happens to a whole store whose files are not as it left them, with work in flight: mended and told, or refused by name.
 
-use std::{
-    fs,
-    path::Path,
-};
+use std::{fs, path::Path};
 
 use super::{
     killed::{Killed, copy_all},
@@ -239,7 +236,11 @@ async fn a_ledger_segment_that_is_damaged_or_gone_is_named_and_costs_no_state() 
     for gone in [false, true] {
         let killed = Killed::new();
         let segment = killed.files("ledger", "led").remove(0);
-        if gone { fs::remove_file(&segment).unwrap() } else { flip(&segment, len(&segment) / 2) }
+        if gone {
+            fs::remove_file(&segment).unwrap()
+        } else {
+            flip(&segment, len(&segment) / 2)
+        }
         let problems = Local::check(&killed.path("")).unwrap().problems.join("\n");
         let named = if gone { "HF0004" } else { "HF0009" };
         assert!(problems.contains(named), "{problems}");

@@ -7,7 +7,7 @@ use tokio::sync::Semaphore;
 use super::*;
 use crate::{
     durable::store::{Local, LocalOptions},
-    testing::on_a_small_disk,
+    small_disk::on_a_small_disk,
 };
 
 const DISK_MIB: u32 = 24;
@@ -16,8 +16,7 @@ const SEGMENT: u64 = 1024 * 1024;
 /// Play a scene on a small disk, or say that it was not played.
 fn play<F: Future<Output = ()>>(test: &str, scene: impl FnOnce(std::path::PathBuf) -> F) {
     let played = on_a_small_disk(DISK_MIB, &format!("{}::{test}", module_path!()), |folder| {
-        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
-        runtime.block_on(scene(folder.to_path_buf()));
+        killed::runtime().block_on(scene(folder.to_path_buf()));
     });
     if let Err(why) = played {
         say(&format!("{test} was skipped: {why}"));

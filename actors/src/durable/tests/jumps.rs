@@ -1,8 +1,8 @@
 //! What the store and the system know of a clock that jumped.
 
 use super::*;
-use crate::durable::store::{Local, LocalOptions};
 use crate::clock::{ManualClock, ManualReadings, Reading, SteadyClock};
+use crate::durable::store::{Local, LocalOptions};
 
 const DAY_MS: u64 = 24 * 60 * 60 * 1_000;
 

@@ -113,7 +113,11 @@ impl Killed {
         }
         let done = until(system, Address::new(self.work.repeats), |count| !count.verdicts.is_empty()).await;
         let doubted = until(system, Address::new(self.work.charges), |count| !count.verdicts.is_empty()).await;
-        assert_eq!((done.verdicts, doubted.verdicts), (vec!["done".to_owned()], vec!["doubt: crash".to_owned()]), "{scene}");
+        assert_eq!(
+            (done.verdicts, doubted.verdicts),
+            (vec!["done".to_owned()], vec!["doubt: crash".to_owned()]),
+            "{scene}"
+        );
         until(system, Address::new(self.work.sleeps), |count| count.total == 5).await;
     }
 }
@@ -171,10 +175,18 @@ pub(super) fn copy_all(from: &Path, to: &Path) {
 #[ignore = "run by other tests, in a process of its own"]
 fn working() {
     let Some(place) = std::env::var_os(FOLDER).map(PathBuf::from) else { return };
+    mortal_runtime().block_on(work(&place));
+}
+
+/// A runtime in a process that will die, and leaves no core behind.
+pub(super) fn mortal_runtime() -> tokio::runtime::Runtime {
     let none = rustix::process::Rlimit { current: Some(0), maximum: Some(0) };
     rustix::process::setrlimit(rustix::process::Resource::Core, none).unwrap();
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
-    runtime.block_on(work(&place));
+    runtime()
+}
+
+pub(super) fn runtime() -> tokio::runtime::Runtime {
+    tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap()
 }
 
 async fn work(place: &Path) {

@@ -9,7 +9,10 @@ use std::{
     process::{Command, Stdio},
 };
 
-use super::*;
+use super::{
+    killed::{mortal_runtime, runtime},
+    *,
+};
 use crate::durable::{
     dying,
     store::{Local, LocalOptions},
@@ -47,7 +50,7 @@ fn nothing_acknowledged_is_lost_wherever_the_process_dies_while_rows_are_made_wr
     let place = tempfile::tempdir().unwrap();
     let whole = live_and_die(place.path(), i64::MAX);
     assert!(whole.points > 40, "{whole:?}");
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    let runtime = runtime();
     let mut deaths = 0;
     for point in 0..whole.points {
         let place = tempfile::tempdir().unwrap();
@@ -108,9 +111,7 @@ async fn start(data: &Path) -> Result<System, store::Error> {
 #[ignore = "run by the test above, in a process of its own"]
 fn mortal() {
     let Some(place) = std::env::var_os(FOLDER).map(PathBuf::from) else { return };
-    let none = rustix::process::Rlimit { current: Some(0), maximum: Some(0) };
-    rustix::process::setrlimit(rustix::process::Resource::Core, none).unwrap();
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    let runtime = mortal_runtime();
     let point: i64 = std::env::var(POINT).unwrap().parse().unwrap();
     dying::after(point);
     let mut witness = Witness::default();

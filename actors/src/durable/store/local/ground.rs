@@ -10,8 +10,9 @@ use bytes::Bytes;
 
 use super::{
     base::{self, Base},
-    format, lives,
+    format,
     live_rows::LiveRows,
+    lives,
     shelf::{Check, Shelf},
 };
 use crate::durable::{

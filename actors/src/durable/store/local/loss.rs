@@ -135,8 +135,8 @@ fn damage(disk: &dyn Disk, survey: &Survey) -> Result<(Vec<(u64, u64, String)>, 
 
 /// Whether the journal begins later than anything that holds what came before.
 fn is_headless(disk: &dyn Disk, survey: &Survey) -> Result<bool, Error> {
-    let oldest = base::list(disk, &survey.folder.join(base::FOLDER))?.first().map_or(Sequence(0), |(base, _)| *base);
-    Ok(oldest.next() < survey.first())
+    let newest = base::list(disk, &survey.folder.join(base::FOLDER))?.last().map_or(Sequence(0), |(base, _)| *base);
+    Ok(newest.next() < survey.first())
 }
 
 /// The last record whose events are in the ledger, or known to be lost.
@@ -163,17 +163,22 @@ fn good_bases(disk: &dyn Disk, folder: &Path) -> Result<Vec<Sequence>, Error> {
 /// Put the damaged files aside, save the history that can be saved, and have a journal that reads well.
 fn mend(setup: &Setup, loss: &Loss, settled: &mut Settled) -> Result<(), Error> {
     let survey = Survey::take(&*setup.disk, &setup.folder)?;
-    let aside = put_aside(setup, &survey, loss)?;
+    let (aside, base) = (put_aside(setup, &survey, loss)?, Sequence(loss.base));
+    let good = good_bases(&*setup.disk, &setup.folder)?;
+    move_bases(setup, &aside, &|sequence| sequence < base && !good.contains(&sequence))?;
     if let Some((from, to)) = loss.history {
         save_history(setup, &survey, (from, to), settled)?;
-        put_bad_bases_aside(setup, Sequence(to))?;
     }
-    remove_archived(setup, Sequence(loss.base))?;
+    // What is damaged up to here is in the ledger by now, or known to be lost. The bases first: without the segments after
+    // it one is of no use.
+    let end = archived(&*setup.disk, &setup.folder)?.min(base);
+    move_bases(setup, &aside, &|sequence| sequence < end)?;
+    remove_segments(setup, end)?;
     if loss.state.is_some() {
         move_newer(setup, Sequence(loss.until), &aside)?;
-        recovery::cut(setup, &Arc::default(), Sequence(loss.base), Sequence(loss.until))?;
+        recovery::cut(setup, &Arc::default(), base, Sequence(loss.until))?;
         // The new segment may be the first behind one that held the damage.
-        remove_archived(setup, Sequence(loss.base))?;
+        remove_segments(setup, end)?;
     }
     settled.aside = Some(aside);
     Ok(())
@@ -216,22 +221,9 @@ fn save_history(setup: &Setup, survey: &Survey, (from, to): (u64, u64), settled:
     losses::note(&*setup.disk, &setup.folder, hole).map(drop)
 }
 
-/// Nobody needs them any more: the ledger goes on behind them.
-fn put_bad_bases_aside(setup: &Setup, to: Sequence) -> Result<(), Error> {
-    let (disk, folder) = (&*setup.disk, setup.folder.join(base::FOLDER));
-    let good = good_bases(disk, &setup.folder)?;
-    for (sequence, path) in base::list(disk, &folder)? {
-        if sequence < to && !good.contains(&sequence) {
-            base::put_aside(disk, &folder, &path)?;
-        }
-    }
-    Ok(())
-}
-
-/// Remove the segments that hold nothing but what is in the ledger, or known to be lost, and in the base.
-fn remove_archived(setup: &Setup, base: Sequence) -> Result<(), Error> {
+/// Remove the segments that hold nothing after a record.
+fn remove_segments(setup: &Setup, end: Sequence) -> Result<(), Error> {
     let survey = Survey::take(&*setup.disk, &setup.folder)?;
-    let end = archived(&*setup.disk, &setup.folder)?.min(base);
     let is_needless = |next: &Segment| next.header.as_ref().is_ok_and(|header| header.first <= end.next());
     let needed = survey.all.iter().rposition(is_needless).unwrap_or(0);
     for segment in &survey.all[..needed] {
@@ -242,18 +234,23 @@ fn remove_archived(setup: &Setup, base: Sequence) -> Result<(), Error> {
 
 /// Bases and ledger segments that hold records after the cut belong to a story that is not told any more.
 fn move_newer(setup: &Setup, until: Sequence, aside: &Path) -> Result<(), Error> {
-    let disk = &*setup.disk;
-    let bases = base::list(disk, &setup.folder.join(base::FOLDER))?;
-    let ledger = archive::list(disk, &setup.folder.join(archive::FOLDER))?;
-    let newer = bases.into_iter().filter(|(sequence, _)| *sequence > until).map(|(_, path)| path);
-    let newer = newer.chain(ledger.into_iter().filter(|(range, _)| range.to > until).map(|(_, path)| path));
-    for path in newer {
-        let Some(name) = path.file_name() else { continue };
-        disk.rename(&path, &aside.join(name)).map_err(journal::io("rename", &path))?;
-        format::sync(disk, aside)?;
-        format::sync(disk, path.parent().unwrap_or(&setup.folder))?;
-    }
-    Ok(())
+    move_bases(setup, aside, &|sequence| sequence > until)?;
+    let ledger = archive::list(&*setup.disk, &setup.folder.join(archive::FOLDER))?;
+    let newer = ledger.into_iter().filter(|(range, _)| range.to > until);
+    newer.into_iter().try_for_each(|(_, path)| move_aside(setup, &path, aside))
+}
+
+fn move_bases(setup: &Setup, aside: &Path, which: &dyn Fn(Sequence) -> bool) -> Result<(), Error> {
+    let bases = base::list(&*setup.disk, &setup.folder.join(base::FOLDER))?;
+    let moved = bases.into_iter().filter(|(sequence, _)| which(*sequence));
+    moved.into_iter().try_for_each(|(_, path)| move_aside(setup, &path, aside))
+}
+
+fn move_aside(setup: &Setup, path: &Path, aside: &Path) -> Result<(), Error> {
+    let (disk, Some(name)) = (&*setup.disk, path.file_name()) else { return Ok(()) };
+    disk.rename(path, &aside.join(name)).map_err(journal::io("rename", path))?;
+    format::sync(disk, aside)?;
+    format::sync(disk, path.parent().unwrap_or(&setup.folder))
 }
 
 /// Tell the runs, put open calls in doubt, and hold everything, in records of their own.

@@ -47,7 +47,8 @@ pub(super) fn note(disk: &dyn Disk, folder: &Path, range: Range) -> Result<PathB
 
 /// Whether ledger segments begin with the first record and follow each other without a gap that nobody accepted.
 pub(super) fn connected(folder: &Path, store: u64, segments: &[Segment], lost: &[Range]) -> Result<(), Error> {
-    let begins = lost.first().into_iter().map(|range| range.from).chain(segments.first().map(|first| first.range().from));
+    let begins =
+        lost.first().into_iter().map(|range| range.from).chain(segments.first().map(|first| first.range().from));
     if let Some(first) = begins.min().filter(|first| *first > Sequence(1)) {
         let cause = format!("the ledger begins at record {first}; put back the segments before it");
         return Err(Error::Inconsistent { folder: folder.to_path_buf(), cause });

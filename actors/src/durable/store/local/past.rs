@@ -61,25 +61,28 @@ impl Counted {
     }
 
     /// And whether they end at a base.
-    fn of(disk: &dyn Disk, folder: &Path, mut files: Vec<(Range, PathBuf)>) -> Result<(Self, bool), Error> {
+    fn of(disk: &dyn Disk, folder: &Path, files: Vec<(Range, PathBuf)>) -> Result<(Self, bool), Error> {
         let lost = losses::list(disk, folder)?;
         let bases = base::list(disk, &folder.join(base::FOLDER))?;
-        let mut first = None;
-        loop {
-            let end = files.iter().map(|(range, _)| range.to).chain(lost.iter().map(|range| range.to)).max();
-            let end = end.unwrap_or_default();
-            let fits = end == Sequence(0) || bases.iter().any(|(sequence, _)| *sequence == end);
-            let last = files.last().map(|(range, _)| *range).filter(|range| !fits && range.to == end);
-            let Some(last) = last else { return Ok((Self { files, lost, end }, fits)) };
-            let first = match first {
-                Some(first) => first,
-                None => *first.insert(Survey::take(disk, folder)?.first()),
-            };
-            if last.from < first {
-                return Ok((Self { files, lost, end }, false));
-            }
-            files.pop();
+        let end = |files: &[(Range, PathBuf)]| {
+            let ends = files.iter().map(|(range, _)| range.to).chain(lost.iter().map(|range| range.to));
+            ends.max().unwrap_or_default()
+        };
+        let fits = |end: Sequence| end == Sequence(0) || bases.iter().any(|(sequence, _)| *sequence == end);
+        let all = end(&files);
+        if fits(all) {
+            return Ok((Self { files, lost, end: all }, true));
         }
+        let first = Survey::take(disk, folder)?.first();
+        let again = files.iter().rev().take_while(|(range, _)| range.from >= first).count();
+        for kept in (files.len() - again..files.len()).rev() {
+            let end = end(&files[..kept]);
+            if fits(end) {
+                let files = files[..kept].to_vec();
+                return Ok((Self { files, lost, end }, true));
+            }
+        }
+        Ok((Self { files, lost, end: all }, false))
     }
 }
 

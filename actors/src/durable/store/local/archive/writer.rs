@@ -41,8 +41,8 @@ pub(crate) fn write(
     check(header.range, heads, &streams)?;
     disk.create_folder(folder).map_err(journal::io("create", folder))?;
     let draft = names::draft(folder, &name(header.range));
-    let written = parts::Writer::create(disk, &draft, &KIND, &header.encode())
-        .and_then(|parts| put(parts, heads, &streams));
+    let written =
+        parts::Writer::create(disk, &draft, &KIND, &header.encode()).and_then(|parts| put(parts, heads, &streams));
     written.inspect_err(|_| {
         // Half a segment on a full disk is room that others need.
         let _ = disk.remove(&draft);

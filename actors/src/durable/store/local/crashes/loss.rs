@@ -8,8 +8,6 @@ use super::{
 };
 use crate::durable::journal::segment;
 
-const TOLD: u64 = 30;
-
 /// What is wrong with the journal.
 #[derive(Clone, Copy, Debug)]
 enum Damage {
@@ -23,16 +21,15 @@ enum Damage {
     Base,
 }
 
-/// Bases at 8, 16 and 24, ledger segments up to 16.
-fn told(tale: &Tale) -> SimDisk {
+/// A base at each of these records, the history up to the last but one in ledger segments, and some records more.
+fn told(tale: &Tale, bases: &[u64], last: u64) -> SimDisk {
     let disk = SimDisk::default();
     let mut life = open(&disk).unwrap();
-    for to in [8, 16, 24, TOLD] {
-        life.tell(tale, to, &mut 0).unwrap();
-        if to < TOLD {
-            life.base().unwrap();
-        }
+    for base in bases {
+        life.tell(tale, *base, &mut 0).unwrap();
+        life.base().unwrap();
     }
+    life.tell(tale, last, &mut 0).unwrap();
     life.local.release();
     disk.after_crash(Fate::Lost)
 }
@@ -52,11 +49,15 @@ fn flip(disk: &SimDisk, tale: &Tale, record: u64) {
 }
 
 fn damaged(tale: &Tale, damage: Damage) -> SimDisk {
-    let disk = told(tale);
+    let disk = match damage {
+        // The journal does not have what the ledger has.
+        Damage::Base => told(tale, &[20, 45, 55], 58),
+        _ => told(tale, &[8, 16, 24], 30),
+    };
     match damage {
         Damage::Bit(record) => flip(&disk, tale, record),
         Damage::Bits(one, other) => [one, other].map(|record| flip(&disk, tale, record)).into_iter().collect(),
-        Damage::Base => disk.tamper(Path::new("data/base/00000000000000000016.base"), |bytes| bytes[100] ^= 1),
+        Damage::Base => disk.tamper(Path::new("data/base/00000000000000000045.base"), |bytes| bytes[100] ^= 1),
         Damage::Gone(record) => disk.lose(&holder(&disk, record)),
     }
     disk
@@ -85,14 +86,8 @@ fn lost(disk: &SimDisk) -> Vec<(Sequence, Sequence)> {
 fn an_accepted_loss_costs_no_more_wherever_the_process_dies_on_the_way() {
     let tale = Tale::of(60);
     let mut points = Vec::new();
-    let damages = [
-        Damage::Bit(28),
-        Damage::Bit(20),
-        Damage::Bits(20, 28),
-        Damage::Gone(20),
-        Damage::Gone(29),
-        Damage::Base,
-    ];
+    let damages =
+        [Damage::Bit(28), Damage::Bit(20), Damage::Bits(20, 28), Damage::Gone(20), Damage::Gone(29), Damage::Base];
     for damage in damages {
         let (until, steps, lost) = accepted(&tale, damage);
         for step in 0..=steps {

@@ -5,7 +5,7 @@ use std::{fs, io::ErrorKind, path::Path};
 use bytes::Bytes;
 
 use super::{Change, Check, Error, STORE, Shelf, filled, mark, say};
-use crate::{durable::store::rows::Rows, testing::on_a_small_disk};
+use crate::{durable::store::rows::Rows, small_disk::on_a_small_disk};
 
 #[test]
 fn a_full_disk_closes_the_shelf_and_nothing_acknowledged_is_lost() {
