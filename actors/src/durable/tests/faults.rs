@@ -8,6 +8,9 @@ use super::{
 };
 use crate::durable::store::{Local, Store as _};
 
+/// What goes wrong with the files.
+type Fault = Box<dyn Fn(&Killed)>;
+
 /// Flip a bit of a file.
 fn flip(file: &Path, at: u64) {
     let mut bytes = fs::read(file).unwrap();
@@ -39,8 +42,7 @@ async fn a_killed_store_goes_on_and_nothing_is_mended_that_was_whole() {
 async fn rows_that_are_gone_cut_or_exchanged_are_built_again_and_that_is_told() {
     let (first, live) = (Killed::new(), "live");
     let (later, other) = (first.later(), Killed::new());
-    #[expect(clippy::type_complexity, reason = "written out it says more than a name would")]
-    let faults: Vec<(&str, Box<dyn Fn(&Killed)>)> = vec![
+    let faults: Vec<(&str, Fault)> = vec![
         ("they are gone", Box::new(move |killed| fs::remove_dir_all(killed.path(live)).unwrap())),
         ("`db` is missing or empty", Box::new(|killed| fs::remove_file(killed.path("live/db")).unwrap())),
         ("`db` is missing or empty", Box::new(|killed| cut(&killed.path("live/db"), 0))),
@@ -111,8 +113,7 @@ async fn a_bit_that_flipped_in_the_rows_is_never_taken_for_the_truth() {
 async fn a_damaged_journal_is_refused_by_name_and_a_torn_end_is_cut_and_told() {
     let first = Killed::new();
     let last = |killed: &Killed| killed.files("journal", "seg").pop().unwrap();
-    #[expect(clippy::type_complexity, reason = "written out it says more than a name would")]
-    let faults: Vec<(&str, &str, Box<dyn Fn(&Killed)>)> = vec![
+    let faults: Vec<(&str, &str, Fault)> = vec![
         ("HF0003", "were acknowledged and are damaged", Box::new(move |killed| damage_end(&last(killed), 3))),
         ("HF0004", "HEAD is there and the journal is not", {
             Box::new(|killed| fs::remove_dir_all(killed.path("journal")).unwrap())
