@@ -123,7 +123,7 @@ impl Work {
     }
 
     /// Make a base if one is due, and finish what an earlier life began.
-    fn look(&self, ends: &dyn Fn() -> bool) -> Result<(), Error> {
+    pub(super) fn look(&self, ends: &dyn Fn() -> bool) -> Result<(), Error> {
         let bases = base::list(self.disk(), &self.folder(base::FOLDER))?;
         let newest = bases.last().map_or(Sequence(0), |(sequence, _)| *sequence);
         let (segments, durable) = {
@@ -302,7 +302,8 @@ impl Work {
         }
         let Counted { files, end, .. } = Counted::list(self.disk(), &self.setup.folder)?;
         if end >= to {
-            return Ok(());
+            // Whoever made the last segment may have been killed before its name was durable.
+            return self.disk().sync_folder(&folder).map_err(|source| Error::Io { action: "sync", file: folder, source });
         }
         for (range, path) in archive::list(self.disk(), &folder)? {
             // What a crash left of an earlier attempt; the journal has its records.

@@ -61,6 +61,11 @@ impl Life {
         work.make(self.last, &|| false)
     }
 
+    /// What the archiver's thread does when no base is due.
+    fn look(&self) -> Result<(), Error> {
+        Work::new(&self.local.setup, &self.local.shared, u64::MAX).look(&|| false)
+    }
+
     /// State and history are those of the tale, as far as it is told, which is at least as far as was acknowledged.
     fn examine(&self, tale: &Tale, acknowledged: u64, scene: &dyn Fn() -> String) {
         assert!(self.last.0 >= acknowledged, "{acknowledged} were acknowledged, {} are there: {}", self.last, scene());

@@ -172,6 +172,11 @@ fn mend(setup: &Setup, loss: &Loss, settled: &mut Settled) -> Result<(), Error> 
     // What is damaged up to here is in the ledger by now, or known to be lost. The bases first: without the segments after
     // it one is of no use.
     let end = archived(&*setup.disk, &setup.folder)?.min(base);
+    let ledger = setup.folder.join(archive::FOLDER);
+    if setup.disk.list(&ledger).is_ok() {
+        // An attempt that was killed may have left names there that are not durable.
+        format::sync(&*setup.disk, &ledger)?;
+    }
     move_bases(setup, &aside, &|sequence| sequence < end)?;
     remove_segments(setup, end)?;
     if loss.state.is_some() {

@@ -51,6 +51,13 @@ fn nothing_is_lost_wherever_the_process_dies_while_bases_and_ledger_segments_are
         for fate in FATES {
             lives_on(&disk.after_crash(fate), &tale, acknowledged, &|| scene(&disk, step, fate));
         }
+        // A next life that only finishes what was begun, on names and bytes that nobody has synced.
+        let killed = disk.killed();
+        killed.die_after(u64::MAX);
+        let life = open(&killed).unwrap();
+        life.look().unwrap();
+        let image = killed.after_crash(Fate::Lost);
+        lives_on(&image, &tale, acknowledged, &|| scene(&disk, step, Fate::Lost));
     }
 }
 
@@ -73,7 +80,11 @@ fn a_trimmed_journal_keeps_its_numbers_without_head() {
     let tale = Tale::of(60);
     for torn in [false, true] {
         let (disk, head) = (whole(&tale), Path::new("data/HEAD"));
-        if torn { disk.tamper(head, |bytes| bytes.fill(0)) } else { disk.lose(head) }
+        if torn {
+            disk.tamper(head, |bytes| bytes.fill(0))
+        } else {
+            disk.lose(head)
+        }
         lives_on(&disk.killed(), &tale, 36, &|| format!("torn: {torn}"));
     }
 }
