@@ -22,6 +22,7 @@ mod checkpointer;
 pub mod codec;
 mod committer;
 mod directory;
+mod dying;
 mod entry;
 mod flight;
 mod host;

@@ -115,22 +115,29 @@ impl Ledger {
         from: Sequence,
         visit: &mut dyn FnMut(Item) -> bool,
     ) -> Result<(), store::Error> {
-        let past = self.store.past()?;
-        let mut reader = Reader::new(only);
-        let mut go_on = true;
-        past.visit(only, &mut |event| {
-            let stream = event.stream;
-            let head = reader.take_past(&event);
-            go_on = event.record < from || visit(item(&self.registry, (stream, head), event));
-            go_on
-        })?;
-        if !go_on {
-            return Ok(());
+        let mut from = from;
+        loop {
+            let past = self.store.past()?;
+            let mut reader = Reader::new(only);
+            let mut go_on = true;
+            past.visit(only, &mut |event| {
+                let (stream, record) = (event.stream, event.record);
+                let head = reader.take_past(&event);
+                go_on = record < from || visit(item(&self.registry, (stream, head), event));
+                go_on
+            })?;
+            if !go_on {
+                return Ok(());
+            }
+            reader.begin_records();
+            let whole = self.scan(past.end().next(), &mut |sequence, record| {
+                reader.read(&*past, &self.registry, sequence, record, &mut |item| sequence < from || visit(item))
+            })?;
+            if whole {
+                return Ok(());
+            }
+            from = from.max(past.end().next());
         }
-        reader.begin_records();
-        self.scan(past.end().next(), &mut |sequence, record| {
-            reader.read(&*past, &self.registry, sequence, record, &mut |item| sequence < from || visit(item))
-        })
     }
 
     /// Compute every chain again and compare it with the heads that the records carry.
@@ -150,6 +157,15 @@ impl Ledger {
     }
 
     fn verify_only(&self, only: Option<StreamId>) -> Result<Verified, store::Error> {
+        loop {
+            if let Some(found) = self.try_to_verify(only)? {
+                return Ok(found);
+            }
+        }
+    }
+
+    /// `None` if records went into the past meanwhile.
+    fn try_to_verify(&self, only: Option<StreamId>) -> Result<Option<Verified>, store::Error> {
         let past = self.store.past()?;
         let mut reader = Reader::new(only);
         let mut found = Verified { problems: past.verify()?, ..Verified::default() };
@@ -160,7 +176,7 @@ impl Ledger {
         })?;
         let mut streams: BTreeSet<_> = reader.heads.keys().copied().collect();
         reader.begin_records();
-        self.scan(past.end().next(), &mut |sequence, record| {
+        let whole = self.scan(past.end().next(), &mut |sequence, record| {
             reader.walk(&*past, sequence, record, &mut |_, _, _| {
                 found.events += 1;
                 true
@@ -179,16 +195,23 @@ impl Ledger {
         })?;
         streams.extend(reader.heads.keys());
         found.streams = streams.len() as u64;
-        Ok(found)
+        Ok(whole.then_some(found))
     }
 
+    /// Read records from one on. `false` if it is not there any more, because it went into the past meanwhile: nothing was
+    /// visited then, and the past is to be looked at again.
     fn scan(
         &self,
         from: Sequence,
         visit: &mut dyn FnMut(Sequence, &Record) -> Result<bool, store::Error>,
-    ) -> Result<(), store::Error> {
-        let mut wrong = None;
+    ) -> Result<bool, store::Error> {
+        let (mut wrong, mut next, mut gone) = (None, from, false);
         self.store.scan(from, &mut |sequence, payload| {
+            gone = sequence != next;
+            if gone {
+                return false;
+            }
+            next = sequence.next();
             let record = codec::open::<Record>(FORMAT, payload)
                 .map_err(|error| store::Error::Undecodable { sequence, cause: error.to_string() });
             record.and_then(|record| visit(sequence, &record)).unwrap_or_else(|error| {
@@ -196,7 +219,14 @@ impl Ledger {
                 false
             })
         })?;
-        wrong.map_or(Ok(()), Err)
+        match wrong {
+            Some(error) => Err(error),
+            None if gone && self.store.past()?.end() < next => {
+                let cause = "it is neither among the records nor in the past".to_owned();
+                Err(store::Error::Undecodable { sequence: next, cause })
+            }
+            None => Ok(!gone),
+        }
     }
 }
 
@@ -419,6 +449,12 @@ impl Tail {
 
     /// Read the stream again, from its beginning, because who is whose must be known; what was told is not told again.
     fn catch_up(&mut self, items: &mut Vec<Item>) -> Result<(), store::Error> {
+        while !self.try_to_catch_up(items)? {}
+        Ok(())
+    }
+
+    /// `false` if records went into the past meanwhile.
+    fn try_to_catch_up(&mut self, items: &mut Vec<Item>) -> Result<bool, store::Error> {
         let (seen, wanted, registry) = (self.seen, self.reader.wanted, &self.ledger.registry);
         let past = self.ledger.store.past()?;
         let mut reader = Reader::new(wanted);
@@ -433,7 +469,7 @@ impl Tail {
         reader.begin_records();
         let last = &mut self.seen;
         *last = (*last).max(past.end());
-        self.ledger.scan(past.end().next(), &mut |sequence, record| {
+        let whole = self.ledger.scan(past.end().next(), &mut |sequence, record| {
             *last = (*last).max(sequence);
             reader.read(&*past, registry, sequence, record, &mut |item| {
                 if sequence > seen {
@@ -444,6 +480,6 @@ impl Tail {
         })?;
         self.reader = reader;
         self.past = Some(past);
-        Ok(())
+        Ok(whole)
     }
 }

@@ -163,13 +163,13 @@ impl SystemBuilder {
 
     /// Run one more service in the tree.
     #[cfg(test)]
-    pub(crate) fn service(mut self, service: crate::durable::supervision::ChildSpec) -> Self {
+    pub(crate) fn child(mut self, service: crate::durable::supervision::ChildSpec) -> Self {
         self.children.push(service);
         self
     }
 
-    /// Watch these clocks for jumps instead of the machine's. With a clock of one's own and without this, nothing is
-    /// watched.
+    /// Read these clocks instead of the machine's: time goes on with the second, from what the first shows at the start, and
+    /// they are watched for jumps. With a clock of one's own they are only watched, and without this nothing is.
     #[must_use]
     pub fn readings(mut self, readings: Arc<dyn Readings>) -> Self {
         self.readings = Some(readings);
@@ -260,10 +260,14 @@ impl SystemBuilder {
             tracing::warn!("{repair}");
         }
         let ids = Ids::after(live.highest_id);
-        let clocks = Clocks::new(self.readings.or_else(|| self.clock.is_none().then(|| Arc::new(SystemClock) as _)));
+        let readings = self.readings.or_else(|| self.clock.is_none().then(|| Arc::new(SystemClock) as _));
         let last_record_ms = live.latest_ms;
         let (recorder, suspects) = open_recorder(self.flight_recorder.as_deref(), self.limits);
-        let clock = self.clock.unwrap_or_else(|| Arc::new(SteadyClock::not_before(live.latest_ms)));
+        let clock = self.clock.unwrap_or_else(|| {
+            let readings = readings.clone().unwrap_or_else(|| Arc::new(SystemClock));
+            Arc::new(SteadyClock::on(readings, live.latest_ms))
+        });
+        let clocks = Clocks::new(readings);
         let rows = opened.rows.as_deref();
         let held = self.recovered.map(|look| look(&Recovery { live: &live, rows })).transpose()?.unwrap_or_default();
         let mut accepted = Accepted::new(live, recovered.durable.next());
@@ -371,9 +375,7 @@ async fn launch(inner: Arc<Inner>, start: Start, repairs: Vec<String>) -> Result
     // From here on, whatever goes wrong ends all of it.
     let ending = Ending(inner.clone());
     spawn_committer(&inner).map_err(|error| internal(error.to_string()))?;
-    if inner.rows.is_some() {
-        spawn_checkpointer(&inner, start.rows_at).map_err(|error| internal(error.to_string()))?;
-    }
+    spawn_checkpointer(&inner, start.rows_at).map_err(|error| internal(error.to_string()))?;
     watcher::spawn(inner.flight.clone(), start.long_turn, start.limits).map_err(|error| internal(error.to_string()))?;
     inner.note_start(start.last_record_ms);
     inner.take_suspects(start.suspects).await;

@@ -73,7 +73,7 @@ fn ends(system: &System) -> Vec<(String, bool)> {
 
 #[tokio::test]
 async fn a_stop_ends_services_in_reverse_and_kills_the_one_that_hangs_at_its_deadline() {
-    let builder = builder().service(extra("polite", false)).service(extra("hangs", true));
+    let builder = builder().child(extra("polite", false)).child(extra("hangs", true));
     let system = builder.start(Arc::new(Memory::new())).await.unwrap();
     let address = counter(&system).await;
     assert_eq!(count(&system, address).await.total, 0);
