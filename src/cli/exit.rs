@@ -103,7 +103,10 @@ impl Error {
 
     /// Whether another process has the folder.
     pub(crate) fn is_held(&self) -> bool {
-        matches!(self, Self::Store(store::Error::Held { .. }) | Self::Engine(headframe::Error::Store(store::Error::Held { .. })))
+        matches!(
+            self,
+            Self::Store(store::Error::Held { .. }) | Self::Engine(headframe::Error::Store(store::Error::Held { .. }))
+        )
     }
 
     /// Whether the reader went away, which is no failure of ours: `| head` has what it wanted.

@@ -15,7 +15,10 @@ use std::path::Path;
 use headframe::api::Marker;
 use serde_json::Value;
 
-pub(crate) use self::{client::Client, follow::{Ending, follow};
+pub(crate) use self::{
+    client::Client,
+    follow::{Ending, follow},
+};
 use super::{Common, exit::Error, out::Out, shown};
 
 /// The server that works on this folder, if one does.

@@ -48,7 +48,8 @@ pub(crate) async fn follow(
     out: Out,
     (signals, limit): (&mut Signals, Option<Duration>),
 ) -> Result<(Ending, Progress), Error> {
-    let mut watcher = Watcher { out, run, progress: Progress::new(plan), view: view(out), after: 0, since_ms: now_ms() };
+    let mut watcher =
+        Watcher { out, run, progress: Progress::new(plan), view: view(out), after: 0, since_ms: now_ms() };
     let deadline = limit.map(|limit| Instant::now() + limit);
     let watched = tokio::select! {
         watched = watcher.watch(client) => watched?,

@@ -72,8 +72,7 @@ pub(crate) async fn watched(
     (common, out): (&Common, Out),
     (signals, limit): (&mut Signals, Option<Duration>),
 ) -> Result<Exit, Error> {
-    let (ending, progress) =
-        remote::follow(client, run, plan.map(|plan| &**plan), out, (signals, limit)).await?;
+    let (ending, progress) = remote::follow(client, run, plan.map(|plan| &**plan), out, (signals, limit)).await?;
     let again = format!("headframe runs watch{} {run}", common.flags());
     match ending {
         remote::Ending::Interrupted => {
