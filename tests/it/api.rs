@@ -8,8 +8,11 @@ mod deaths;
 mod drain;
 mod follow;
 mod health;
+mod inside;
 mod keys;
+mod patience;
 mod refusals;
+mod remote;
 mod served;
 
 use serde_json::{Value, json};

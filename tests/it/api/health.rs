@@ -1,16 +1,10 @@
 //! Health: answered by the server, and on a thread of its own when every worker is busy.
 
-use std::{
-    net::SocketAddr,
-    sync::{Arc, mpsc},
-};
+use std::sync::mpsc;
 
-use headframe::{
-    Engine,
-    api::{Limits, Options, Server, Workflows},
-};
+use headframe::api::Limits;
 
-use super::{client::Api, served::Served};
+use super::{inside::Inside, served::Served};
 
 #[test]
 fn health_is_told_part_by_part_at_both_addresses() {
@@ -33,37 +27,21 @@ fn health_is_told_part_by_part_at_both_addresses() {
 
 #[test]
 fn health_and_metrics_answer_while_every_worker_is_busy() {
-    let folder = tempfile::tempdir().unwrap();
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
-    let any: SocketAddr = "127.0.0.1:0".parse().unwrap();
-    let options = Options {
-        listen: any,
-        admin: any,
-        limits: Limits::default(),
-        metrics: Arc::new(|| "one 1\n".to_owned()),
-        folder: folder.path().to_path_buf(),
-    };
-    let sockets = options.bind().unwrap();
-    let engine = runtime.block_on(Engine::builder().data(folder.path()).start()).unwrap();
-    let (server, drain) = Server::new(sockets, engine.clone(), Workflows::default(), options).unwrap();
-    let (api, admin) = (Api(server.marker().address), Api(server.marker().admin));
-    let served = runtime.spawn(server.serve());
-    assert_eq!(api.get("/livez").status, 200);
+    let inside = Inside::new(1, Limits::default());
+    assert_eq!(inside.api.get("/livez").status, 200);
     let (begun, is_begun) = mpsc::channel();
     let (release, released) = mpsc::channel::<()>();
-    runtime.spawn(async move {
+    inside.runtime.spawn(async move {
         begun.send(()).unwrap();
         // The only worker waits, and can do nothing else.
         released.recv().unwrap();
     });
     is_begun.recv().unwrap();
-    assert_eq!(admin.get("/livez").status, 200);
-    assert_eq!(admin.get("/metrics").body, b"one 1\n");
-    assert!(admin.get("/readyz").json()["components"]["store"]["ok"].as_bool().unwrap());
+    assert_eq!(inside.admin.get("/livez").status, 200);
+    assert_eq!(inside.admin.get("/metrics").body, b"one 1\n");
+    assert!(inside.admin.get("/readyz").json()["components"]["store"]["ok"].as_bool().unwrap());
     release.send(()).unwrap();
-    drain.begin();
-    runtime.block_on(served).unwrap().unwrap();
-    runtime.block_on(engine.stop());
+    inside.end();
 }
 
 #[test]
