@@ -118,6 +118,36 @@ pub(super) async fn dead(State(shared): State<Arc<Shared>>) -> Result<Json<Vec<L
     Ok(Json(letters.iter().take(LISTED_MAX).map(|(number, letter)| Letter::new(*number, letter)).collect()))
 }
 
+/// One thing that waits for a person.
+#[derive(Serialize, ToSchema)]
+pub(super) struct Stuck {
+    /// In one word: `in-doubt`, `no-tool`, `poison`, `suspended`.
+    reason: &'static str,
+    actor: String,
+    call: Option<String>,
+    /// Who waits for what.
+    sentence: String,
+    /// Since when, in milliseconds since 1970, where that is known.
+    since_ms: Option<u64>,
+    /// What to do.
+    advice: &'static str,
+}
+
+/// What waits for a person; at most 1,000.
+#[utoipa::path(get, path = "/v1/stuck", tag = "operator", responses((status = OK, body = Vec<Stuck>)))]
+pub(super) async fn stuck(State(shared): State<Arc<Shared>>) -> Result<Json<Vec<Stuck>>, Problem> {
+    let waiting = shared.engine.waiting().await?;
+    let told = waiting.into_iter().take(LISTED_MAX).map(|waiting| Stuck {
+        reason: waiting.reason.word(),
+        actor: waiting.actor.to_string(),
+        call: waiting.call.map(|call| call.to_string()),
+        advice: waiting.reason.advice(),
+        sentence: waiting.sentence,
+        since_ms: waiting.since_ms,
+    });
+    Ok(Json(told.collect()))
+}
+
 fn short(name: &str, text: String) -> Result<String, Problem> {
     if (1..=TEXT_MAX).contains(&text.len()) {
         return Ok(text);

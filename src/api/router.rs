@@ -58,6 +58,7 @@ fn described() -> OpenApiRouter<Arc<Shared>> {
         .routes(routes!(operator::doubts))
         .routes(routes!(operator::decide))
         .routes(routes!(operator::dead))
+        .routes(routes!(operator::stuck))
         .merge(health_routes())
 }
 

@@ -97,6 +97,8 @@ fn a_call_in_doubt_is_decided_over_http() {
     let doubts = served.until(|| api.get("/v1/doubts").json(), |doubts| !doubts.as_array().unwrap().is_empty());
     let call = doubts[0]["call"].as_str().unwrap();
     assert_eq!(api.get(&format!("/v1/runs/{run}")).json()["status"], "held");
+    assert_eq!(api.get("/v1/stuck").json()[0]["call"], call);
+    assert_eq!(api.get("/v1/runs?status=held").json()["runs"][0]["in_doubt"], json!([call]));
     let decided = api.post(
         &format!("/v1/doubts/{call}"),
         &json!({"decision": "happened", "output": {"stdout": "paid"}, "by": "Ada"}),

@@ -63,6 +63,7 @@ fn the_description_of_the_api_names_every_path() {
             "/v1/runs/{run}/cancel",
             "/v1/runs/{run}/events",
             "/v1/runs/{run}/result",
+            "/v1/stuck",
             "/v1/workflows",
         ]
     );
