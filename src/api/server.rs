@@ -18,7 +18,7 @@ use tokio::{sync::watch, task::JoinSet, time::interval};
 use super::{
     admin,
     limits::Limits,
-    listen,
+    listen::Listen,
     marker::Marker,
     router,
     shared::{Metrics, Shared},
@@ -170,10 +170,10 @@ impl Server {
         marker.write(&folder).map_err(start)?;
         let mut beats = JoinSet::new();
         beats.spawn(beat(shared.clone()));
-        listen::serve(listener, router::router(&shared), shared).await;
+        let (router, limits, end) = (router::router(&shared), shared.limits.clone(), shared.drain.clone());
+        Listen { listener, router, limits, end }.serve().await;
         Marker::remove(&folder);
-        // It drains for no longer than we did.
-        let _ = tokio::task::spawn_blocking(move || admin.join()).await;
+        admin.end().await;
         Ok(())
     }
 }

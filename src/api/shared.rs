@@ -8,7 +8,7 @@ use std::sync::{
 use parking_lot::Mutex;
 use tokio::sync::{Semaphore, watch};
 
-use super::{bucket::Bucket, limits::Limits, problem::Problem, workflows::Workflows};
+use super::{bucket::Bucket, limits::Limits, listen::ended, problem::Problem, workflows::Workflows};
 use crate::{clock::monotonic, engine::Engine};
 
 /// Makes the text of the metrics.
@@ -60,8 +60,7 @@ impl Shared {
 
     /// Completes when nothing new is taken in any more.
     pub(super) async fn drained(&self) {
-        // Whoever could say so is gone: the server ends all the same.
-        let _ = self.drain.clone().wait_for(|is_draining| *is_draining).await;
+        ended(self.drain.clone()).await;
     }
 
     /// Take one from the changes that may come now.

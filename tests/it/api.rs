@@ -17,10 +17,7 @@ mod served;
 
 use serde_json::{Value, json};
 
-use self::{
-    client::{Api, Reply},
-    served::Served,
-};
+use self::{client::Api, served::Served};
 
 #[test]
 fn a_run_is_submitted_and_its_result_waited_for() {
