@@ -7,7 +7,7 @@ use axum::{
     extract::{FromRequest, Request},
     http::{HeaderMap, StatusCode, header},
 };
-use http_body_util::{BodyExt as _, LengthLimitError, Limited};
+use http_body_util::BodyExt as _;
 use serde::de::DeserializeOwned;
 
 use super::{
@@ -15,6 +15,9 @@ use super::{
     problem::{Problem, quoted},
     shared::Shared,
 };
+
+/// How many times its limit a body may have and still be read to its end.
+const OVERLONG: usize = 8;
 
 /// A JSON body of this shape.
 pub(super) struct Told<T>(pub(super) T);
@@ -39,11 +42,10 @@ pub(super) fn must_be_json(headers: &HeaderMap) -> Result<(), Problem> {
     Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "HF0307", detail))
 }
 
-async fn read(body: Body, limits: &Limits) -> Result<bytes::Bytes, Problem> {
-    let reading = Limited::new(body, limits.body_bytes).collect();
-    match tokio::time::timeout(limits.body_time, reading).await {
-        Ok(Ok(read)) => Ok(read.to_bytes()),
-        Ok(Err(error)) if error.is::<LengthLimitError>() => {
+async fn read(body: Body, limits: &Limits) -> Result<Vec<u8>, Problem> {
+    match tokio::time::timeout(limits.body_time, collect(body, limits.body_bytes)).await {
+        Ok(Ok(Some(bytes))) => Ok(bytes),
+        Ok(Ok(None)) => {
             let detail = format!("the body is longer than {} bytes: pass large data as an artifact", limits.body_bytes);
             Err(Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "HF0309", detail))
         }
@@ -53,6 +55,22 @@ async fn read(body: Body, limits: &Limits) -> Result<bytes::Bytes, Problem> {
             Err(Problem::new(StatusCode::REQUEST_TIMEOUT, "HF0312", detail))
         }
     }
+}
+
+/// All of a body, or nothing if it is longer. What is a little too long is read to its end and thrown away: a connection
+/// that is closed on somebody who still writes takes the answer with it.
+async fn collect(mut body: Body, most: usize) -> Result<Option<Vec<u8>>, axum::Error> {
+    let (mut kept, mut length) = (Vec::new(), 0);
+    while let Some(frame) = body.frame().await {
+        let Ok(data) = frame?.into_data() else { continue };
+        length += data.len();
+        if length <= most {
+            kept.extend_from_slice(&data);
+        } else if length > most.saturating_mul(OVERLONG) {
+            break;
+        }
+    }
+    Ok((length <= most).then_some(kept))
 }
 
 fn parse<T: DeserializeOwned>(bytes: &[u8], depth_max: usize) -> Result<T, Problem> {

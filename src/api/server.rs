@@ -94,7 +94,7 @@ pub struct Server {
     marker: Marker,
 }
 
-/// Ends a server. Cloning gives another handle to the same one.
+/// Ends a server, at the latest when the last handle goes. Cloning gives another one.
 #[derive(Clone)]
 pub struct Drain(Arc<watch::Sender<bool>>);
 
