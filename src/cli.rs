@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! headframe run FILE                      starts a workflow and watches it
+//! headframe serve                         answers over HTTP
 //! headframe runs | ledger | store         looks at what was
 //! headframe actors | stuck                 looks at what is
 //! headframe doubt | dead                  decides
@@ -20,8 +21,10 @@ mod ledger;
 mod look;
 mod out;
 mod progress;
+mod remote;
 mod run;
 mod runs;
+mod serve;
 mod shown;
 mod store;
 mod stuck;
@@ -101,6 +104,7 @@ enum Command {
     /// Check the store, measure it, tidy it up, and build its rows again
     #[command(subcommand)]
     Store(store::Command),
+    Serve(serve::Args),
     Doctor(doctor::Args),
     /// Decide about calls of which nobody knows whether they happened
     #[command(subcommand)]
@@ -162,6 +166,9 @@ pub(crate) async fn execute(cli: Cli) -> Exit {
             if !error.is_broken_pipe() {
                 out.error(&error);
             }
+            if error.is_held() {
+                remote::explain(&cli.common, out).await;
+            }
             error.exit()
         }
     }
@@ -173,6 +180,7 @@ async fn dispatch(command: Command, common: &Common, out: Out) -> Result<Exit, E
         Command::Runs(command) => runs::run(command, common, out).await,
         Command::Ledger(command) => ledger::run(command, common, out),
         Command::Store(command) => store::run(command, common, out).await,
+        Command::Serve(args) => serve::run(args, common, out).await,
         Command::Doctor(args) => doctor::run(args, common, out),
         Command::Doubt(command) => doubt::run(command, common, out).await,
         Command::Stuck(command) => stuck::run(command, common, out),

@@ -61,6 +61,9 @@ const LABELS_MAX: usize = 64;
 /// How long a stopping engine waits for running calls.
 const STOP_GRACE: Duration = Duration::from_secs(10);
 
+/// How far a page of runs looks back at first, in milliseconds.
+const PAGE_SPAN_MS: u64 = 10_000;
+
 /// A running engine. Cloning gives another handle to the same one.
 #[derive(Clone)]
 pub struct Engine(Arc<Inner>);
@@ -135,7 +138,14 @@ impl Engine {
     /// # Errors
     /// If the input does not fit the plan, the key was used with another input, or the store closed.
     pub async fn submit(&self, plan: &Arc<Checked>, submission: impl Into<Submission>) -> Result<RunHandle, Error> {
-        let submission = submission.into();
+        Ok(self.submit_once(plan, submission.into()).await?.0)
+    }
+
+    /// The same, and whether this submission made the run; `false` if an earlier one with its key did.
+    ///
+    /// # Errors
+    /// As [`Engine::submit`].
+    pub async fn submit_once(&self, plan: &Arc<Checked>, submission: Submission) -> Result<(RunHandle, bool), Error> {
         let given =
             if submission.input.is_null() { Json::from(serde_json::json!({})) } else { Json::from(&submission.input) };
         let input = plan.take_input(&given).map_err(Error::Input)?;
@@ -151,9 +161,9 @@ impl Engine {
         match (spawned, key) {
             (Ok(_), _) => {
                 self.0.stored.lock().insert(plan.digest());
-                Ok(RunHandle::new(self.0.clone(), run))
+                Ok((RunHandle::new(self.0.clone(), run), true))
             }
-            (Err(Existing(row)), Some(key)) => Ok(RunHandle::new(self.0.clone(), key.same_as(&row)?)),
+            (Err(Existing(row)), Some(key)) => Ok((RunHandle::new(self.0.clone(), key.same_as(&row)?), false)),
             (Err(_), None) => unreachable!("without a key nothing can exist"),
         }
     }
@@ -204,6 +214,26 @@ impl Engine {
         rows.values().rev().map(|row| Ok(run::Row::decode(row)?)).collect()
     }
 
+    /// At most so many runs, newest first, of those that were submitted before one.
+    ///
+    /// # Errors
+    /// If the store closed, or a row cannot be read.
+    pub async fn runs_before(&self, before: Option<RunId>, most: usize) -> Result<Vec<run::Row>, Error> {
+        let to = before.map_or_else(|| bytes::Bytes::from_static(b"run0"), run::index_key);
+        let to_ms = before.map_or(u64::MAX, |run| run.submitted_at_ms());
+        let mut span_ms = PAGE_SPAN_MS;
+        // Rows are read from the older to the newer: look back a little, and further as long as that is not enough.
+        loop {
+            let from_ms = to_ms.min(now_ms()).saturating_sub(span_ms);
+            let from = run::index_key(first_of(from_ms));
+            let rows = self.0.system.last(&from, &to, most).await?;
+            if rows.len() == most || from_ms == 0 {
+                return rows.values().rev().map(|row| Ok(run::Row::decode(row)?)).collect();
+            }
+            span_ms = span_ms.saturating_mul(8);
+        }
+    }
+
     /// Calls in doubt: nobody knows whether they happened, and a person decides.
     ///
     /// # Errors
@@ -237,6 +267,17 @@ impl Engine {
     pub async fn stop(&self) {
         self.0.system.stop(STOP_GRACE).await;
     }
+}
+
+fn now_ms() -> u64 {
+    crate::clock::Clock::now_ms(&crate::clock::SystemClock)
+}
+
+/// The first id that a run submitted at this time can have.
+fn first_of(at_ms: u64) -> RunId {
+    let mut id = [0; 16];
+    id[..6].copy_from_slice(&at_ms.to_be_bytes()[2..]);
+    RunId(id)
 }
 
 /// Everything that enters has a size limit at the door.

@@ -2,6 +2,8 @@
 //!
 //! Start with [`Engine`]. The actors underneath are in [`headframe_actors`], re-exported here by their rooms.
 
+#[cfg(feature = "server")]
+pub mod api;
 pub mod artifacts;
 pub mod engine;
 pub mod spec;

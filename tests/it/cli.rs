@@ -6,7 +6,7 @@ mod disks;
 mod kills;
 mod looks;
 mod operator;
-mod place;
+pub(crate) mod place;
 mod wrong;
 
 use std::{fs, io::Read as _, os::unix::ffi::OsStrExt as _};

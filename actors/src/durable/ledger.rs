@@ -4,6 +4,7 @@
 
 mod everything;
 mod refold;
+mod tail;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -13,9 +14,8 @@ use std::{
 use bytes::Bytes;
 use serde::Serialize;
 use serde_json::Value;
-use tokio::sync::{broadcast, watch};
 
-pub use self::refold::Refolded;
+pub use self::{refold::Refolded, tail::Tail};
 use super::{
     chain::{self, Head},
     codec,
@@ -23,7 +23,6 @@ use super::{
     kind::Registry,
     record::{FORMAT, NOTE, Note, Op, Record},
     store::{self, Past, PastEvent, Store},
-    system::Observed,
 };
 
 /// One event in the ledger.
@@ -375,111 +374,4 @@ fn item(registry: &Registry, (stream, head): (StreamId, Head), event: PastEvent)
     let hash = head.hash.iter().map(|byte| format!("{byte:02x}")).collect();
     let PastEvent { number, record, at_ms, actor, kind, .. } = event;
     Item { record: record.0, stream, number, at_ms, actor, kind: registry.name(kind), what, hash }
-}
-
-/// Follows one stream: what is in the ledger first, then what becomes durable.
-pub struct Tail {
-    receiver: broadcast::Receiver<Arc<Observed>>,
-    failure: watch::Receiver<Option<Arc<str>>>,
-    ledger: Ledger,
-    reader: Reader,
-    /// Who was live before the first record that was read.
-    past: Option<Box<dyn Past>>,
-    seen: Sequence,
-    behind: bool,
-}
-
-impl Tail {
-    pub(crate) fn new(
-        receiver: broadcast::Receiver<Arc<Observed>>,
-        failure: watch::Receiver<Option<Arc<str>>>,
-        ledger: Ledger,
-        stream: StreamId,
-    ) -> Self {
-        Self {
-            receiver,
-            failure,
-            ledger,
-            reader: Reader::new(Some(stream)),
-            past: None,
-            seen: Sequence(0),
-            behind: true,
-        }
-    }
-
-    /// The next events of the stream, at least one; `None` once the system has stopped.
-    ///
-    /// # Errors
-    /// If the store cannot be read.
-    pub async fn next(&mut self) -> Result<Option<Vec<Item>>, store::Error> {
-        loop {
-            let mut items = Vec::new();
-            if std::mem::take(&mut self.behind) {
-                self.catch_up(&mut items)?;
-            } else {
-                let heard = tokio::select! {
-                    biased;
-                    heard = self.receiver.recv() => heard,
-                    _ = self.failure.wait_for(Option::is_some) => Err(broadcast::error::RecvError::Closed),
-                };
-                match heard {
-                    Ok(observed) if observed.sequence > self.seen => self.take(&observed, &mut items)?,
-                    Ok(_) => {}
-                    // Too much happened at once: what was missed is in the ledger.
-                    Err(broadcast::error::RecvError::Lagged(_)) => self.behind = true,
-                    Err(broadcast::error::RecvError::Closed) => return Ok(None),
-                }
-            }
-            if !items.is_empty() {
-                return Ok(Some(items));
-            }
-        }
-    }
-
-    fn take(&mut self, observed: &Observed, items: &mut Vec<Item>) -> Result<(), store::Error> {
-        self.seen = observed.sequence;
-        let registry = &self.ledger.registry;
-        let Some(past) = &self.past else { return Ok(()) };
-        self.reader.read(&**past, registry, observed.sequence, &observed.record, &mut |item| {
-            items.push(item);
-            true
-        })?;
-        Ok(())
-    }
-
-    /// Read the stream again, from its beginning, because who is whose must be known; what was told is not told again.
-    fn catch_up(&mut self, items: &mut Vec<Item>) -> Result<(), store::Error> {
-        while !self.try_to_catch_up(items)? {}
-        Ok(())
-    }
-
-    /// `false` if records went into the past meanwhile.
-    fn try_to_catch_up(&mut self, items: &mut Vec<Item>) -> Result<bool, store::Error> {
-        let (seen, wanted, registry) = (self.seen, self.reader.wanted, &self.ledger.registry);
-        let past = self.ledger.store.past()?;
-        let mut reader = Reader::new(wanted);
-        past.visit(wanted, &mut |event| {
-            let (stream, record) = (event.stream, event.record);
-            let head = reader.take_past(&event);
-            if record > seen {
-                items.push(item(registry, (stream, head), event));
-            }
-            true
-        })?;
-        reader.begin_records();
-        let last = &mut self.seen;
-        *last = (*last).max(past.end());
-        let whole = self.ledger.scan(past.end().next(), &mut |sequence, record| {
-            *last = (*last).max(sequence);
-            reader.read(&*past, registry, sequence, record, &mut |item| {
-                if sequence > seen {
-                    items.push(item);
-                }
-                true
-            })
-        })?;
-        self.reader = reader;
-        self.past = Some(past);
-        Ok(whole)
-    }
 }

@@ -95,6 +95,34 @@ fn page_of(
     Ok((rows.collect(), end))
 }
 
+/// The same for the last rows alone. All of the range is read, and no more than so many rows are kept.
+fn newest(
+    overlay: BTreeMap<Bytes, Option<Bytes>>,
+    rows: Option<&dyn Rows>,
+    from: &Bytes,
+    to: &Bytes,
+    most: usize,
+) -> Result<BTreeMap<Bytes, Bytes>, store::Error> {
+    let mut found = BTreeMap::new();
+    let mut keep = |key: Bytes, value: Bytes| {
+        found.insert(key, value);
+        if found.len() > most {
+            found.pop_first();
+        }
+    };
+    if let Some(rows) = rows {
+        rows.scan(&stored::index_key(from), &stored::index_key(to), &mut |key, value| {
+            let key = Bytes::copy_from_slice(&key[1..]);
+            if !overlay.contains_key(&key) {
+                keep(key, value);
+            }
+            true
+        })?;
+    }
+    overlay.into_iter().filter_map(|(key, value)| Some((key, value?))).for_each(|(key, value)| keep(key, value));
+    Ok(found)
+}
+
 impl System {
     /// The index rows of a range, in order, once what was read is durable.
     ///
@@ -113,6 +141,33 @@ impl System {
         };
         self.inner.until_durable(latest).await?;
         Ok(found)
+    }
+
+    /// The last index rows of a range, at most so many, once what was read is durable.
+    ///
+    /// # Errors
+    /// [`Error::OutcomeUnknown`] if the store closed before.
+    pub async fn last(&self, from: &[u8], to: &[u8], most: usize) -> Result<BTreeMap<Bytes, Bytes>, Error> {
+        let (from, to) = (Bytes::copy_from_slice(from), Bytes::copy_from_slice(to));
+        let overlay = self.inner.core.lock().accepted.live().index.overlay(&from, &to);
+        let latest = self.inner.latest();
+        let found = match self.inner.rows {
+            None => newest(overlay, None, &from, &to, most).unwrap_or_default(),
+            Some(_) => {
+                let read = move |rows: &dyn Rows| newest(overlay, Some(rows), &from, &to, most);
+                self.inner.from_rows(read).await?.unwrap_or_default()
+            }
+        };
+        self.inner.until_durable(latest).await?;
+        Ok(found)
+    }
+
+    /// Whether new work is taken in at present.
+    ///
+    /// # Errors
+    /// [`Error::Busy`] with what is waited for.
+    pub fn admits(&self) -> Result<(), Error> {
+        self.inner.admits()
     }
 
     /// Messages that were given up, oldest first, each with its number.
