@@ -13,10 +13,10 @@ use super::{
     read::Reader,
 };
 
-const TASK: [&str; 11] =
+pub(super) const TASK: [&str; 11] =
     ["name", "tool", "effect", "in_doubt", "with", "for_each", "when", "retry", "timeout", "optional", "description"];
-const FOR_EACH: [&str; 3] = ["over", "items", "max_items"];
-const RETRY: [&str; 7] = ["max_attempts", "backoff", "factor", "max_backoff", "jitter", "on", "never"];
+pub(super) const FOR_EACH: [&str; 3] = ["over", "items", "max_items"];
+pub(super) const RETRY: [&str; 7] = ["max_attempts", "backoff", "factor", "max_backoff", "jitter", "on", "never"];
 const IN_DOUBT: [(&str, InDoubt); 3] = [("hold", InDoubt::Hold), ("fail", InDoubt::Fail), ("repeat", InDoubt::Repeat)];
 const ITEMS: [(&str, Items); 3] = [("json", Items::Json), ("lines", Items::Lines), ("nul", Items::Nul)];
 const EFFECTS: [(&str, Effect); 3] =
