@@ -208,7 +208,7 @@ mod tests {
         let supervised = Supervised { care: Care::TEMPORARY.significant(), significants: 3, is_ending: true };
         let record =
             Record { base_ms: 1, ops: vec![Op::Supervised { actor: ActorId(0x100), supervised }], heads: Vec::new() };
-        assert_eq!(crate::hex::text(&codec::seal(FORMAT, &record)), "f400cc583059010b010118fb0001010103010050c746bf");
+        assert_eq!(crate::hex::text(&codec::seal(FORMAT, &record)), "f400cc583059010b010119fb000101010301001811784b");
     }
 
     #[test]

@@ -397,7 +397,7 @@ impl System {
             tracing::warn!(reason, "rows were not written at the end; the next start replays the journal instead");
         }
         // While the store is still open, so that nobody ends by himself before it is his turn.
-        if let Err(error) = self.life.root.shutdown(STOP_TREE).await {
+        if let Err(error) = life.root.shutdown(STOP_TREE).await {
             tracing::warn!(%error, "what is in the tree did not end in time");
         }
         let latest = {

@@ -1,6 +1,6 @@
 //! The kernel on real ractor actors: turns, deaths, dead letters, restarts, timers, tools.
 
-mod verify;
+mod asleep;
 
 use std::{
     sync::{
@@ -23,13 +23,11 @@ use crate::{
     tool::{CallContext, Closure, Tool},
 };
 
-mod asleep;
 mod crowds;
 mod deaths;
 mod faults;
 mod full;
 mod heartbeats;
-mod jumps;
 mod jumps;
 mod keys;
 mod killed;
@@ -43,6 +41,7 @@ mod send;
 mod stalls;
 mod supervision;
 mod tree;
+mod verify;
 
 const SOON: Duration = Duration::from_secs(10);
 

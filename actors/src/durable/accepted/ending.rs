@@ -143,7 +143,8 @@ impl Accepted {
         Ended::Done(receipt)
     }
 
-    fn calls_of(&self, callers: &[ActorId]) -> Vec<CallId> {
+    /// Calls of these actors that have no outcome.
+    pub(super) fn calls_of(&self, callers: &[ActorId]) -> Vec<CallId> {
         let callers: rustc_hash::FxHashSet<_> = callers.iter().collect();
         self.live.calls.iter().filter(|(_, row)| callers.contains(&row.caller)).map(|(call, _)| *call).collect()
     }

@@ -2,8 +2,6 @@
 //!
 //! **Invariant:** nobody with a call that has no outcome is ended, and a child is ended before its parent.
 
-use rustc_hash::FxHashSet;
-
 use super::{Accepted, Receipt};
 use crate::durable::{
     entry::Body,
@@ -46,7 +44,8 @@ impl Accepted {
         let (counted, children): (u32, u32) =
             rows().fold((0, 0), |(calls, children), row| (calls + row.calls, children + row.children));
         // What is counted may be missing, and then nothing is waited for.
-        let calls = if counted == 0 { 0 } else { self.calls_of(&all().collect()) };
+        let calls = if counted == 0 { 0 } else { self.calls_of(&all().collect::<Vec<_>>()).len() };
+        let calls = u32::try_from(calls).unwrap_or(u32::MAX);
         let living = members.iter().filter(|actor| self.live.actors.contains_key(actor)).count();
         let is_whole = self.live.actors.contains_key(&root) && (is_all || children as usize == living);
         match (calls, is_whole) {
@@ -83,11 +82,6 @@ impl Accepted {
                 self.forget_missing(left[0]);
             }
         }
-    }
-
-    fn calls_of(&self, callers: &FxHashSet<ActorId>) -> u32 {
-        let calls = self.live.calls.values().filter(|row| callers.contains(&row.caller)).count();
-        u32::try_from(calls).unwrap_or(u32::MAX)
     }
 
     /// An actor counts children and calls that are not there: take them off its count.

@@ -173,6 +173,7 @@ impl Behavior for Worker {
                     timeout_ms: 60_000,
                     checkpoint: None,
                     key_since_ms: turn.now_ms(),
+                    heartbeat_ms: None,
                 };
                 turn.call(request);
                 turn.emit(&Done::Called);

@@ -117,6 +117,7 @@ fn call(number: u64, sequence: u64) -> Op {
         timeout_ms: 60_000,
         checkpoint: None,
         key_since_ms: 1_000 * sequence,
+        heartbeat_ms: None,
     };
     let row = Row { caller: ROOTS[1], request, intended_at: 1_000 * sequence, state: RowState::Intended };
     Op::Call { call: CallId(number), row: Box::new(row) }
