@@ -67,6 +67,9 @@ fn after(key: &Bytes) -> Bytes {
     [&key[..], b"\0"].concat().into()
 }
 
+/// Rows of a range, and where the next ones begin, if there may be more.
+type Piece = (Vec<(Bytes, Bytes)>, Option<Bytes>);
+
 /// At most `most` rows of memory, and `most` of the store beneath them, up to where both are known.
 fn page_of(
     overlay: BTreeMap<Bytes, Option<Bytes>>,
@@ -74,7 +77,7 @@ fn page_of(
     from: &Bytes,
     to: &Bytes,
     most: usize,
-) -> Result<(Vec<(Bytes, Bytes)>, Option<Bytes>), store::Error> {
+) -> Result<Piece, store::Error> {
     let mut end = (overlay.len() >= most).then(|| overlay.last_key_value().map(|(key, _)| after(key))).flatten();
     let mut found: BTreeMap<_, Option<Bytes>> = BTreeMap::new();
     if let Some(rows) = rows {
