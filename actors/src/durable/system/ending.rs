@@ -12,6 +12,10 @@ use crate::durable::{
     live::Actor,
 };
 
+/// How often a tree that is to be ended is looked at in a row. Who is known makes no more children, so a tree that grows
+/// is whole after a few looks; one that is never whole counts children that are not there.
+const LOOKS_MAX: usize = 100;
+
 impl Inner {
     /// The host of a temporary actor died, of the message `entry` if that is known.
     pub(crate) fn end_temporary(self: &Arc<Self>, actor: ActorId, entry: Option<u64>, reason: &str) {
@@ -26,7 +30,14 @@ impl Inner {
     /// Something is left to do of ending this actor, or those with whom it is ended.
     pub(crate) fn go_on_ending(self: &Arc<Self>, actor: ActorId) {
         let inner = self.clone();
-        self.runtime.spawn(async move { while inner.end_from_the_top(actor).await.unwrap_or(false) {} });
+        self.runtime.spawn(async move {
+            for _ in 0..LOOKS_MAX {
+                if !inner.end_from_the_top(actor).await.unwrap_or(false) {
+                    return;
+                }
+            }
+            tracing::error!(%actor, "what is below an actor that is to be ended cannot be found; the next start tries again");
+        });
     }
 
     /// After a start: those whom the former life did not come to end.
