@@ -303,7 +303,11 @@ impl Work {
         let Counted { files, end, .. } = Counted::list(self.disk(), &self.setup.folder)?;
         if end >= to {
             // Whoever made the last segment may have been killed before its name was durable.
-            return self.disk().sync_folder(&folder).map_err(|source| Error::Io { action: "sync", file: folder, source });
+            return self.disk().sync_folder(&folder).map_err(|source| Error::Io {
+                action: "sync",
+                file: folder,
+                source,
+            });
         }
         for (range, path) in archive::list(self.disk(), &folder)? {
             // What a crash left of an earlier attempt; the journal has its records.
