@@ -61,9 +61,8 @@ fn a_disk_that_is_only_to_be_read_is_told_and_can_be_looked_at() {
         place.spec("shapes.yaml", "echo", "{ a: 1 }", "");
         assert_eq!(code(&place.run(&["run", "shapes.yaml"])), 0);
         set_read_only(disk, true);
-        let changes: [&[&str]; 3] = [&["run", "shapes.yaml"], &["runs", "resume"], &["dead", "drop", "1"]];
-        for args in changes {
-            let refused = place.run(args);
+        for args in [["run", "shapes.yaml"], ["runs", "resume"]] {
+            let refused = place.run(&args);
             assert_eq!(code(&refused), 4, "{args:?}: {}", stderr(&refused));
             let told = stderr(&refused);
             assert!(told.contains("HF0006") && told.contains("Read-only file system"), "{args:?}: {told}");
