@@ -95,7 +95,7 @@ fn start(place: &Place, more: &[String]) -> (Child, Marker) {
 /// One task, and its output as the run's.
 fn flow(name: &str, tool: &str, with: &str, more: &str) -> String {
     format!(
-        "headframe: 1\nname: {name}\ninputs:\n  name: {{type: string, default: world}}\nphases:\n  - name: a\n    tasks:\n      - name: t\n        tool: {tool}\n        with: {with}\n        {more}\noutput: \"{{{{ outputs.a.t }}}}\"\n"
+        "headframe: 1\nname: {name}\ninput:\n  name: {{type: string, default: world}}\nphases:\n  - name: a\n    tasks:\n      - name: t\n        tool: {tool}\n        with: {with}\n        {more}\noutput: \"{{{{ outputs.a.t }}}}\"\n"
     )
 }
 
