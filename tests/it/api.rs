@@ -47,7 +47,7 @@ fn a_run_that_failed_says_where_and_why() {
 
 #[test]
 fn runs_are_listed_page_by_page_newest_first_and_filtered() {
-    let served = Served::new();
+    let mut served = Served::new();
     let api = served.api();
     let mut runs: Vec<_> = (0..5).map(|at| api.submit("greet", json!({"name": at.to_string()}))).collect();
     runs.extend((0..2).map(|_| api.submit("broken", json!({}))));
@@ -55,18 +55,16 @@ fn runs_are_listed_page_by_page_newest_first_and_filtered() {
         api.get(&format!("/v1/runs/{run}/result?wait=30s"));
     }
     runs.reverse();
-    let mut listed = Vec::new();
-    let mut next = String::new();
-    loop {
-        let page = api.get(&format!("/v1/runs?limit=3{next}")).json();
-        listed.extend(page["runs"].as_array().unwrap().iter().map(|run| run["run"].as_str().unwrap().to_owned()));
-        let Some(cursor) = page["next"].as_str() else { break };
-        next = format!("&cursor={cursor}");
-    }
-    assert_eq!(listed, runs);
+    assert_eq!(pages(api), runs);
     let count = |query: &str| api.get(&format!("/v1/runs?{query}")).json()["runs"].as_array().unwrap().len();
     assert_eq!(["workflow=greet", "status=failed", "status=held", "label=for"].map(count), [5, 2, 0, 0]);
     assert_eq!(count("workflow=greet&status=succeeded&limit=500"), 5);
+    // The next life reads rows that a checkpoint wrote.
+    served.terminate();
+    assert!(served.child.wait().unwrap().success());
+    served.start();
+    runs.insert(0, served.api().submit("greet", json!({})));
+    assert_eq!(pages(served.api()), runs);
 }
 
 #[test]
@@ -121,4 +119,15 @@ fn workflows_are_named_with_their_inputs_and_a_broken_file_with_its_problems() {
     assert!(served.place.read("stderr").contains("workflow wrong cannot be submitted"));
     let refused = api.post("/v1/runs", &json!({"workflow": "wrong"}));
     assert_eq!((refused.status, &refused.json()["code"]), (422, &"HF0305".into()), "{refused:?}");
+}
+
+/// The runs of all pages.
+fn pages(api: Api) -> Vec<String> {
+    let (mut listed, mut next) = (Vec::new(), String::new());
+    loop {
+        let page = api.get(&format!("/v1/runs?limit=3{next}")).json();
+        listed.extend(page["runs"].as_array().unwrap().iter().map(|run| run["run"].as_str().unwrap().to_owned()));
+        let Some(cursor) = page["next"].as_str() else { return listed };
+        next = format!("&cursor={cursor}");
+    }
 }

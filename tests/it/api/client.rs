@@ -16,11 +16,16 @@ const DEADLINE: Duration = Duration::from_secs(90);
 pub(super) struct Api(pub(super) SocketAddr);
 
 /// What it answered.
-#[derive(Debug)]
 pub(super) struct Reply {
     pub(super) status: u16,
     headers: Vec<(String, String)>,
     pub(super) body: Vec<u8>,
+}
+
+impl std::fmt::Debug for Reply {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} {:?} {}", self.status, self.headers, String::from_utf8_lossy(&self.body))
+    }
 }
 
 impl Reply {

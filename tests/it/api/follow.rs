@@ -6,10 +6,22 @@ use super::served::Served;
 
 #[test]
 fn the_events_of_a_run_come_in_order_and_end_with_it() {
+    tells_what_the_ledger_holds("greet");
+}
+
+/// More than is read at once.
+#[test]
+fn the_events_of_a_long_run_are_complete_however_late_somebody_reads() {
+    tells_what_the_ledger_holds("many");
+}
+
+fn tells_what_the_ledger_holds(workflow: &str) {
     let served = Served::new();
     let api = served.api();
-    let run = api.submit("greet", json!({"name": "Ada"}));
+    let run = api.submit(workflow, json!({}));
+    // One reader from the beginning, and one that comes when all is over.
     let events: Vec<_> = api.follow(&run, "", "").collect();
+    assert_eq!(events, api.follow(&run, "", "").collect::<Vec<_>>());
     let ids: Vec<_> = events.iter().filter_map(|event| event.id).collect();
     assert_eq!(ids, (1..=ids.len() as u64).collect::<Vec<_>>());
     let last = events.last().unwrap();

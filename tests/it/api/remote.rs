@@ -60,7 +60,7 @@ fn a_charge_that_was_cut_off_is_decided_through_the_server() {
 #[test]
 fn what_needs_the_folder_for_itself_names_the_server_that_has_it() {
     let served = Served::new();
-    for verb in [&["runs", "resume"][..], &["runs", "end", "last", "--reason", "x"], &["store", "repair", "--yes"]] {
+    for verb in [&["runs", "resume"][..], &["runs", "end", "last", "--reason", "x"]] {
         served.api().submit("nap", json!({}));
         let told = served.place.run(verb);
         assert_eq!(code(&told), 4, "{verb:?}: {}", stderr(&told));

@@ -95,7 +95,7 @@ fn start(place: &Place, more: &[String]) -> (Child, Marker) {
 /// One task, and its output as the run's.
 fn flow(name: &str, tool: &str, with: &str, more: &str) -> String {
     format!(
-        "headframe: 1\nname: {name}\ninputs:\n  name: {{type: string, default: world}}\nphases:\n  - name: a\n    tasks:\n      - name: t\n        tool: {tool}\n        with: {with}\n        {more}\noutput: \"{{{{ outputs.a.t }}}}\"\n"
+        "headframe: 1\nname: {name}\ninput:\n  name: {{type: string, default: world}}\nphases:\n  - name: a\n    tasks:\n      - name: t\n        tool: {tool}\n        with: {with}\n        {more}\noutput: \"{{{{ outputs.a.t }}}}\"\n"
     )
 }
 
@@ -108,11 +108,15 @@ fn workflows(place: &Place) {
     write("nap", flow("nap", "sleep", "{for: 5m}", ""));
     let program = place.path("charging");
     let script = format!("touch {} && exec sleep 300", program.display());
-    let with = format!("{{command: [sh, -c, \"{script}\"]}}");
+    let with = format!("{{argv: [sh, -c, \"{script}\"]}}");
     write("charge", flow("charge", "process", &with, "effect: at_most_once"));
     let go = place.path("go");
     let script = format!("while [ ! -e {} ]; do sleep 0.05; done; echo went", go.display());
-    write("gate", flow("gate", "process", &format!("{{command: [sh, -c, \"{script}\"]}}"), "effect: idempotent"));
+    write("gate", flow("gate", "process", &format!("{{argv: [sh, -c, \"{script}\"]}}"), "effect: idempotent"));
+    write(
+        "many",
+        flow("many", "echo", "{text: \"{{ item }}\"}", &format!("for_each: {:?}", (0..500).collect::<Vec<_>>())),
+    );
     write("wrong", "headframe: 1\nname: wrong\nphases: 7\n".to_owned());
     write("misnamed", flow("another", "echo", "{text: x}", ""));
     fs::write(flows.join("README.md"), "no workflow").unwrap();

@@ -40,15 +40,10 @@ pub(super) fn merged(
     most: usize,
 ) -> Result<BTreeMap<Bytes, Bytes>, store::Error> {
     let mut found = BTreeMap::new();
-    if let Some(rows) = rows {
-        rows.scan(&stored::index_key(from), &stored::index_key(to), &mut |key, value| {
-            let key = Bytes::copy_from_slice(&key[1..]);
-            if !overlay.contains_key(&key) {
-                found.insert(key, value);
-            }
-            found.len() < most
-        })?;
-    }
+    beneath(&overlay, rows, (from, to), &mut |key, value| {
+        found.insert(key, value);
+        found.len() < most
+    })?;
     found.extend(overlay.into_iter().filter_map(|(key, value)| Some((key, value?))));
     Ok(found)
 }
@@ -112,18 +107,27 @@ fn newest(
         if found.len() > most {
             found.pop_first();
         }
+        true
     };
-    if let Some(rows) = rows {
-        rows.scan(&stored::index_key(from), &stored::index_key(to), &mut |key, value| {
-            let key = Bytes::copy_from_slice(&key[1..]);
-            if !overlay.contains_key(&key) {
-                keep(key, value);
-            }
-            true
-        })?;
+    beneath(&overlay, rows, (from, to), &mut keep)?;
+    for (key, value) in overlay {
+        value.map(|value| keep(key, value));
     }
-    overlay.into_iter().filter_map(|(key, value)| Some((key, value?))).for_each(|(key, value)| keep(key, value));
     Ok(found)
+}
+
+/// Visit the store's rows of a range of which memory knows nothing, in order, while `visit` says `true`.
+fn beneath(
+    overlay: &BTreeMap<Bytes, Option<Bytes>>,
+    rows: Option<&dyn Rows>,
+    (from, to): (&Bytes, &Bytes),
+    visit: &mut dyn FnMut(Bytes, Bytes) -> bool,
+) -> Result<(), store::Error> {
+    let Some(rows) = rows else { return Ok(()) };
+    rows.scan(&stored::index_key(from), &stored::index_key(to), &mut |key, value| {
+        let key = Bytes::copy_from_slice(&key[1..]);
+        overlay.contains_key(&key) || visit(key, value)
+    })
 }
 
 impl System {
