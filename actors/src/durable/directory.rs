@@ -1,7 +1,7 @@
 //! Which host runs which actor: single activation, and the keeper that looks after the hosts.
 //!
-//! **Invariants:** at most one host per actor is in the directory; after any end of a host the accepted mailbox is
-//! looked at again, because a bell rung at a dying ractor actor is lost.
+//! **Invariants:** at most one host per actor is in the directory, and none that is a spare; after any end of a host the
+//! accepted mailbox is looked at again, because a bell rung at a dying ractor actor is lost.
 
 use std::{sync::Arc, time::Duration};
 
@@ -20,6 +20,8 @@ use super::{
 
 /// Deaths by one message before it is given up.
 pub(crate) const DEATHS_MAX: u32 = 5;
+/// So many hosts that let go of their actors wait for others; a spare takes 8 KB.
+const SPARES_MAX: usize = 1_024;
 /// An actor's restarts are written into its stream at most this often.
 const NOTE_EVERY: Duration = Duration::from_secs(60);
 
@@ -33,6 +35,8 @@ pub(crate) struct Directory {
 struct Slots {
     keeper: Option<ActorCell>,
     hosts: FxHashMap<ActorId, Hosting>,
+    /// Hosts that host nobody, the last to let go at the end.
+    spares: Vec<ActorRef<Bell>>,
     actors: FxHashMap<ractor::ActorId, ActorId>,
     deaths: FxHashMap<ActorId, Deaths>,
 }
@@ -72,6 +76,7 @@ impl Directory {
     fn begin(&self, keeper: ActorCell) -> Vec<ActorId> {
         let mut slots = self.slots.lock();
         slots.actors.clear();
+        slots.spares.drain(..).for_each(|spare| spare.kill());
         let former = slots.hosts.drain().map(|(actor, hosting)| {
             hosting.host.kill();
             actor
@@ -81,7 +86,7 @@ impl Directory {
         former
     }
 
-    /// Ring an actor's bell; spawn its host if it has none.
+    /// Ring an actor's bell; give it a host if it has none.
     pub(crate) fn ring(&self, inner: &Arc<Inner>, actor: ActorId) {
         #[cfg(test)]
         if inner.faults.loses_bells.swap(false, std::sync::atomic::Ordering::SeqCst) {
@@ -94,24 +99,31 @@ impl Directory {
                 hosting.rung = crate::clock::monotonic();
                 let _ = hosting.host.send_message(Bell::Ring);
             }
-            None => slots.spawn(inner, actor),
+            None => slots.host(inner, actor),
         }
     }
 
-    /// A host ends by itself: the next message finds no host and makes a new one. Its keeper need not hear of it: most
-    /// hosts end so, and the keeper's bell would ring for each of them.
-    pub(crate) fn forget(&self, actor: ActorId, cell: &ActorCell) {
+    /// A host lets go of its actor: the next message finds no host and gets one. Says whether the host is a spare now;
+    /// otherwise it ends, and its keeper need not hear of it.
+    pub(crate) fn forget(&self, actor: ActorId, host: &ActorRef<Bell>) -> bool {
         let mut slots = self.slots.lock();
-        if slots.hosts.get(&actor).is_some_and(|hosting| hosting.host.get_id() == cell.get_id()) {
+        let is_known = slots.hosts.get(&actor).is_some_and(|hosting| hosting.host.get_id() == host.get_id());
+        if is_known {
             slots.hosts.remove(&actor);
         }
-        slots.actors.remove(&cell.get_id());
+        slots.actors.remove(&host.get_id());
         slots.deaths.remove(&actor);
+        // One that is not known is of a former keeper, and is being killed.
+        if is_known && slots.spares.len() < SPARES_MAX {
+            slots.spares.push(host.clone());
+            return true;
+        }
         let keeper = slots.keeper.clone();
         drop(slots);
         if let Some(keeper) = keeper {
-            cell.unlink(keeper);
+            host.unlink(keeper);
         }
+        false
     }
 
     /// Kill an actor's host, as a fault would. Says whether there was one.
@@ -139,12 +151,15 @@ impl Directory {
         self.slots.lock().deaths.get(&actor).is_some_and(|deaths| now < deaths.back_at)
     }
 
-    /// Ask hosts to end whose bell has not rung for so long, and of more than `most` the least lately rung.
+    /// Ask hosts to let go whose bell has not rung for so long, and of more than `most` the least lately rung. Half of the
+    /// spares end: those that are needed come back.
     pub(crate) fn passivate(&self, idle: Duration, most: usize) {
         let now = crate::clock::monotonic();
         let mut slots = self.slots.lock();
         shrink(&mut slots.hosts);
         shrink(&mut slots.actors);
+        let half = slots.spares.len() / 2;
+        slots.spares.drain(..half).for_each(|spare| spare.stop(None));
         let mut hosts: Vec<_> = slots.hosts.values().collect();
         let surplus = hosts.len().saturating_sub(most);
         if surplus > 0 {
@@ -161,7 +176,10 @@ impl Directory {
     /// A host ended; returns whose it was, if it had not been forgotten.
     fn ended(&self, cell: &ActorCell) -> Option<ActorId> {
         let mut slots = self.slots.lock();
-        let actor = slots.actors.remove(&cell.get_id())?;
+        let Some(actor) = slots.actors.remove(&cell.get_id()) else {
+            slots.spares.retain(|spare| spare.get_id() != cell.get_id());
+            return None;
+        };
         slots.hosts.remove(&actor);
         Some(actor)
     }
@@ -203,19 +221,24 @@ impl Directory {
 }
 
 impl Slots {
-    fn spawn(&mut self, inner: &Arc<Inner>, actor: ActorId) {
-        let Some(keeper) = self.keeper.clone() else { return };
-        let _runtime = inner.runtime.enter();
-        // `pre_start` is ready at once, so one poll spawns the host.
-        let spawning = Actor::spawn_linked(None, Host, (inner.clone(), actor), keeper);
-        let Some(Ok((host, _))) = ready_at_once(spawning) else {
+    fn host(&mut self, inner: &Arc<Inner>, actor: ActorId) {
+        let Some(host) = self.spares.pop().or_else(|| self.spawn(inner)) else {
             tracing::debug!(%actor, "no host could be spawned: the system is stopping");
             return;
         };
-        // A new host has not heard the bell yet.
-        let _ = host.send_message(Bell::Ring);
+        // Fails only while a spare is ending that was killed: its keeper then looks at the mailbox again.
+        let _ = host.send_message(Bell::Host(actor));
         self.actors.insert(host.get_id(), actor);
         self.hosts.insert(actor, Hosting { host, rung: crate::clock::monotonic() });
+    }
+
+    fn spawn(&self, inner: &Arc<Inner>) -> Option<ActorRef<Bell>> {
+        let keeper = self.keeper.clone()?;
+        let _runtime = inner.runtime.enter();
+        // `pre_start` is ready at once, so one poll spawns the host.
+        let spawning = Actor::spawn_linked(None, Host, inner.clone(), keeper);
+        let (host, _) = ready_at_once(spawning)?.ok()?;
+        Some(host)
     }
 }
 

@@ -3,9 +3,11 @@
 //! Its ractor mailbox is a doorbell: the messages lie in the accepted view. A panic kills it, and nothing of the broken
 //! turn was visible to anyone; the keeper loads the actor again.
 //!
-//! A host that has been idle for long ends, and the next message makes a new one (`system/passivation.rs`).
+//! A host whose actor finished, or has been idle for long (`system/passivation.rs`), lets go of it and waits as a spare for
+//! another one: a ractor actor costs as much as a turn to make. One that panicked or was killed is never used again.
 //!
-//! **Invariant:** what a host knows is what its last accepted commit left; when a commit is refused, the host ends.
+//! **Invariants:** what a host knows is what its last accepted commit left; when a commit is refused, the host lets go. A
+//! host that lets go takes nothing of its actor along.
 
 use std::sync::Arc;
 
@@ -26,60 +28,80 @@ const TURNS_AT_ONCE: usize = 32;
 /// What a host can be told.
 #[derive(Debug)]
 pub(crate) enum Bell {
+    /// From now on, host this actor. There is something in its mailbox.
+    Host(ActorId),
     /// There is something in the mailbox.
     Ring,
-    /// It has been idle for long: end, unless there is something in the mailbox.
+    /// The actor has been idle for long: let go of it, unless there is something in the mailbox.
     Passivate,
 }
 
-/// Hosts one durable actor.
+/// Hosts one durable actor at a time.
 pub(crate) struct Host;
 
 /// What a host keeps in memory.
 pub(crate) struct HostState {
     inner: Arc<Inner>,
+    /// A spare has none.
+    guest: Option<Guest>,
+}
+
+/// The actor that is hosted.
+struct Guest {
+    inner: Arc<Inner>,
     actor: ActorId,
     active: Option<Hosted>,
-    /// The latest activation of this host.
+    /// Its latest activation by this host.
     activation: Option<u64>,
 }
 
 impl Actor for Host {
     type Msg = Bell;
     type State = HostState;
-    type Arguments = (Arc<Inner>, ActorId);
+    type Arguments = Arc<Inner>;
 
-    async fn pre_start(
-        &self,
-        _: ActorRef<Bell>,
-        (inner, actor): Self::Arguments,
-    ) -> Result<HostState, ActorProcessingErr> {
-        Ok(HostState { inner, actor, active: None, activation: None })
+    async fn pre_start(&self, _: ActorRef<Bell>, inner: Arc<Inner>) -> Result<HostState, ActorProcessingErr> {
+        Ok(HostState { inner, guest: None })
     }
 
     async fn handle(
         &self,
         myself: ActorRef<Bell>,
         bell: Bell,
-        hosted: &mut HostState,
+        state: &mut HostState,
     ) -> Result<(), ActorProcessingErr> {
+        if let Bell::Host(actor) = bell {
+            state.guest = Some(Guest { inner: state.inner.clone(), actor, active: None, activation: None });
+        }
+        // A spare hears the bells of the actor that it let go of.
+        let Some(guest) = &mut state.guest else { return Ok(()) };
         let step = match bell {
-            Bell::Ring => {
-                let most = turns_allowed(&hosted.inner, hosted.actor).await;
-                hosted.take_turns(&myself, most).await
+            Bell::Host(_) | Bell::Ring => {
+                let most = turns_allowed(&guest.inner, guest.actor).await;
+                guest.take_turns(&myself, most).await
             }
-            Bell::Passivate => hosted.passivate(),
+            Bell::Passivate => guest.passivate(),
         };
         if let Step::End = step {
-            hosted.inner.directory.forget(hosted.actor, &myself.get_cell());
-            hosted.deactivate();
-            myself.stop(None);
-            // A bell that rang meanwhile is lost with this host.
-            if hosted.inner.head(hosted.actor).is_some() {
-                hosted.inner.directory.ring(&hosted.inner, hosted.actor);
-            }
+            state.let_go(&myself);
         }
         Ok(())
+    }
+}
+
+impl HostState {
+    /// The actor needs no host now: be a spare, or end if there are enough of them.
+    fn let_go(&mut self, myself: &ActorRef<Bell>) {
+        let Some(mut guest) = self.guest.take() else { return };
+        let is_spare = self.inner.directory.forget(guest.actor, myself);
+        guest.deactivate();
+        if !is_spare {
+            myself.stop(None);
+        }
+        // A bell that rang meanwhile is lost with this host.
+        if self.inner.head(guest.actor).is_some() {
+            self.inner.directory.ring(&self.inner, guest.actor);
+        }
     }
 }
 
@@ -100,7 +122,7 @@ enum Step {
     End,
 }
 
-impl HostState {
+impl Guest {
     async fn take_turns(&mut self, myself: &ActorRef<Bell>, most: usize) -> Step {
         self.inner.until_room().await;
         let mut next = self.inner.head(self.actor);
