@@ -14,7 +14,10 @@ mod replay;
 mod residency;
 pub(crate) mod stored;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::{
+    collections::{BTreeMap, VecDeque},
+    sync::Arc,
+};
 
 use bytes::Bytes;
 use rustc_hash::FxHashMap;
@@ -95,7 +98,7 @@ pub struct Live {
     /// Actors that have not finished and are in memory.
     pub actors: FxHashMap<ActorId, Actor>,
     /// Calls without an outcome, oldest first.
-    pub calls: BTreeMap<CallId, Row>,
+    pub calls: BTreeMap<CallId, Arc<Row>>,
     /// Index rows, as far as they are in memory.
     pub index: Index,
     /// Where each stream whose root is in memory has come to.
@@ -149,7 +152,7 @@ impl Live {
             Op::CallEnded { call, caller } => self.end_call(record, *call, *caller),
             Op::CallCheckpoint { call, bytes } => {
                 if let Some(row) = self.calls.get_mut(call) {
-                    row.request.checkpoint = Some(bytes.clone());
+                    Arc::make_mut(row).request.checkpoint = Some(bytes.clone());
                     self.dirty.call(*call);
                 }
             }
@@ -278,7 +281,7 @@ impl Live {
         self.dirty.timer_gone(key, timer.listed.0);
     }
 
-    fn call(&mut self, record: Sequence, call: CallId, row: &Row) {
+    fn call(&mut self, record: Sequence, call: CallId, row: &Arc<Row>) {
         self.highest_id = self.highest_id.max(call.0);
         self.change(record, row.caller, |caller| {
             caller.calls += 1;
@@ -289,7 +292,7 @@ impl Live {
 
     fn mark(&mut self, call: CallId, state: RowState) {
         if let Some(row) = self.calls.get_mut(&call) {
-            row.state = state;
+            Arc::make_mut(row).state = state;
             self.dirty.call(call);
         }
     }

@@ -317,14 +317,14 @@ impl State {
         let slice: Vec<_> = calls.range(from..).take(most).collect();
         let next = slice.last().filter(|_| slice.len() == most).map_or(CallId(0), |(call, _)| CallId(call.0 + 1));
         let idle = slice.into_iter().filter(|(call, row)| !runs(**call) && !accepted.is_held(row.caller));
-        let mut chosen: BTreeMap<_, _> = idle.take(ASKED_MAX).map(|(call, row)| (*call, row.clone())).collect();
+        let mut chosen: BTreeMap<_, _> = idle.take(ASKED_MAX).map(|(call, row)| (*call, Row::clone(row))).collect();
         self.next_call = match chosen.last_key_value() {
             // More than can be asked about: go on from there.
             Some((last, _)) if chosen.len() == ASKED_MAX => CallId(last.0 + 1),
             _ => next,
         };
         let known = self.found.iter().filter_map(|(_, call, _)| *call).filter(|call| !runs(*call));
-        chosen.extend(known.filter_map(|call| Some((call, calls.get(&call)?.clone()))));
+        chosen.extend(known.filter_map(|call| Some((call, Row::clone(calls.get(&call)?)))));
         chosen.into_iter().collect()
     }
 }
