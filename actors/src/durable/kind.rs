@@ -2,7 +2,6 @@
 
 use std::{
     any::{Any, TypeId},
-    collections::HashMap,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -10,6 +9,7 @@ use std::{
 };
 
 use bytes::Bytes;
+use rustc_hash::FxHashMap;
 use serde_json::Value;
 
 use super::{
@@ -45,7 +45,7 @@ impl Ids {
 
 /// What decisions may use beside state and message, by type.
 #[derive(Clone, Default)]
-pub struct Extensions(Arc<HashMap<TypeId, Arc<dyn Any + Send + Sync>>>);
+pub struct Extensions(Arc<FxHashMap<TypeId, Arc<dyn Any + Send + Sync>>>);
 
 impl Extensions {
     /// With one more.
@@ -181,7 +181,7 @@ impl<B: Behavior> Kind for Of<B> {
 
 /// The behaviours that a store's actors may have.
 #[derive(Clone, Default)]
-pub struct Registry(HashMap<u32, Arc<dyn Kind>>);
+pub struct Registry(FxHashMap<u32, Arc<dyn Kind>>);
 
 impl Registry {
     /// Without any behaviour.
