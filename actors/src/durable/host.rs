@@ -9,12 +9,12 @@
 //! **Invariants:** what a host knows is what its last accepted commit left; when a commit is refused, the host lets go. A
 //! host that lets go takes nothing of its actor along.
 
-use std::sync::Arc;
+use std::{pin::Pin, sync::Arc};
 
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 
 use super::{
-    accepted::Receipt,
+    accepted::{Commit, Receipt},
     entry::Entry,
     flight::{Label, Named},
     hosted::Hosted,
@@ -53,6 +53,17 @@ struct Guest {
     active: Option<Hosted>,
     /// Its latest activation by this host.
     activation: Option<u64>,
+    /// A turn that was taken, and whose commit waits for actors to be brought into memory.
+    taken: Option<Commit>,
+}
+
+/// What is waited for before more can be done.
+type Wait = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+enum Step {
+    Rest,
+    End,
+    Wait(Wait),
 }
 
 impl Actor for Host {
@@ -64,6 +75,7 @@ impl Actor for Host {
         Ok(HostState { inner, guest: None })
     }
 
+    /// This future is made and moved for every bell: it stays small because turns themselves never wait.
     async fn handle(
         &self,
         myself: ActorRef<Bell>,
@@ -71,19 +83,19 @@ impl Actor for Host {
         state: &mut HostState,
     ) -> Result<(), ActorProcessingErr> {
         if let Bell::Host(actor) = bell {
-            state.guest = Some(Guest { inner: state.inner.clone(), actor, active: None, activation: None });
+            state.guest = Some(Guest::new(state.inner.clone(), actor));
         }
         // A spare hears the bells of the actor that it let go of.
-        let Some(guest) = &mut state.guest else { return Ok(()) };
-        let step = match bell {
-            Bell::Host(_) | Bell::Ring => {
-                let most = turns_allowed(&guest.inner, guest.actor).await;
-                guest.take_turns(&myself, most).await
+        while let Some(guest) = &mut state.guest {
+            let step = match bell {
+                Bell::Host(_) | Bell::Ring => guest.take_turns(&myself),
+                Bell::Passivate => guest.passivate(),
+            };
+            match step {
+                Step::Wait(wait) => wait.await,
+                Step::Rest => break,
+                Step::End => state.let_go(&myself),
             }
-            Bell::Passivate => guest.passivate(),
-        };
-        if let Step::End = step {
-            state.let_go(&myself);
         }
         Ok(())
     }
@@ -105,36 +117,27 @@ impl HostState {
     }
 }
 
-/// How many turns may be taken now. In a wary life the next message is durable before it is taken.
-async fn turns_allowed(inner: &Inner, actor: ActorId) -> usize {
-    if !inner.flight.is_wary() {
-        return TURNS_AT_ONCE;
-    }
-    if let Some((sequence, _)) = inner.head(actor).and_then(|entry| entry.place) {
-        // Of a closed store the turns hear by themselves.
-        let _ = inner.until_durable(sequence).await;
-    }
-    1
-}
-
-enum Step {
-    Rest,
-    End,
-}
-
 impl Guest {
-    async fn take_turns(&mut self, myself: &ActorRef<Bell>, most: usize) -> Step {
-        self.inner.until_room().await;
+    fn new(inner: Arc<Inner>, actor: ActorId) -> Self {
+        Self { inner, actor, active: None, activation: None, taken: None }
+    }
+
+    fn take_turns(&mut self, myself: &ActorRef<Bell>) -> Step {
+        if let Some(wait) = self.until_due() {
+            return Step::Wait(wait);
+        }
+        let most = if self.inner.flight.is_wary() { 1 } else { TURNS_AT_ONCE };
         let mut next = self.inner.head(self.actor);
         for _ in 0..most {
             let Some(entry) = next else { return Step::Rest };
             if self.active.is_none() && !self.load(&entry) {
                 return Step::End;
             }
-            match self.take(&entry).await {
+            match self.take(&entry) {
                 Ok(receipt) if receipt.stopped => return Step::End,
                 Ok(receipt) => next = receipt.next,
                 Err(Unaccepted::Closed | Unaccepted::Fenced) => return Step::End,
+                Err(Unaccepted::Cold(cold)) => return Step::Wait(self.until_here(cold)),
                 // The behaviour broke a rule: die of it, so that the message is counted and in the end given up.
                 Err(Unaccepted::Broken(rule)) => panic!("{rule}"),
             }
@@ -143,6 +146,26 @@ impl Guest {
         // and its keeper looks at the mailbox again.
         let _ = myself.send_message(Bell::Ring);
         Step::Rest
+    }
+
+    /// Turns wait while rows wait to be written; in a wary life the next message is durable before it is taken.
+    fn until_due(&self) -> Option<Wait> {
+        let inner = self.inner.clone();
+        if inner.lacks_room() {
+            return Some(Box::pin(async move { inner.until_room().await }));
+        }
+        if !inner.flight.is_wary() {
+            return None;
+        }
+        let (sequence, _) = inner.head(self.actor)?.place?;
+        // Of a closed store the turns hear by themselves.
+        (!inner.is_durable(sequence)).then(|| Box::pin(async move { _ = inner.until_durable(sequence).await }) as Wait)
+    }
+
+    fn until_here(&self, cold: Vec<ActorId>) -> Wait {
+        let inner = self.inner.clone();
+        // It fails only for a closed store, and of that the turns hear by themselves.
+        Box::pin(async move { _ = inner.bring(cold).await })
     }
 
     /// End if nothing is to be done; children that are in memory keep their parent here.
@@ -166,16 +189,21 @@ impl Guest {
         self.active.is_some()
     }
 
-    async fn take(&mut self, entry: &Entry) -> Result<Receipt, Unaccepted> {
+    /// Take a turn, or hand in again the one whose commit had to wait.
+    fn take(&mut self, entry: &Entry) -> Result<Receipt, Unaccepted> {
         let active = self.active.as_mut().expect("loaded before the first turn");
         let named = Named::Turn { actor: self.actor, entry: entry.number };
         let _noted = self.inner.flight.begin(named, Label::Kind(self.inner.registry.name(active.kind())));
-        let commit = active.take(self.actor, entry, &self.inner.ids, &self.inner.extensions);
+        let taken = self.taken.take();
+        let mut commit =
+            taken.unwrap_or_else(|| active.take(self.actor, entry, &self.inner.ids, &self.inner.extensions));
         let is_dirty = active.is_dirty;
-        let receipt = self.inner.accept(commit).await?;
-        if is_dirty {
+        let accepted = self.inner.accept(&mut commit);
+        if let Err(Unaccepted::Cold(_)) = accepted {
+            self.taken = Some(commit);
+        } else if is_dirty {
             self.active = None;
         }
-        Ok(receipt)
+        accepted
     }
 }

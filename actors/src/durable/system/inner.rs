@@ -25,7 +25,7 @@ use crate::{
         hosted::Hosted,
         id::{ActorId, CallId, Sequence},
         kind::{Extensions, Ids, Registry},
-        record::{Note, Record},
+        record::{Note, Op, Record},
         store::{Fence, Rows, Store},
     },
     tool::{InFlight, ToolSlot},
@@ -48,6 +48,8 @@ pub(crate) struct Faults {
 pub(crate) enum Unaccepted {
     Closed,
     Fenced,
+    /// These actors must be brought into memory first.
+    Cold(Vec<ActorId>),
     Broken(String),
 }
 
@@ -159,20 +161,17 @@ impl Inner {
         }
     }
 
-    pub(crate) async fn accept(self: &Arc<Self>, mut commit: Commit) -> Result<Receipt, Unaccepted> {
-        let actor = commit.actor;
-        loop {
-            let cold = match self.with_accepted(|accepted, now_ms| accepted.accept(now_ms, &mut commit)) {
-                Ok(Ok(receipt)) => {
-                    self.ring_all(&receipt, Some(actor));
-                    return Ok(receipt);
-                }
-                Ok(Err(Refused::Cold(cold))) => cold,
-                Ok(Err(Refused::Fenced(_))) => return Err(Unaccepted::Fenced),
-                Ok(Err(broken @ Refused::Broken { .. })) => return Err(Unaccepted::Broken(broken.to_string())),
-                Err(_) => return Err(Unaccepted::Closed),
-            };
-            self.bring(cold).await.map_err(|_| Unaccepted::Closed)?;
+    /// Take a turn's commit. One that has to wait for others to be brought into memory is left as it is.
+    pub(crate) fn accept(self: &Arc<Self>, commit: &mut Commit) -> Result<Receipt, Unaccepted> {
+        match self.with_accepted(|accepted, now_ms| accepted.accept(now_ms, commit)) {
+            Ok(Ok(receipt)) => {
+                self.ring_all(&receipt, Some(commit.actor));
+                Ok(receipt)
+            }
+            Ok(Err(Refused::Cold(cold))) => Err(Unaccepted::Cold(cold)),
+            Ok(Err(Refused::Fenced(_))) => Err(Unaccepted::Fenced),
+            Ok(Err(broken @ Refused::Broken { .. })) => Err(Unaccepted::Broken(broken.to_string())),
+            Err(_) => Err(Unaccepted::Closed),
         }
     }
 
@@ -299,8 +298,12 @@ impl Inner {
         self.core.lock().accepted.open().latest()
     }
 
+    pub(crate) fn is_durable(&self, sequence: Sequence) -> bool {
+        self.durable.load(Ordering::Acquire) >= sequence.0
+    }
+
     pub(crate) async fn until_durable(&self, sequence: Sequence) -> Result<(), Error> {
-        if self.durable.load(Ordering::Acquire) >= sequence.0 {
+        if self.is_durable(sequence) {
             return Ok(());
         }
         let receiver = {
@@ -308,7 +311,7 @@ impl Inner {
             if let Some(cause) = &core.closed {
                 return Err(Error::OutcomeUnknown { cause: cause.clone() });
             }
-            if self.durable.load(Ordering::Acquire) >= sequence.0 {
+            if self.is_durable(sequence) {
                 return Ok(());
             }
             let (sender, receiver) = oneshot::channel();
@@ -344,11 +347,15 @@ impl Inner {
         self.failure.send_replace(Some(cause));
     }
 
-    pub(crate) fn observe(&self, sequence: Sequence, record: Record) {
+    /// Show a durable record to those who observe; gives back the room of one that nobody looks at.
+    pub(crate) fn observe(&self, sequence: Sequence, mut record: Record) -> Vec<Op> {
         if self.observers.receiver_count() > 0 {
             // Fails only when the last observer just left.
             let _ = self.observers.send(Arc::new(Observed { sequence, record }));
+            return Vec::new();
         }
+        record.ops.clear();
+        record.ops
     }
 }
 
