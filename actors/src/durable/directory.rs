@@ -145,6 +145,18 @@ impl Directory {
         self.slots.lock().hosts.contains_key(&actor)
     }
 
+    /// The host of an actor.
+    #[cfg(test)]
+    pub(crate) fn host_of(&self, actor: ActorId) -> Option<ractor::ActorId> {
+        self.slots.lock().hosts.get(&actor).map(|hosting| hosting.host.get_id())
+    }
+
+    /// Hosts that host nobody.
+    #[cfg(test)]
+    pub(crate) fn spares(&self) -> Vec<ActorCell> {
+        self.slots.lock().spares.iter().map(ActorRef::get_cell).collect()
+    }
+
     /// Whether an actor that died has no host yet, because it is to wait a little.
     pub(crate) fn backs_off(&self, actor: ActorId) -> bool {
         let now = crate::clock::monotonic();

@@ -29,6 +29,7 @@ mod letters;
 mod losses;
 mod passivation;
 mod send;
+mod spares;
 mod stalls;
 mod tree;
 
