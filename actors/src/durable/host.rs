@@ -201,7 +201,10 @@ impl Guest {
         let accepted = self.inner.accept(&mut commit);
         if let Err(Unaccepted::Cold(_)) = accepted {
             self.taken = Some(commit);
-        } else if is_dirty {
+            return accepted;
+        }
+        commit.outbox.put_away();
+        if is_dirty {
             self.active = None;
         }
         accepted

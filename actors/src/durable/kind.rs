@@ -124,7 +124,7 @@ fn message_of<B: Behavior>(body: &Body) -> Result<B::Message, Rejection> {
 
 impl<B: Behavior> Instance for Loaded<B> {
     fn turn(&mut self, input: TurnInput<'_>) -> Taken {
-        let mut outbox = Outbox::default();
+        let mut outbox = Outbox::empty();
         let decided = message_of::<B>(input.body).and_then(|message| {
             let mut turn = Turn::<B> { state: &mut self.state, outbox: &mut outbox, at: input.at };
             B::decide(&mut turn, message)
@@ -134,7 +134,7 @@ impl<B: Behavior> Instance for Loaded<B> {
             None => Ok(()),
         });
         match decided {
-            Ok(()) => Taken::Done(Box::new(outbox)),
+            Ok(()) => Taken::Done(outbox),
             Err(rejection) => Taken::Rejected { rejection, dirty: !outbox.events.is_empty() },
         }
     }

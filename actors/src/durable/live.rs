@@ -251,6 +251,10 @@ impl Live {
         self.latest_ms = self.latest_ms.max(accepted_at);
         self.change(record, to, |row| {
             row.next_entry = row.next_entry.max(number + 1);
+            if row.mailbox.capacity() == 0 {
+                // Most mailboxes never hold a second message.
+                row.mailbox.reserve_exact(1);
+            }
             row.mailbox.push_back(Entry { number, accepted_at, body: body.clone(), reply: None, place: None });
         });
     }

@@ -252,7 +252,8 @@ impl Inner {
     fn try_answer(self: &Arc<Self>, outcomes: &mut Vec<Ended>) -> Result<(), Vec<ActorId>> {
         let draining = self.core.lock().draining;
         while !outcomes.is_empty() {
-            let mut batch: Vec<_> = outcomes.drain(..batch_len(outcomes)).collect();
+            let rest = outcomes.split_off(batch_len(outcomes));
+            let mut batch = std::mem::replace(outcomes, rest);
             let answered = self.with_accepted(|accepted, now_ms| {
                 accepted.all_here(accepted.callers(&batch))?;
                 if draining {
