@@ -62,7 +62,7 @@ type Wait = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 enum Step {
     Rest,
-    End,
+    End { has_finished: bool },
     Wait(Wait),
 }
 
@@ -94,7 +94,7 @@ impl Actor for Host {
             match step {
                 Step::Wait(wait) => wait.await,
                 Step::Rest => break,
-                Step::End => state.let_go(&myself),
+                Step::End { has_finished } => state.let_go(&myself, has_finished),
             }
         }
         Ok(())
@@ -103,9 +103,9 @@ impl Actor for Host {
 
 impl HostState {
     /// The actor needs no host now: be a spare, or end if there are enough of them.
-    fn let_go(&mut self, myself: &ActorRef<Bell>) {
+    fn let_go(&mut self, myself: &ActorRef<Bell>, has_finished: bool) {
         let Some(mut guest) = self.guest.take() else { return };
-        let is_spare = self.inner.directory.forget(guest.actor, myself);
+        let is_spare = self.inner.directory.forget(guest.actor, myself, has_finished);
         guest.deactivate();
         if !is_spare {
             myself.stop(None);
@@ -131,12 +131,12 @@ impl Guest {
         for _ in 0..most {
             let Some(entry) = next else { return Step::Rest };
             if self.active.is_none() && !self.load(&entry) {
-                return Step::End;
+                return Step::End { has_finished: false };
             }
             match self.take(&entry) {
-                Ok(receipt) if receipt.stopped => return Step::End,
+                Ok(receipt) if receipt.stopped => return Step::End { has_finished: true },
                 Ok(receipt) => next = receipt.next,
-                Err(Unaccepted::Closed | Unaccepted::Fenced) => return Step::End,
+                Err(Unaccepted::Closed | Unaccepted::Fenced) => return Step::End { has_finished: false },
                 Err(Unaccepted::Cold(cold)) => return Step::Wait(self.until_here(cold)),
                 // The behaviour broke a rule: die of it, so that the message is counted and in the end given up.
                 Err(Unaccepted::Broken(rule)) => panic!("{rule}"),
@@ -170,7 +170,7 @@ impl Guest {
 
     /// End if nothing is to be done; children that are in memory keep their parent here.
     fn passivate(&mut self) -> Step {
-        if self.inner.may_passivate(self.actor) { Step::End } else { Step::Rest }
+        if self.inner.may_passivate(self.actor) { Step::End { has_finished: false } } else { Step::Rest }
     }
 
     /// From here on the actor's row may leave memory.

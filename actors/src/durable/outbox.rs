@@ -8,6 +8,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use super::{
     behavior::Rejection,
     call::Request,
+    care::Care,
     chain, codec,
     entry::Body,
     id::{ActorId, CallId},
@@ -70,6 +71,7 @@ pub(crate) struct Spawned {
     pub(crate) id: ActorId,
     pub(crate) kind: u32,
     pub(crate) first: Bytes,
+    pub(crate) care: Care,
 }
 
 /// A timer to be set (`due_ms` is `Some`) or cleared.
@@ -139,11 +141,28 @@ impl Outbox {
             list.clear();
             list.capacity()
         }
-        let Self { events, digests, sends, spawns, timers, calls, settled, cancelled, puts, notes, .. } = self;
+        // All fields are named, so that a new one is not forgotten here.
+        let Self {
+            events,
+            digests,
+            sends,
+            spawns,
+            timers,
+            calls,
+            settled,
+            cancelled,
+            puts,
+            notes,
+            reply,
+            refusal,
+            snapshot,
+            stop,
+            bytes,
+            arena: _,
+        } = self;
+        (*reply, *refusal, *snapshot, *stop, *bytes) = (None, None, None, false, 0);
         let room = cleared(events) + cleared(digests) + cleared(sends) + cleared(spawns) + cleared(timers);
-        let room = room + cleared(calls) + cleared(settled) + cleared(cancelled) + cleared(puts) + cleared(notes);
-        (self.reply, self.refusal, self.snapshot, self.stop, self.bytes) = (None, None, None, false, 0);
-        room
+        room + cleared(calls) + cleared(settled) + cleared(cancelled) + cleared(puts) + cleared(notes)
     }
 
     pub(crate) fn seal<T: Serialize>(&mut self, format: codec::Format, value: &T) -> Bytes {
@@ -189,7 +208,7 @@ mod tests {
         let mut outbox = Outbox::rejected(Rejection::new("refused"));
         outbox.emit(Bytes::from_static(b"event"));
         outbox.sends.push((ActorId(1), Body::Message(Bytes::new())));
-        outbox.spawns.push(Spawned { id: ActorId(2), kind: 3, first: Bytes::new() });
+        outbox.spawns.push(Spawned { id: ActorId(2), kind: 3, first: Bytes::new(), care: Care::default() });
         outbox.timers.push(TimerChange { name: 4, due_ms: None });
         outbox.settled.push(CallId(5));
         outbox.cancelled.push(CallId(6));
