@@ -238,11 +238,16 @@ impl Inner {
         Err(super::system::Error::Busy { cause })
     }
 
+    /// Whether turns must wait until rows are written. A closed store never makes room, and takes no turns either.
+    pub(crate) fn lacks_room(&self) -> bool {
+        self.is_full() && self.core.lock().closed.is_none()
+    }
+
     /// Wait until rows are written, if too much waits for that.
     pub(crate) async fn until_room(&self) {
-        while self.is_full() {
+        while self.lacks_room() {
             let room = self.room.notified();
-            if !self.is_full() || self.core.lock().closed.is_some() {
+            if !self.lacks_room() {
                 return;
             }
             // A closed store never makes room: look again now and then.

@@ -5,6 +5,8 @@
 //!
 //! **Invariant:** applying the operations of records 1 to n, in order, gives the state that was accepted at n.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
@@ -53,7 +55,7 @@ pub(crate) enum Op {
     /// A timer fired or was cleared.
     TimerGone { actor: ActorId, name: u32 },
     /// A call came into a tool's mailbox.
-    Call { call: CallId, row: Box<Row> },
+    Call { call: CallId, row: Arc<Row> },
     /// An at-most-once call is about to be made.
     CallStarted { call: CallId },
     /// A call is in doubt.

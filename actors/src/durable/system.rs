@@ -285,7 +285,7 @@ impl System {
             live.calls
                 .iter()
                 .filter(|(_, row)| matches!(row.state, RowState::InDoubt(_)))
-                .map(|(call, row)| (*call, row.clone()))
+                .map(|(call, row)| (*call, Row::clone(row)))
                 .collect()
         };
         self.read(doubted).await

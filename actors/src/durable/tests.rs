@@ -38,6 +38,7 @@ mod orphans;
 mod passivation;
 mod points;
 mod send;
+mod spares;
 mod stalls;
 mod supervision;
 mod tree;
