@@ -111,7 +111,9 @@ fn newest(
     };
     beneath(&overlay, rows, (from, to), &mut keep)?;
     for (key, value) in overlay {
-        value.map(|value| keep(key, value));
+        if let Some(value) = value {
+            keep(key, value);
+        }
     }
     Ok(found)
 }
