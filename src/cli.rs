@@ -121,6 +121,9 @@ enum Command {
         file: PathBuf,
     },
     Bench(bench::Args),
+    /// Be the process that `bench --workload w3` kills
+    #[command(name = bench::CHILD, hide = true)]
+    BenchChild(bench::ChildArgs),
 }
 
 impl Common {
@@ -179,6 +182,7 @@ async fn dispatch(command: Command, common: &Common, out: Out) -> Result<Exit, E
         Command::Actors(command) => actors::run(command, common, out),
         Command::Dead(command) => dead::run(command, common, out).await,
         Command::Bench(args) => bench::run(args, out).await,
+        Command::BenchChild(args) => bench::run_child(args).await,
         Command::Validate { file } => validate(&file, out),
     }
 }

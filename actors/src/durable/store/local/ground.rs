@@ -211,6 +211,11 @@ impl LiveRows {
         }
     }
 
+    /// How many there are.
+    pub(super) fn count(&self) -> u64 {
+        self.shelf.read().as_ref().map_or(0, |shelf| shelf.count())
+    }
+
     /// Let go of the folder, also while others still hold this.
     pub(super) fn close(&self) {
         drop(self.shelf.write().take());
