@@ -34,8 +34,8 @@ pub(super) struct Shares {
     pub(super) workers: f64,
     /// The thread that encodes, writes and syncs records.
     pub(super) commit: f64,
-    /// The checkpoint: the thread that takes rows, sled's own threads, and threads that ended meanwhile, of which each write
-    /// to sled has one and each file of the journal another.
+    /// The checkpoint: the threads that take and write rows, sled's own, and those that ended meanwhile, which are sled's
+    /// and one for each file of the journal.
     pub(super) checkpoint: f64,
     /// The thread that makes bases and ledger segments.
     pub(super) base: f64,

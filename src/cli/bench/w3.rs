@@ -59,7 +59,7 @@ pub(super) struct Report {
     rebuild: bool,
     /// From the start of the engine until it took work.
     open_s: f64,
-    /// From then until every run that could go on had made its first call again; none can that sleeps.
+    /// From the start of the engine until every run that could go on had made a call again; none can that sleeps.
     resumed_s: Option<f64>,
     /// From the start of the engine until the last run had ended; none ends that sleeps.
     done_s: Option<f64>,
@@ -103,7 +103,7 @@ pub(super) async fn measure(scratch: &Path, args: &Args, out: Out) -> Result<Rep
         State::Asleep => (None, None),
         State::Begun | State::Working => {
             let lost = until_ended(&engine, &acknowledged).await?;
-            (recorder.resumed().map(|at| at.duration_since(began) - open), Some((began.elapsed(), lost)))
+            (recorder.resumed().map(|at| at.duration_since(began)), Some((began.elapsed(), lost)))
         }
     };
     let rebuilt = match (args.rebuild, state) {
