@@ -2,6 +2,9 @@
 
 #![allow(clippy::unwrap_used, reason = "a test says what must hold by failing")]
 
+mod api;
 mod cli;
+mod kill;
 mod structure;
+mod tidy;
 mod upgrade;

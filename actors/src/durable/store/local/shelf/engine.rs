@@ -21,7 +21,7 @@ use super::{
     folder,
     guard::{Broken, Hand, caught},
 };
-use crate::durable::store::rows::Error;
+use crate::durable::{dying, store::rows::Error};
 
 /// One open handle of sled.
 pub(super) struct Engine {
@@ -40,6 +40,7 @@ impl Engine {
     /// Open a folder, or make one. Every call may take as long as `patience` and is then given up.
     pub(super) fn open(folder: &Path, patience: Duration) -> Result<Self, Error> {
         let path = folder.to_path_buf();
+        dying::point();
         let hand = Hand::default();
         let opened = hand.within(patience, move || sled::Config::new().path(path).open());
         let db = opened.map_err(Fault::Broken).and_then(|db| db.map_err(Fault::Sled));
@@ -78,6 +79,7 @@ impl Engine {
     /// Make everything applied so far durable.
     pub(super) fn flush(&self) -> Result<(), Error> {
         self.write("flush", |db| db.flush().map(drop))?;
+        dying::point();
         self.file.sync_data().and_then(|()| self.sync_blobs()).map_err(|error| self.fail("sync", Fault::Io(error)))
     }
 
@@ -132,6 +134,7 @@ impl Engine {
     ) -> Result<(), Error> {
         self.alive()?;
         let db = self.db().clone();
+        dying::point();
         match self.hand.within(self.patience, move || work(&db)) {
             Ok(Ok(())) => Ok(()),
             Ok(Err(error)) => Err(self.fail(action, Fault::Sled(error))),
@@ -163,6 +166,7 @@ impl Engine {
 
     fn let_go(&mut self) -> Result<(), Broken> {
         let Some(db) = self.db.take() else { return Ok(()) };
+        dying::point();
         self.hand.within(self.patience, move || drop(db))
     }
 }
