@@ -43,6 +43,7 @@ pub struct EngineBuilder {
     long_turn: LongTurn,
     store_options: LocalOptions,
     checkpoint: Option<(Duration, u64)>,
+    passivate: Option<(Duration, usize)>,
     confirm: Option<String>,
     keys_kept: Option<Duration>,
     collect_every: Option<Duration>,
@@ -75,6 +76,14 @@ impl EngineBuilder {
     #[must_use]
     pub fn checkpoint(mut self, every: Duration, bytes: u64) -> Self {
         self.checkpoint = Some((every, bytes));
+        self
+    }
+
+    /// Let an actor that has had no message for so long (60 s when not said) leave memory; of more than `hosts_max`
+    /// (100,000) in memory the least lately used leave, too. The next message, timer or answer brings it back.
+    #[must_use]
+    pub fn passivate(mut self, after: Duration, hosts_max: usize) -> Self {
+        self.passivate = Some((after, hosts_max));
         self
     }
 
@@ -198,6 +207,9 @@ impl EngineBuilder {
             .recovered(read_rows(plans.clone(), stored.clone(), expressions.clone(), self.holds()));
         if let Some((every, bytes)) = self.checkpoint {
             builder = builder.checkpoint(every, bytes);
+        }
+        if let Some((after, hosts_max)) = self.passivate {
+            builder = builder.passivate(after, hosts_max);
         }
         if let Some(clock) = self.clock.take() {
             builder = builder.clock(clock);

@@ -274,6 +274,8 @@ pub struct Stats {
     pub written_bytes: u64,
     /// Syncs that were waited for.
     pub syncs: u64,
+    /// Live rows on disk, as of the last checkpoint; not of this life alone.
+    pub rows: u64,
 }
 
 /// Keeps records. Blocking: the committer calls it from a thread of its own.

@@ -392,7 +392,8 @@ impl Store for Local {
     }
 
     fn stats(&self) -> Stats {
-        self.shared.lock().stats
+        let rows = self.shelf.lock().as_ref().map_or(0, |rows| rows.count());
+        Stats { rows, ..self.shared.lock().stats }
     }
 }
 

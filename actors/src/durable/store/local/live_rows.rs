@@ -75,6 +75,14 @@ impl LiveRows {
         written.map(drop).map_err(|error| self.failed(error, true))
     }
 
+    /// How many there are; none while they cannot be used.
+    pub(super) fn count(&self) -> u64 {
+        match &*self.state.lock() {
+            State::Open(shelf) => shelf.count(),
+            State::Shut { .. } | State::Bad { .. } | State::LetGo => 0,
+        }
+    }
+
     /// Let go of the folder, also while others still hold this.
     pub(super) fn close(&self) {
         *self.state.lock() = State::LetGo;

@@ -114,6 +114,11 @@ impl Shelf {
         folder::aside(folder)
     }
 
+    /// How many rows there are.
+    pub(crate) fn count(&self) -> u64 {
+        self.tally.lock().rows
+    }
+
     /// Read every row, and find that none is missing; a checkpoint waits meanwhile.
     ///
     /// # Errors
