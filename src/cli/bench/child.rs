@@ -9,7 +9,6 @@
 //! kernel when the bench is gone.
 
 use std::{
-    fs::{File, OpenOptions},
     io::{self, BufRead as _, BufReader, Write as _},
     path::{Path, PathBuf},
     process::{Command, Stdio},
@@ -106,13 +105,12 @@ async fn bring(args: &Args) -> Result<Engine, Failed> {
     let recorder = Recorder::new(&args.folder, args.state, args.runs, true)?;
     let engine = w3::engine(&args.folder, recorder.clone()).start().await?;
     let plan = engine.check(w3::plan(args.state))?;
-    let acknowledged = Arc::new(append(&w3::acknowledged(&args.folder))?);
+    let acknowledged = Arc::new(w3::append(&w3::acknowledged(&args.folder))?);
     let submitting = engine.clone();
     let submitted = lanes(args.concurrency, Until::steps(args.runs), move |_| {
         let (engine, plan, acknowledged) = (submitting.clone(), plan.clone(), acknowledged.clone());
         async move {
             let run = engine.submit(&plan, json!({})).await?;
-            // One write of a short line to a file that is appended to: lines stay whole.
             (&*acknowledged).write_all(format!("{}\n", run.id()).as_bytes())?;
             Ok(())
         }
@@ -123,9 +121,4 @@ async fn bring(args: &Args) -> Result<Engine, Failed> {
     writeln!(stdout, "{READY}")?;
     stdout.flush()?;
     Ok(engine)
-}
-
-/// A file that is only appended to.
-pub(super) fn append(path: &Path) -> io::Result<File> {
-    OpenOptions::new().create(true).append(true).open(path)
 }

@@ -3,46 +3,42 @@
 //! What was acknowledged and what was done is noted by whoever saw it, in two files that no engine knows of; at the end
 //! they are compared with what the engine says.
 
+mod notes;
+
 use std::{
     collections::HashSet,
     fmt, fs,
-    fs::File,
-    io::Write as _,
     path::{Path, PathBuf},
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
     },
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use headframe::{
     Engine,
     clock::monotonic,
-    durable::{Effect, Outcome},
     engine::EngineBuilder,
-    json::Json,
     plan::{PhaseBuilder, Plan},
     run::RunId,
-    tool::{CallContext, Tool},
 };
-use parking_lot::Mutex;
 use serde::Serialize;
 use serde_json::json;
 
+use self::notes::{Counted, read_acknowledged};
+pub(super) use self::notes::{Recorder, acknowledged, append};
 use super::{
     super::out::Out,
     Args, Failed,
     args::State,
-    child::{Child, append},
+    child::Child,
     lanes::{Until, lanes},
     process::{Disk, memory_bytes},
     sleepers, tools,
     w1::TASKS,
 };
 
-/// What a task of a working run takes.
-const TAKES: Duration = Duration::from_millis(50);
 /// How often it is looked whether the runs are where they are to be.
 const LOOK_AGAIN: Duration = Duration::from_millis(5);
 /// Waiting for runs to end in so many lanes.
@@ -168,7 +164,7 @@ pub(super) async fn until_ready(engine: &Engine, recorder: &Recorder, state: Sta
     let is_ready = || match state {
         State::Asleep => true,
         State::Begun => engine.system().figures().calls == runs as usize,
-        State::Working => recorder.0.done.load(Ordering::Relaxed) >= u64::from(runs) * u64::from(TASKS) / 2,
+        State::Working => recorder.done() >= u64::from(runs) * u64::from(TASKS) / 2,
     };
     if state == State::Asleep {
         sleepers::all_asleep(engine).await?;
@@ -217,109 +213,6 @@ async fn not_asleep(engine: &Engine, runs: &[RunId]) -> Result<usize, Failed> {
 
 fn store(folder: &Path) -> PathBuf {
     folder.join("store")
-}
-
-/// Where the child notes which submissions were acknowledged.
-pub(super) fn acknowledged(folder: &Path) -> PathBuf {
-    folder.join("acknowledged")
-}
-
-fn done(folder: &Path) -> PathBuf {
-    folder.join("done")
-}
-
-fn read_acknowledged(folder: &Path) -> Result<Vec<RunId>, Failed> {
-    let text = fs::read_to_string(acknowledged(folder))?;
-    Ok(text.lines().map(str::parse).collect::<Result<_, _>>()?)
-}
-
-/// What was done, as the tools of both processes noted it.
-struct Counted {
-    done: usize,
-    repeated: usize,
-}
-
-impl Counted {
-    fn of(folder: &Path) -> Result<Self, Failed> {
-        let text = fs::read_to_string(done(folder))?;
-        let (mut once, mut again) = (HashSet::new(), HashSet::new());
-        for key in text.lines() {
-            if !once.insert(key) {
-                again.insert(key);
-            }
-        }
-        Ok(Self { done: once.len(), repeated: again.len() })
-    }
-}
-
-/// A tool that notes what it did.
-#[derive(Clone)]
-pub(super) struct Recorder(Arc<Recording>);
-
-struct Recording {
-    state: State,
-    runs: u32,
-    /// In the process that is killed.
-    is_first: bool,
-    file: File,
-    done: AtomicU64,
-    /// Runs that made a call in this process, and when the last of them did for the first time.
-    resumed: Mutex<(HashSet<String>, Option<Instant>)>,
-}
-
-impl Recorder {
-    pub(super) fn new(folder: &Path, state: State, runs: u32, is_first: bool) -> std::io::Result<Self> {
-        let file = append(&done(folder))?;
-        let resumed = Mutex::default();
-        Ok(Self(Arc::new(Recording { state, runs, is_first, file, done: AtomicU64::new(0), resumed })))
-    }
-
-    fn resumed(&self) -> Option<Instant> {
-        self.0.resumed.lock().1
-    }
-
-    fn note_run(&self, path: &str) {
-        let run = path.split('/').next().unwrap_or(path);
-        let mut resumed = self.0.resumed.lock();
-        if !resumed.0.contains(run) {
-            resumed.0.insert(run.to_owned());
-            resumed.1 = Some(monotonic());
-        }
-    }
-
-    /// One write of a short line to a file that is appended to: lines stay whole.
-    fn note_done(&self, cx: &CallContext) -> Outcome {
-        match (&self.0.file).write_all(format!("{}\n", cx.key()).as_bytes()) {
-            Ok(()) => {
-                self.0.done.fetch_add(1, Ordering::Relaxed);
-                Outcome::Done(json!(null).into())
-            }
-            Err(error) => Outcome::failed("disk", error.to_string()),
-        }
-    }
-}
-
-impl Tool for Recorder {
-    fn effect(&self) -> Effect {
-        Effect::IDEMPOTENT
-    }
-
-    fn max_concurrent(&self) -> usize {
-        self.0.runs as usize
-    }
-
-    async fn call(&self, cx: &CallContext, _: Json) -> Outcome {
-        match (self.0.state, self.0.is_first) {
-            (State::Begun, true) => std::future::pending().await,
-            (_, true) => tokio::time::sleep(TAKES).await,
-            (State::Working, false) => {
-                self.note_run(cx.path());
-                tokio::time::sleep(TAKES).await;
-            }
-            (_, false) => self.note_run(cx.path()),
-        }
-        self.note_done(cx)
-    }
 }
 
 impl fmt::Display for Report {
