@@ -13,7 +13,6 @@
 #![doc = include_str!("../../docs/ACTORS.md")]
 
 mod accepted;
-mod audit;
 mod behavior;
 mod call;
 mod chain;
@@ -34,6 +33,7 @@ mod open;
 mod outbox;
 mod record;
 mod restored;
+mod scrub;
 #[cfg(feature = "testing")]
 pub(crate) mod sim;
 pub mod store;
@@ -67,7 +67,7 @@ pub use self::{
     outbox::Address,
     record::Note,
     restored::Restored,
-    system::{Census, Decision, Error, Figures, Jumped, Recovery, SendError, System, SystemBuilder},
+    system::{Census, Decision, Error, Figures, Jumped, Recovery, Scrubbed, SendError, System, SystemBuilder},
     tree::{Node, Presence, ToolNode, Tree},
     unsticker::{Reason, Waiting},
     watch::LongTurn,

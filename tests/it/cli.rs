@@ -4,6 +4,7 @@
 
 mod kills;
 mod looks;
+mod lossy;
 mod operator;
 mod place;
 mod wrong;

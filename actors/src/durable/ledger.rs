@@ -117,16 +117,13 @@ impl Ledger {
         let past = self.store.past()?;
         let mut reader = Reader::new(only);
         let mut go_on = true;
-        past.visit(only, &mut |event| {
-            let stream = event.stream;
-            let head = reader.take_past(&event);
-            go_on = event.record < from || visit(item(&self.registry, (stream, head), event));
+        past.visit(only, &mut |head, event| {
+            go_on = event.record < from || visit(item(&self.registry, (event.stream, head), event));
             go_on
         })?;
         if !go_on {
             return Ok(());
         }
-        reader.begin_records();
         self.scan(past.end().next(), &mut |sequence, record| {
             reader.read(&*past, &self.registry, sequence, record, &mut |item| sequence < from || visit(item))
         })
@@ -152,13 +149,12 @@ impl Ledger {
         let past = self.store.past()?;
         let mut reader = Reader::new(only);
         let mut found = Verified { problems: past.verify()?, ..Verified::default() };
-        past.visit(only, &mut |event| {
-            reader.take_past(&event);
+        let mut streams = BTreeSet::new();
+        past.visit(only, &mut |_, event| {
+            streams.insert(event.stream);
             found.events += 1;
             true
         })?;
-        let mut streams: BTreeSet<_> = reader.heads.keys().copied().collect();
-        reader.begin_records();
         self.scan(past.end().next(), &mut |sequence, record| {
             reader.walk(&*past, sequence, record, &mut |_, _, _| {
                 found.events += 1;
@@ -230,18 +226,6 @@ pub(crate) struct Reader {
 impl Reader {
     pub(crate) fn new(wanted: Option<StreamId>) -> Self {
         Self { wanted, actors: BTreeMap::new(), heads: BTreeMap::new() }
-    }
-
-    /// An event that comes before the records; its segment answers for its chain.
-    fn take_past(&mut self, event: &PastEvent) -> Head {
-        let head = self.heads.entry(event.stream).or_default();
-        *head = extended(head, event);
-        *head
-    }
-
-    /// From here on the heads are those that were live where the past ends: some of its events may have been lost.
-    fn begin_records(&mut self) {
-        self.heads.clear();
     }
 
     fn read(
@@ -328,7 +312,8 @@ impl Reader {
     }
 }
 
-fn extended(head: &Head, event: &PastEvent) -> Head {
+/// Where a stream has come to with one more event.
+pub(crate) fn extended(head: &Head, event: &PastEvent) -> Head {
     let kind = if event.is_note { NOTE.type_id } else { event.kind };
     head.extended(kind, event.at_ms, &chain::digest(&event.payload))
 }
@@ -421,15 +406,12 @@ impl Tail {
         let (seen, wanted, registry) = (self.seen, self.reader.wanted, &self.ledger.registry);
         let past = self.ledger.store.past()?;
         let mut reader = Reader::new(wanted);
-        past.visit(wanted, &mut |event| {
-            let (stream, record) = (event.stream, event.record);
-            let head = reader.take_past(&event);
-            if record > seen {
-                items.push(item(registry, (stream, head), event));
+        past.visit(wanted, &mut |head, event| {
+            if event.record > seen {
+                items.push(item(registry, (event.stream, head), event));
             }
             true
         })?;
-        reader.begin_records();
         let last = &mut self.seen;
         *last = (*last).max(past.end());
         self.ledger.scan(past.end().next(), &mut |sequence, record| {

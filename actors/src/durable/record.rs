@@ -5,6 +5,9 @@
 //!
 //! **Invariant:** applying the operations of records 1 to n, in order, gives the state that was accepted at n.
 
+#[cfg(test)]
+pub(crate) mod tests;
+
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 

@@ -11,6 +11,7 @@ mod jumps;
 mod letters;
 mod passivation;
 mod resume;
+mod scrubber;
 mod send;
 mod suspects;
 mod tree;
@@ -28,6 +29,7 @@ pub(crate) use self::resume::read_window;
 pub use self::{
     builder::{Recovery, SystemBuilder},
     jumps::Jumped,
+    scrubber::Scrubbed,
     send::SendError,
     view::Census,
 };

@@ -28,6 +28,7 @@ mod jumps;
 mod letters;
 mod losses;
 mod passivation;
+mod scrub;
 mod send;
 mod stalls;
 mod tree;

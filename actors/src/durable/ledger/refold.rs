@@ -42,7 +42,7 @@ impl Ledger {
     pub fn refold(&self, live: &Live) -> Result<Refolded, store::Error> {
         let past = self.store.past()?;
         let mut folds = Folds::new(live, &self.registry);
-        past.visit(None, &mut |event| folds.take(&event))?;
+        past.visit(None, &mut |_, event| folds.take(&event))?;
         let mut reader = Reader::new(None);
         self.scan(past.end().next(), &mut |sequence, record| {
             reader.walk(&*past, sequence, record, &mut |_, _, event| folds.take(&event))

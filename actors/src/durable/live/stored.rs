@@ -12,6 +12,9 @@
 //! **Invariants:** the bytes of a row depend on what it says alone, so two ways to the same state give the same bytes.
 //! `q` and `t` are hints: one too many does no harm, because the actor's row is asked; none is missing.
 
+#[cfg(test)]
+mod tests;
+
 use std::borrow::Cow;
 
 use bytes::{BufMut, Bytes, BytesMut};
@@ -70,6 +73,9 @@ fn tagged(tag: u8, rest: &[u8]) -> Bytes {
     key.put_slice(rest);
     key.freeze()
 }
+
+/// Above every key.
+pub(crate) const END: [u8; 1] = [b't' + 1];
 
 /// All keys with a tag.
 pub(crate) fn all(tag: u8) -> ([u8; 1], [u8; 1]) {

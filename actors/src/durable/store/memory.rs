@@ -10,7 +10,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use bytes::Bytes;
 use parking_lot::Mutex;
 
-use super::{Checkpoint, Error, Fence, Opened, Recovered, Rows, Stats, Store};
+use super::{Checkpoint, Error, Fence, Opened, Recovered, Rows, Slice, Stats, Store};
 use crate::durable::{
     id::{Epoch, Sequence},
     journal::frame::{self, Place},
@@ -53,6 +53,8 @@ struct Shared {
     from: Sequence,
     to: Sequence,
     meta: Bytes,
+    /// Why the rows are of no use.
+    condemned: Option<String>,
 }
 
 /// What ends with a handle.
@@ -84,6 +86,15 @@ impl Memory {
     /// Be short of room for this reason, or of nothing any more.
     pub fn run_short(&self, why: Option<&str>) {
         self.shared.lock().shortage = why.map(str::to_owned);
+    }
+
+    /// Put this row where a key is, or nothing, as a disk that loses things would.
+    pub fn tamper(&self, key: &[u8], row: Option<Bytes>) {
+        let mut shared = self.shared.lock();
+        match row {
+            Some(row) => shared.rows.insert(Bytes::copy_from_slice(key), row),
+            None => shared.rows.remove(key),
+        };
     }
 
     /// Crash in the next checkpoint, after so many of its rows.
@@ -166,9 +177,19 @@ impl Rows for MemoryRows {
 
 impl Store for Memory {
     fn open(&self) -> Result<Opened, Error> {
-        let shared = self.shared.lock();
+        let mut shared = self.shared.lock();
+        let repairs = shared.condemned.take().map(|why| {
+            (shared.rows, shared.from, shared.to, shared.meta) = Default::default();
+            format!("the rows were built again: {why}")
+        });
         let rows = shared.keeps_rows.then(|| Arc::new(MemoryRows(self.shared.clone())) as Arc<dyn Rows>);
-        Ok(Opened { rows, from: shared.from, to: shared.to, meta: shared.meta.clone(), repairs: Vec::new() })
+        Ok(Opened {
+            rows,
+            from: shared.from,
+            to: shared.to,
+            meta: shared.meta.clone(),
+            repairs: repairs.into_iter().collect(),
+        })
     }
 
     fn checkpoint(&self, checkpoint: &Checkpoint<'_>, go_on: &mut dyn FnMut() -> bool) -> Result<(), Error> {
@@ -194,6 +215,21 @@ impl Store for Memory {
         }
         shared.from = checkpoint.from;
         Ok(())
+    }
+
+    fn slice(&self, from: &[u8], most: usize) -> Result<Option<Slice>, Error> {
+        self.life.lock().open()?;
+        let shared = self.shared.lock();
+        if !shared.keeps_rows {
+            return Ok(None);
+        }
+        let mut left = shared.rows.range(Bytes::copy_from_slice(from)..).map(|(key, row)| (key.clone(), row.clone()));
+        let rows = left.by_ref().take(most).collect();
+        Ok(Some(Slice { rows, next: left.next().map(|(key, _)| key), from: shared.from, to: shared.to }))
+    }
+
+    fn condemn(&self, why: &str) {
+        self.shared.lock().condemned = Some(why.to_owned());
     }
 
     fn recover(&self, visit: &mut dyn FnMut(Sequence, &[u8]) -> Result<(), Error>) -> Result<Recovered, Error> {

@@ -20,6 +20,7 @@ use super::{
     inner::{Core, Inner},
     jumps::Clocks,
     passivation::Idle,
+    scrubber::Scrubs,
     tree,
     unstick::Unstick,
 };
@@ -81,6 +82,7 @@ pub struct SystemBuilder {
     limits: Limits,
     readings: Option<Arc<dyn Readings>>,
     unstick_every: Duration,
+    scrub_every: Duration,
 }
 
 impl Default for SystemBuilder {
@@ -98,6 +100,7 @@ impl Default for SystemBuilder {
             limits: Limits::default(),
             readings: None,
             unstick_every: Duration::from_secs(5),
+            scrub_every: Duration::from_secs(60 * 60),
         }
     }
 }
@@ -187,6 +190,14 @@ impl SystemBuilder {
         self
     }
 
+    /// Compare all rows with what base and journal come to this often, with a tenth of a processor; an hour after the start
+    /// and after the last time, when not said. What is found is in [`System::scrubbed`].
+    #[must_use]
+    pub fn scrub_every(mut self, every: Duration) -> Self {
+        self.scrub_every = every.max(Duration::from_millis(1));
+        self
+    }
+
     /// Write rows that changed this often (5 s when not said), and whenever `bytes` of records (64 MiB) came since. Four
     /// times as many may wait for their rows; then hosts and admission wait, too.
     #[must_use]
@@ -268,6 +279,7 @@ impl SystemBuilder {
             room: Notify::new(),
             is_short: AtomicBool::new(false),
             unstick: Unstick::new(self.unstick_every),
+            scrubs: Scrubs::new(self.scrub_every),
             #[cfg(test)]
             faults: super::inner::Faults::default(),
             timer_set: Notify::new(),

@@ -12,7 +12,7 @@ use parking_lot::{Condvar, Mutex};
 use rustc_hash::FxHashMap;
 use tokio::sync::{Notify, broadcast, oneshot, watch};
 
-use super::{Error, jumps::Clocks, passivation::Idle, unstick::Unstick};
+use super::{Error, jumps::Clocks, passivation::Idle, scrubber::Scrubs, unstick::Unstick};
 use crate::{
     clock::Clock,
     durable::{
@@ -115,6 +115,7 @@ pub(crate) struct Inner {
     /// Whether the store is short of room.
     pub(crate) is_short: AtomicBool,
     pub(super) unstick: Unstick,
+    pub(super) scrubs: Scrubs,
     #[cfg(test)]
     pub(crate) faults: Faults,
     pub(super) timer_set: Notify,

@@ -186,7 +186,7 @@ impl System {
         to: Address<B>,
         message: B::Message,
     ) -> Result<(), SendError<B::Message>> {
-        let row = Bytes::from(format!("once/{key}"));
+        let row = once_key(key);
         let entrance = Entrance {
             unless: Some(row.clone()),
             puts: vec![(row, Bytes::from_static(b"1"))],
@@ -237,6 +237,10 @@ fn body<B: Behavior>(message: &B::Message) -> Body {
     Body::Message(codec::seal(message_format::<B>(), message))
 }
 
+fn once_key(key: &str) -> Bytes {
+    Bytes::from(format!("once/{key}"))
+}
+
 /// The kind's part is of one length, so that no two pairs of kind and key share a row.
 fn spawned_key<B: Behavior>(key: &str) -> Bytes {
     Bytes::from(format!("spawned/{:08x}/{key}", codec::fnv1a(B::KIND)))
@@ -245,4 +249,17 @@ fn spawned_key<B: Behavior>(key: &str) -> Bytes {
 fn read_address<B>(key: &str, value: &[u8]) -> Result<Address<B>, Error> {
     let id = value.try_into().map_err(|_| Error::Missing(format!("actor that the row of key `{key}` names")))?;
     Ok(Address::new(ActorId(u64::from_be_bytes(id))))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::run::Run;
+
+    /// Keys that stay on disk: under another one, what was said once is said again.
+    #[test]
+    fn keys_of_what_is_done_once_keep_their_bytes() {
+        assert_eq!(&once_key("order-7")[..], b"once/order-7");
+        assert_eq!(&spawned_key::<Run>("order-7")[..], b"spawned/2acd4eca/order-7");
+    }
 }

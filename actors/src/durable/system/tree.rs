@@ -7,6 +7,7 @@
 //! ├── clocks     looks for jumps of the wall clock
 //! ├── passivation ends hosts that are idle
 //! ├── unsticker  looks for waits that contradict what is there
+//! ├── scrubber   compares rows with base and journal
 //! ├── tools (one-for-one): the actor before each tool
 //! └── runs       the keeper of all hosts: dynamic, a host's failures count for itself alone (`directory.rs`)
 //! ```
@@ -54,6 +55,7 @@ pub(super) async fn start(inner: &Arc<Inner>) -> Result<Supervisor, StartFailure
         .child(service(inner, "clocks", Inner::run_clocks))
         .child(service(inner, "passivation", Inner::run_passivation))
         .child(service(inner, "unsticker", Inner::run_unsticker))
+        .child(service(inner, "scrubber", Inner::run_scrubber))
         .child(tools.observer(observer.clone()).into_child())
         .child(keeper(inner))
         .observer(observer);
@@ -137,6 +139,14 @@ fn observer(inner: &Arc<Inner>) -> Observer {
     })
 }
 
+/// The index row of a service that was started again: JSON, because people and other programs read it.
+fn restart_row(at_ms: u64, record: &RestartRecord) -> (Bytes, Bytes) {
+    let mut reason = record.reason.clone();
+    crate::durable::cut(&mut reason, 1_000);
+    let row = serde_json::json!({ "at_ms": at_ms, "count": record.count, "reason": reason });
+    (Bytes::from(format!("restart/{}", record.child)), Bytes::from(row.to_string()))
+}
+
 impl Inner {
     async fn until_closed(self: Arc<Self>) {
         // An error says that nobody can close it any more.
@@ -145,11 +155,8 @@ impl Inner {
 
     /// In an index row, because the services have no stream of their own.
     fn write_restart(&self, record: &RestartRecord) {
-        let key = Bytes::from(format!("restart/{}", record.child));
-        let mut reason = record.reason.clone();
-        crate::durable::cut(&mut reason, 1_000);
-        let row = serde_json::json!({ "at_ms": self.clock.now_ms(), "count": record.count, "reason": reason });
-        let entrance = Entrance { puts: vec![(key, Bytes::from(row.to_string()))], ..Entrance::default() };
+        let row = restart_row(self.clock.now_ms(), record);
+        let entrance = Entrance { puts: vec![row], ..Entrance::default() };
         // A closed store takes no notes.
         let _ = self.with_accepted(|accepted, now_ms| accepted.enter(now_ms, entrance));
     }
@@ -176,5 +183,19 @@ impl System {
             cell.kill();
             true
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Bytes that stay on disk, one row for each service that was ever started again.
+    #[test]
+    fn the_row_of_a_restart_keeps_its_bytes() {
+        let record = RestartRecord { child: "timers".into(), count: 3, reason: "it broke".to_owned() };
+        let (key, row) = restart_row(1_795_244_940_000, &record);
+        assert_eq!(&key[..], b"restart/timers");
+        assert_eq!(&row[..], br#"{"at_ms":1795244940000,"count":3,"reason":"it broke"}"#);
     }
 }

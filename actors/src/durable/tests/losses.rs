@@ -86,6 +86,55 @@ async fn damage_that_a_base_has_outlived_costs_history_and_no_state() {
     system.stop(SOON).await;
 }
 
+/// The chain once began anew behind a loss: what was shown there had hashes that no record and no base agreed with.
+#[tokio::test]
+async fn hashes_behind_an_accepted_loss_are_what_they_were() {
+    let folder = tempfile::tempdir().unwrap();
+    let address = live_once(folder.path(), false).await;
+    let work_until = async |wanted: &dyn Fn(&store::Checked) -> bool| {
+        let base_bytes = LocalOptions::default().segment_bytes;
+        let options = LocalOptions { base_bytes, base_every: Duration::from_millis(5), ..LocalOptions::default() };
+        let works = async {
+            while !wanted(&Local::check(folder.path()).unwrap()) {
+                let store = Arc::new(Local::open(folder.path(), options.clone()).unwrap());
+                let system = builder().start(store).await.unwrap();
+                system.tell(address, Told::Add(1)).await.unwrap();
+                tokio::time::sleep(Duration::from_millis(50)).await;
+                system.stop(SOON).await;
+            }
+        };
+        tokio::time::timeout(6 * SOON, works).await.expect("bases are made");
+    };
+    work_until(&|checked| checked.bases.files == 1).await;
+    let before = hashes(folder.path());
+    damage(&folder.path().join("journal/0000000001.seg"), 1, 2);
+    let settled = Local::accept_loss(folder.path(), 0).unwrap();
+    assert_eq!(settled.roots, 0, "history alone was lost: {settled:?}");
+    let left = hashes(folder.path());
+    let lost = before.keys().find(|number| !left.contains_key(number)).copied().expect("some events are lost");
+    work_until(&|checked| checked.ledger.files >= 2).await;
+    let after = hashes(folder.path());
+    assert!(after.keys().any(|number| *number > lost), "there are events behind the loss");
+    for (number, hash) in left.iter().chain(&before).filter(|(number, _)| after.contains_key(number)) {
+        assert_eq!(after.get(number), Some(hash), "event {number}, and those from {lost} on were lost");
+    }
+    let (ledger, _) = look(folder.path());
+    assert_eq!(ledger.verify().unwrap().problems, Vec::<String>::new());
+}
+
+/// What the ledger shows: the hash at each event of the one stream that there is.
+fn hashes(folder: &Path) -> std::collections::BTreeMap<u64, String> {
+    let mut hashes = std::collections::BTreeMap::new();
+    let (ledger, _) = look(folder);
+    ledger
+        .all(&mut |item| {
+            hashes.insert(item.number, item.hash);
+            true
+        })
+        .unwrap();
+    hashes
+}
+
 #[tokio::test]
 async fn what_is_live_is_what_the_events_alone_come_to_and_a_lost_event_is_noticed() {
     let folder = tempfile::tempdir().unwrap();

@@ -7,7 +7,9 @@ async fn every_service_that_is_killed_is_started_again_and_the_work_goes_on() {
     let works = Closure::new(Effect::IDEMPOTENT, |_| async { Outcome::Done(Json::from(json!("done"))) });
     let system = builder().tool("works", Arc::new(works)).start(Arc::new(Memory::new())).await.unwrap();
     let address = counter(&system).await;
-    for (round, service) in ["timers", "clocks", "passivation", "works", "tools", "runs"].into_iter().enumerate() {
+    for (round, service) in
+        ["timers", "clocks", "passivation", "unsticker", "scrubber", "works", "tools", "runs"].into_iter().enumerate()
+    {
         let before = restarts(&system).await;
         assert!(system.kill_service(service).await, "there is a service {service}");
         let round = round as u64 + 1;

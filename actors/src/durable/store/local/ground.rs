@@ -18,7 +18,7 @@ use crate::durable::{
     id::Sequence,
     journal::{self, disk::Disk, recovery, survey::Survey, writer::Setup},
     store::{
-        Checkpoint, Error, Opened, Rows,
+        Checkpoint, Error, Opened, Rows, Slice,
         rows::{self, Mark, Rows as _},
     },
 };
@@ -46,7 +46,7 @@ pub(super) fn prepare(setup: &Setup, cut: Option<Sequence>) -> Result<Found, Err
     lives::begin(disk, &setup.folder)?;
     let unusable = setup.folder.join(UNUSABLE);
     let found = if unusable.exists() {
-        Err(Some("they could not be read, or somebody asked for it".to_owned()))
+        Err(condemned(&setup.folder))
     } else if survey.is_new() || !folder.exists() {
         Err((!survey.is_new() && base::list(disk, &setup.folder.join(base::FOLDER))?.last().is_some())
             .then(|| "they are gone".to_owned()))
@@ -76,9 +76,15 @@ pub(super) fn prepare(setup: &Setup, cut: Option<Sequence>) -> Result<Found, Err
 }
 
 /// Have the next start build rows again.
-pub(super) fn condemn(folder: &Path) -> Result<(), Error> {
+pub(super) fn condemn(folder: &Path, why: &str) -> Result<(), Error> {
     let note = folder.join(UNUSABLE);
-    std::fs::write(&note, "somebody asked for it").map_err(journal::io("write", &note))
+    std::fs::write(&note, why).map_err(journal::io("write", &note))
+}
+
+/// Why the next start builds rows again, if it does.
+pub(super) fn condemned(folder: &Path) -> Option<String> {
+    let why = std::fs::read_to_string(folder.join(UNUSABLE)).ok()?;
+    Some(if why.is_empty() { "they could not be read".to_owned() } else { why })
 }
 
 /// Let the next start use the rows that are there.
@@ -162,9 +168,21 @@ pub(super) fn newest(disk: &dyn Disk, folder: &Path, end: Option<Sequence>) -> R
 /// For those who only look: the newest base as rows.
 pub(super) fn image(disk: &dyn Disk, folder: &Path) -> Result<Opened, Error> {
     format::read(folder)?;
-    let Some(base) = newest(disk, folder, None)? else { return Ok(Opened::default()) };
+    Ok(newest(disk, folder, None)?.map(opened).unwrap_or_default())
+}
+
+/// The newest base that holds nothing after a record, as rows. Its blocks are checked when they are read.
+pub(super) fn image_before(disk: &dyn Disk, folder: &Path, until: Sequence) -> Result<Opened, Error> {
+    let listed = base::list(disk, &folder.join(base::FOLDER))?;
+    let Some((_, path)) = listed.into_iter().rfind(|(sequence, _)| *sequence <= until) else {
+        return Ok(Opened::default());
+    };
+    Ok(opened(Base::open(disk, &path)?))
+}
+
+fn opened(base: Base) -> Opened {
     let (from, meta) = (base.header().sequence, Bytes::from(base.header().meta.clone()));
-    Ok(Opened { rows: Some(Arc::new(Image(base))), from, to: from, meta, repairs: Vec::new() })
+    Opened { rows: Some(Arc::new(Image(base))), from, to: from, meta, repairs: Vec::new() }
 }
 
 /// A base, read as rows.
@@ -211,12 +229,17 @@ impl LiveRows {
         }
     }
 
+    /// Some rows, as they are between two checkpoints.
+    pub(super) fn slice(&self, from: &[u8], most: usize) -> Result<Slice, Error> {
+        self.shelf()?.slice(from, most).map_err(|error| self.lost(error))
+    }
+
     /// Let go of the folder, also while others still hold this.
     pub(super) fn close(&self) {
         drop(self.shelf.write().take());
     }
 
-    fn shelf(&self) -> Result<Arc<Shelf>, Error> {
+    pub(super) fn shelf(&self) -> Result<Arc<Shelf>, Error> {
         let closed = || Error::Closed { cause: "it was let go of".to_owned() };
         self.shelf.read().clone().ok_or_else(closed)
     }
