@@ -340,9 +340,10 @@ impl System {
     /// Figures of this life.
     #[must_use]
     pub fn figures(&self) -> Figures {
+        let store = self.inner.store.stats();
         let core = self.inner.core.lock();
         Figures {
-            store: self.inner.store.stats(),
+            store,
             actors: core.accepted.live().actors.len(),
             hosted: self.inner.directory.hosted().len(),
             calls: core.accepted.live().calls.len(),

@@ -193,27 +193,34 @@ impl Store for Memory {
     }
 
     fn checkpoint(&self, checkpoint: &Checkpoint<'_>, go_on: &mut dyn FnMut() -> bool) -> Result<(), Error> {
-        let mut life = self.life.lock();
-        let mut shared = self.shared.lock();
-        life.open()?;
-        if checkpoint.to > shared.durable() {
-            return Err(Error::Misuse { cause: format!("a checkpoint goes to {}, past the journal", checkpoint.to) });
+        self.life.lock().open()?;
+        {
+            let mut shared = self.shared.lock();
+            if checkpoint.to > shared.durable() {
+                return Err(Error::Misuse {
+                    cause: format!("a checkpoint goes to {}, past the journal", checkpoint.to),
+                });
+            }
+            shared.to = checkpoint.to;
+            // Ids are noted before any row that holds one.
+            shared.meta = checkpoint.meta.clone();
         }
-        shared.to = checkpoint.to;
-        // Ids are noted before any row that holds one.
-        shared.meta = checkpoint.meta.clone();
         for (written, (key, value)) in checkpoint.changes.iter().enumerate() {
-            if life.rows_left == Some(written) || !go_on() {
+            let crashes = self.life.lock().rows_left == Some(written);
+            // Nothing is held meanwhile: it may wait for somebody who waits for the store.
+            if crashes || !go_on() {
                 let cause = format!("a crash was asked for, after {written} rows");
-                life.closed = Some(cause.clone());
+                self.life.lock().closed = Some(cause.clone());
                 return Err(Error::Closed { cause });
             }
+            let rows = &mut self.shared.lock().rows;
             match value {
-                Some(value) => shared.rows.insert(key.clone(), value.clone()),
-                None => shared.rows.remove(key),
+                Some(value) => rows.insert(key.clone(), value.clone()),
+                None => rows.remove(key),
             };
         }
-        shared.from = checkpoint.from;
+        self.life.lock().open()?;
+        self.shared.lock().from = checkpoint.from;
         Ok(())
     }
 

@@ -18,7 +18,7 @@ use crate::durable::{
 
 /// It rests so many times as long as it works.
 const RESTS: u32 = 9;
-/// And never longer than this at once.
+/// And never longer than this at once, nor than between two rounds.
 const REST_MAX: Duration = Duration::from_secs(1);
 
 /// What comparing rows with base and journal came to in this life.
@@ -75,7 +75,7 @@ impl Inner {
             round = next;
             match step {
                 Ok(Step::More) => {
-                    let rest = (began.elapsed() * RESTS).min(REST_MAX);
+                    let rest = (began.elapsed() * RESTS).min(REST_MAX).min(self.scrubs.every);
                     if tokio::time::timeout(rest, self.until_failure()).await.is_ok() {
                         return;
                     }
