@@ -253,6 +253,7 @@ impl SystemBuilder {
                 committer_sleeps: None,
                 job: None,
                 checkpoint_asked: false,
+                checkpoint_runs: false,
                 checkpoints: 0,
                 checkpoint_trouble: None,
                 shortage: None,

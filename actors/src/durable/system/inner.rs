@@ -77,6 +77,8 @@ pub(crate) struct Core {
     pub(crate) job: Option<Job>,
     /// Somebody wants the rows to be written now.
     pub(crate) checkpoint_asked: bool,
+    /// Rows were taken to be written, and are not yet.
+    pub(crate) checkpoint_runs: bool,
     /// Checkpoints in this life.
     pub(crate) checkpoints: u64,
     /// Why the last checkpoint failed.

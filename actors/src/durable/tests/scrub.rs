@@ -160,3 +160,24 @@ async fn a_busy_system_on_sled_raises_no_alarm_while_bases_are_made_and_the_jour
     assert!(checked.bases.files > 0, "bases were made meanwhile: {checked:?}");
     assert_eq!(Local::check_rows(folder.path()).unwrap().problems, Vec::<String>::new());
 }
+
+/// It once came back at once when another had taken the rows, and had not written them.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_checkpoint_that_is_asked_for_waits_for_one_that_is_under_way() {
+    let store = Arc::new(Memory::with_rows());
+    let system = scrubbing().start(store.clone()).await.unwrap();
+    let counters = written(&system).await;
+    for round in 1..6 {
+        for counter in &counters {
+            system.tell(*counter, Told::Add(1)).await.unwrap();
+            count(&system, *counter).await;
+        }
+        system.checkpoint(SOON).await.unwrap();
+        let rows = store.open().unwrap().rows.unwrap();
+        for counter in &counters {
+            let row = rows.get(&stored::actor_key(counter.id)).unwrap().unwrap();
+            assert_eq!(stored::open_actor(&row).unwrap().0.version, 2 + 2 * round, "every turn is in its row");
+        }
+    }
+    system.stop(SOON).await;
+}
