@@ -13,7 +13,6 @@
 #![doc = include_str!("../../docs/ACTORS.md")]
 
 mod accepted;
-mod audit;
 mod behavior;
 mod call;
 mod care;
@@ -37,6 +36,7 @@ mod open;
 mod outbox;
 mod record;
 mod restored;
+mod scrub;
 #[cfg(feature = "testing")]
 pub(crate) mod sim;
 pub mod store;
@@ -72,8 +72,8 @@ pub use self::{
     record::Note,
     restored::Restored,
     system::{
-        Census, Decision, Error, Expiring, Figures, Jumped, KeyFigures, Killed, Recovery, RowFate, SendError, Swept,
-        System, SystemBuilder,
+        Census, Decision, Error, Expiring, Figures, Jumped, KeyFigures, Killed, Recovery, RowFate, Scrubbed, SendError,
+        Swept, System, SystemBuilder,
     },
     tree::{Node, Presence, ServiceNode, ToolNode, Tree},
     unsticker::{Reason, Waiting},

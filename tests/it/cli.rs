@@ -6,6 +6,7 @@ mod bench;
 mod disks;
 mod kills;
 mod looks;
+mod lossy;
 mod operator;
 pub(crate) mod place;
 mod wrong;

@@ -222,6 +222,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::golden::Golden;
 
     const FORMAT: Format = Format::new("test", 3);
 
@@ -253,6 +254,9 @@ mod tests {
             hex(&sealed),
             "f40044ad0517010705 68c3a96164 07".replace(' ', "") + &hex(&sealed[sealed.len() - 4..])
         );
+        let mut golden = Golden::of("codec");
+        golden.bytes("envelope", &sealed);
+        golden.end();
     }
 
     #[test]

@@ -37,6 +37,7 @@ mod order;
 mod orphans;
 mod passivation;
 mod points;
+mod scrub;
 mod send;
 mod spares;
 mod stalls;

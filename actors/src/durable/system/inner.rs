@@ -13,7 +13,8 @@ use rustc_hash::FxHashMap;
 use tokio::sync::{Notify, broadcast, oneshot, watch};
 
 use super::{
-    Error, janitor::Janitor, jumps::Clocks, passivation::Idle, restarts::Restarts, tree::Beside, unstick::Unstick,
+    Error, janitor::Janitor, jumps::Clocks, passivation::Idle, restarts::Restarts, scrubber::Scrubs, tree::Beside,
+    unstick::Unstick,
 };
 use crate::{
     clock::Clock,
@@ -88,6 +89,8 @@ pub(crate) struct Core {
     pub(crate) job: Option<Job>,
     /// Somebody wants the rows to be written now.
     pub(crate) checkpoint_asked: bool,
+    /// Rows were taken to be written, and are not yet.
+    pub(crate) checkpoint_runs: bool,
     /// Checkpoints in this life.
     pub(crate) checkpoints: u64,
     /// Why the last checkpoint failed.
@@ -129,6 +132,7 @@ pub(crate) struct Inner {
     pub(super) janitor: Janitor,
     pub(super) services: Vec<Beside>,
     pub(super) restarts: Restarts,
+    pub(super) scrubs: Scrubs,
     #[cfg(test)]
     pub(crate) faults: Faults,
     pub(super) timer_set: Notify,

@@ -17,6 +17,7 @@ mod folder;
 mod guard;
 mod layout;
 mod marks;
+mod slice;
 mod steps;
 #[cfg(test)]
 mod tests;
