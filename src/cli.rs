@@ -16,6 +16,7 @@ mod doctor;
 mod doubt;
 mod exit;
 mod folder;
+mod graph;
 mod inputs;
 mod ledger;
 mod look;
@@ -24,6 +25,7 @@ mod progress;
 mod remote;
 mod run;
 mod runs;
+mod schema;
 mod serve;
 mod shown;
 mod store;
@@ -42,7 +44,7 @@ use headframe::clock::{Clock as _, SystemClock};
 
 use self::{
     exit::{Error, Exit},
-    out::{Format, Out},
+    out::{Format, Out, Output},
 };
 
 const EXAMPLES: &str = "\
@@ -74,7 +76,7 @@ pub(crate) struct Common {
     /// The data folder
     #[arg(long, env = "HEADFRAME_DATA", default_value = DATA, global = true, value_name = "DIR", hide_env_values = true)]
     pub(crate) data: PathBuf,
-    /// What data looks like: table, json, or jsonl
+    /// What data looks like: table, json, or jsonl; for `graph` also mermaid, dot, or svg
     #[arg(
         short,
         long,
@@ -84,7 +86,7 @@ pub(crate) struct Common {
         value_name = "FORMAT",
         hide_possible_values = true
     )]
-    pub(crate) output: Format,
+    pub(crate) output: Output,
     /// Write without colour, as with NO_COLOR
     #[arg(long, global = true)]
     pub(crate) no_color: bool,
@@ -101,7 +103,7 @@ enum Command {
     /// Read what happened
     #[command(subcommand)]
     Ledger(ledger::Command),
-    /// Check the store, measure it, and build its rows again
+    /// Check the store, measure it, tidy it up, and build its rows again
     #[command(subcommand)]
     Store(store::Command),
     Serve(serve::Args),
@@ -124,6 +126,8 @@ enum Command {
         #[arg(value_name = "FILE")]
         file: PathBuf,
     },
+    Graph(graph::Args),
+    Schema(schema::Args),
     Bench(bench::Args),
 }
 
@@ -159,7 +163,12 @@ pub(crate) fn cannot_start(error: &std::io::Error) -> Exit {
 
 /// Do what was asked.
 pub(crate) async fn execute(cli: Cli) -> Exit {
-    let out = Out::new(cli.common.output, cli.wants_color());
+    let format = cli.common.output.format();
+    let out = Out::new(format.unwrap_or_default(), cli.wants_color());
+    if format.is_none() && !matches!(cli.command, Command::Graph(_)) {
+        out.error("`-o mermaid`, `-o dot` and `-o svg` are for `headframe graph`; data is `table`, `json` or `jsonl`");
+        return Exit::Usage;
+    }
     match dispatch(cli.command, &cli.common, out).await {
         Ok(exit) => exit,
         Err(error) => {
@@ -179,7 +188,7 @@ async fn dispatch(command: Command, common: &Common, out: Out) -> Result<Exit, E
         Command::Run(args) => run::run(args, common, out).await,
         Command::Runs(command) => runs::run(command, common, out).await,
         Command::Ledger(command) => ledger::run(command, common, out),
-        Command::Store(command) => store::run(command, common, out),
+        Command::Store(command) => store::run(command, common, out).await,
         Command::Serve(args) => serve::run(args, common, out).await,
         Command::Doctor(args) => doctor::run(args, common, out),
         Command::Doubt(command) => doubt::run(command, common, out).await,
@@ -188,6 +197,8 @@ async fn dispatch(command: Command, common: &Common, out: Out) -> Result<Exit, E
         Command::Dead(command) => dead::run(command, common, out).await,
         Command::Bench(args) => bench::run(args, out).await,
         Command::Validate { file } => validate(&file, out),
+        Command::Graph(args) => graph::run(&args, common.output, out),
+        Command::Schema(args) => schema::run(&args, out),
     }
 }
 

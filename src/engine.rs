@@ -24,6 +24,7 @@
 
 mod builder;
 mod catalog;
+mod collect;
 mod error;
 mod handle;
 mod keys;
@@ -33,7 +34,7 @@ mod spill;
 use std::{collections::HashSet, path::Path, sync::Arc, time::Duration};
 
 use headframe_actors::{
-    durable::{ActorId, CallId, Decision, Existing, Row as CallRow, System},
+    durable::{ActorId, CallId, Decision, Existing, KeyFigures, Row as CallRow, Swept, System},
     json::Json,
     plan::{Checked, Digest, Plan, Plans},
     run::{self, Run, RunId},
@@ -41,7 +42,12 @@ use headframe_actors::{
 use parking_lot::Mutex;
 use serde_json::Value;
 
-pub use self::{builder::EngineBuilder, error::Error, handle::RunHandle};
+pub use self::{
+    builder::EngineBuilder,
+    collect::{Collected, Unnamed},
+    error::Error,
+    handle::RunHandle,
+};
 use self::{catalog::Catalog, keys::KeyRow};
 use crate::{
     artifacts::Artifacts,
@@ -77,7 +83,8 @@ pub(crate) struct Inner {
 pub struct Submission {
     /// Values for the plan's inputs.
     pub input: Value,
-    /// A second submission with this key returns the first run; another input under it is refused.
+    /// A second submission with this key returns the first run; another input under it is refused. A key lives until its
+    /// run has ended, and then for 24 h, or as long as [`EngineBuilder::keys_kept`] says.
     pub key: Option<String>,
     /// What people call the run by.
     pub labels: Vec<(String, String)>,
@@ -106,8 +113,8 @@ impl Engine {
         if let Some(task) = missing {
             return Err(Error::NoTool { name: task.tool.clone(), known: self.0.tools.names() });
         }
-        let blind = self.0.tools.blind(&checked);
-        if blind.is_empty() { Ok(checked) } else { Err(Error::Plan(blind)) }
+        let unkept = self.0.tools.cannot_keep(&checked);
+        if unkept.is_empty() { Ok(checked) } else { Err(Error::Plan(unkept)) }
     }
 
     /// Read and check a workflow from a YAML file.
@@ -180,6 +187,22 @@ impl Engine {
             Some(row) => Ok(RunHandle::new(self.0.clone(), keys::read(&row)?.run)),
             None => Err(Error::NoRun(format!("key `{key}`"))),
         }
+    }
+
+    /// Figures of the keys of submissions.
+    ///
+    /// # Errors
+    /// If the store closed.
+    pub async fn keys(&self) -> Result<KeyFigures, Error> {
+        Ok(self.0.system.keys(keys::PREFIX).await?)
+    }
+
+    /// Remove the keys whose time is over, now: the engine does so every ten minutes by itself.
+    ///
+    /// # Errors
+    /// If the store closed; what went has gone.
+    pub async fn sweep_keys(&self) -> Result<Swept, Error> {
+        Ok(self.0.system.sweep().await?)
     }
 
     /// All runs, newest first.

@@ -9,6 +9,8 @@ pub mod engine;
 pub mod spec;
 pub mod tools;
 
+#[cfg(feature = "testing")]
+pub use headframe_actors::testing;
 pub use headframe_actors::{clock, durable, json, phase, plan, run, task, tool};
 
 pub use self::engine::{Engine, Error, RunHandle, Submission};

@@ -31,6 +31,9 @@ use self::{node::Source, read::Reader};
 /// Most bytes of a spec.
 pub const SPEC_MAX: usize = 4 * 1024 * 1024;
 
+/// The JSON Schema of a spec, for editors: an editor that knows it completes keys and marks mistakes.
+pub const SCHEMA: &str = include_str!("spec/schema.json");
+
 /// The tools that a spec may name.
 pub trait ToolCatalog {
     /// Whether a tool of this name is registered.
@@ -47,6 +50,9 @@ pub trait ToolCatalog {
 
     /// Whether a tool can tell what became of a call with these arguments, so that a task may declare `verify`.
     fn can_probe(&self, name: &str, with: &Value) -> bool;
+
+    /// Whether the calls of a tool say that they live, so that a task may promise heartbeats.
+    fn can_beat(&self, name: &str) -> bool;
 }
 
 /// What is wrong with a task that is to be verified by this tool.
@@ -56,6 +62,14 @@ pub(crate) fn blind(tool: &str) -> String {
 
 /// What to do about it.
 pub(crate) const BLIND_HELP: &str = "give `process` a `probe`, or declare another `effect`";
+
+/// What is wrong with a task that promises heartbeats of this tool.
+pub(crate) fn mute(tool: &str) -> String {
+    format!("tool `{tool}` does not say that its calls live, so a task cannot promise a heartbeat")
+}
+
+/// What to do about it.
+pub(crate) const MUTE_HELP: &str = "leave out `heartbeat`: its `timeout` ends a call that hangs";
 
 /// Read a spec from a file; tools are taken to exist.
 ///

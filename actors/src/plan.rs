@@ -136,6 +136,10 @@ pub struct Task {
     pub optional: bool,
     /// Whether a later phase, task or the plan's output reads its output. Set by [`Plan::check`]; outputs that nobody reads are not kept.
     pub exported: bool,
+    /// The longest silence between two heartbeats of an attempt, where the task promises any. Stored beside the plan, so
+    /// that plans without it keep their digests.
+    #[serde(skip)]
+    pub heartbeat_ms: Option<u64>,
 }
 
 /// The rule for a call whose outcome cannot be known.
@@ -271,9 +275,15 @@ impl fmt::Debug for Digest {
     }
 }
 
+/// Where a task stands that promises heartbeats, and its longest silence in milliseconds.
+type Beat = (u32, u32, u64);
+
 impl Plan {
     /// The name and version under which plans are stored and hashed.
     pub const FORMAT: codec::Format = codec::Format::new("plan", 1);
+    /// The format of a plan in which a task promises heartbeats: the plan, and for each of those tasks the position of
+    /// its phase, its own, and the longest silence in milliseconds.
+    pub const BEATING: codec::Format = codec::Format::new("plan", 2);
 
     /// Start a plan in code.
     #[must_use]
@@ -284,7 +294,15 @@ impl Plan {
     /// The stored form; its digest names the plan.
     #[must_use]
     pub fn encode(&self) -> bytes::Bytes {
-        codec::seal(Self::FORMAT, self)
+        let beats: Vec<Beat> = self.beats().collect();
+        if beats.is_empty() { codec::seal(Self::FORMAT, self) } else { codec::seal(Self::BEATING, &(self, beats)) }
+    }
+
+    fn beats(&self) -> impl Iterator<Item = Beat> + '_ {
+        self.phases.iter().zip(0..).flat_map(|(phase, at)| {
+            let tasks = phase.tasks.iter().zip(0..);
+            tasks.filter_map(move |(task, of)| Some((at, of, task.heartbeat_ms?)))
+        })
     }
 
     /// Read the stored form.
@@ -292,7 +310,17 @@ impl Plan {
     /// # Errors
     /// If the bytes are not a plan this build can read.
     pub fn decode(sealed: &[u8]) -> Result<Self, codec::Error> {
-        codec::open(Self::FORMAT, sealed)
+        let stored = codec::unwrap(Self::FORMAT.type_id, sealed)?;
+        if stored.format != Self::BEATING {
+            return codec::open(Self::FORMAT, sealed);
+        }
+        let (mut plan, beats): (Self, Vec<Beat>) = stored.decode()?;
+        for (phase, task, within_ms) in beats {
+            let task = plan.phases.get_mut(phase as usize).and_then(|phase| phase.tasks.get_mut(task as usize));
+            let missing = || codec::Error::Payload("a heartbeat of a task that is not there".to_owned());
+            task.ok_or_else(missing)?.heartbeat_ms = Some(within_ms);
+        }
+        Ok(plan)
     }
 
     /// The digest of the stored form.

@@ -10,10 +10,10 @@ mod context;
 mod host;
 mod in_flight;
 
-use std::{pin::Pin, sync::Arc};
+use std::{pin::Pin, sync::Arc, time::Duration};
 
 pub use self::{
-    closure::Closure,
+    closure::{Closure, ContextClosure},
     context::{CHECKPOINT_MAX, CallContext, CheckpointTooLarge, Progress},
 };
 pub(crate) use self::{host::ToolSlot, in_flight::InFlight};
@@ -64,6 +64,19 @@ pub trait Tool: Send + Sync + 'static {
         false
     }
 
+    /// The longest silence between two heartbeats ([`CallContext::heartbeat`], [`CallContext::beat`]) that every call
+    /// promises, unless its task says otherwise; nothing is promised when undeclared. A call that is silent for longer is
+    /// asked to stop, and its outcome is unknown. Silence is counted in the looks of the unsticker, a few seconds apart, so
+    /// that a process that stood still accuses nobody.
+    fn heartbeat(&self) -> Option<Duration> {
+        None
+    }
+
+    /// Whether calls beat at all: only then may a task promise heartbeats.
+    fn can_beat(&self) -> bool {
+        self.heartbeat().is_some()
+    }
+
     /// For a tool that does nothing but let time pass: until when, in milliseconds since 1970, given these arguments and
     /// the time now. A task then waits by itself, with a durable timer, and makes no call. Must be pure: it is asked again
     /// whenever the decision is taken again. `None`, also for arguments that are wrong, makes the call.
@@ -107,6 +120,10 @@ pub trait AnyTool: Send + Sync + 'static {
     fn check(&self, with: &serde_json::Value) -> Result<(), String>;
     /// See [`Tool::can_probe`].
     fn can_probe(&self, with: &serde_json::Value) -> bool;
+    /// See [`Tool::heartbeat`].
+    fn heartbeat(&self) -> Option<Duration>;
+    /// See [`Tool::can_beat`].
+    fn can_beat(&self) -> bool;
     /// See [`Tool::sleeps_until`].
     fn sleeps_until(&self, input: &Json, now_ms: u64) -> Option<u64>;
     /// See [`Tool::call`].
@@ -130,6 +147,14 @@ impl<T: Tool> AnyTool for T {
 
     fn can_probe(&self, with: &serde_json::Value) -> bool {
         Tool::can_probe(self, with)
+    }
+
+    fn heartbeat(&self) -> Option<Duration> {
+        Tool::heartbeat(self)
+    }
+
+    fn can_beat(&self) -> bool {
+        Tool::can_beat(self)
     }
 
     fn sleeps_until(&self, input: &Json, now_ms: u64) -> Option<u64> {

@@ -42,3 +42,22 @@ fn as_json(waiting: &Waiting) -> Value {
         "advice": waiting.reason.advice(),
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use headframe::durable::{ActorId, Reason};
+
+    use super::*;
+
+    #[test]
+    fn each_class_says_who_waits_since_when_and_what_to_do() {
+        for reason in Reason::ALL {
+            let said = "actor_100 (task) waits for something".to_owned();
+            let waiting =
+                Waiting { actor: ActorId(256), call: None, reason, sentence: said.clone(), since_ms: Some(0) };
+            let told = sentence(&waiting);
+            assert!(told.starts_with(&said) && told.contains(", since "), "{told}");
+            assert!(told.ends_with(reason.advice()) && !reason.advice().is_empty(), "{told}");
+        }
+    }
+}

@@ -50,4 +50,8 @@ impl ToolCatalog for Builtin {
     fn can_probe(&self, name: &str, with: &Value) -> bool {
         self.find(name).is_some_and(|tool| tool.can_probe(with))
     }
+
+    fn can_beat(&self, name: &str) -> bool {
+        self.find(name).is_some_and(|tool| tool.can_beat())
+    }
 }

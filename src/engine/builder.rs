@@ -9,7 +9,7 @@ use std::{
 
 use bytes::Bytes;
 use headframe_actors::{
-    clock::Clock,
+    clock::{Clock, Readings},
     durable::{
         Effect, LongTurn, Outcome, Recovery, Restored, StreamId, System,
         store::{self, Durability, Local, LocalOptions, Store},
@@ -23,7 +23,11 @@ use headframe_actors::{
 };
 use parking_lot::Mutex;
 
-use super::{Catalog, Engine, Error, Inner, spill::Spilling};
+use super::{
+    Catalog, Engine, Error, Inner, collect,
+    keys::{self, Submissions},
+    spill::Spilling,
+};
 use crate::{artifacts::Artifacts, spec::Expressions, tools};
 
 type Hold = Box<dyn Fn(&run::Row) -> bool + Send>;
@@ -40,6 +44,9 @@ pub struct EngineBuilder {
     store_options: LocalOptions,
     checkpoint: Option<(Duration, u64)>,
     confirm: Option<String>,
+    keys_kept: Option<Duration>,
+    collect_every: Option<Duration>,
+    readings: Option<Arc<dyn Readings>>,
 }
 
 impl EngineBuilder {
@@ -110,6 +117,29 @@ impl EngineBuilder {
         self
     }
 
+    /// Watch these clocks for jumps instead of the machine's. With a clock of one's own and without this, nothing is
+    /// watched.
+    #[must_use]
+    pub fn readings(mut self, readings: Arc<dyn Readings>) -> Self {
+        self.readings = Some(readings);
+        self
+    }
+
+    /// Keep the key of a submission so long after its run has ended, and that of a message that is told once so long after
+    /// it was told; 24 h when not said.
+    #[must_use]
+    pub fn keys_kept(mut self, kept: Duration) -> Self {
+        self.keys_kept = Some(kept);
+        self
+    }
+
+    /// Collect artifacts that nothing names this often; once a day when not said. All there is is read for that.
+    #[must_use]
+    pub fn collect_every(mut self, every: Duration) -> Self {
+        self.collect_every = Some(every.max(Duration::from_millis(1)));
+        self
+    }
+
     /// Choose what becomes of a turn, or of one poll of a call, that has not ended after 30 s. It is reported when not
     /// said, because a library does not end its process; a program of its own should abort, and start again.
     #[must_use]
@@ -172,6 +202,15 @@ impl EngineBuilder {
         if let Some(clock) = self.clock.take() {
             builder = builder.clock(clock);
         }
+        if let Some(readings) = self.readings.take() {
+            builder = builder.readings(readings);
+        }
+        if let Some(kept) = self.keys_kept {
+            builder = builder.keys_kept(kept);
+        }
+        let (every, collected) = (self.collect_every.unwrap_or(collect::EVERY), artifacts.clone());
+        builder = builder.service("artifacts", move |system| collect::run(system, collected.clone(), every));
+        builder = builder.expiring(Arc::new(Submissions { kept: self.keys_kept.unwrap_or(keys::KEPT) }));
         for (name, tool) in &registered {
             let tool = Spilling { tool: tool.clone(), artifacts: artifacts.clone() };
             builder = builder.tool(name.clone(), Arc::new(tool));

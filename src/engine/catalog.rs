@@ -21,10 +21,26 @@ impl Catalog {
         self.0.iter().find(|(known, _)| known == name).map(|(_, tool)| tool)
     }
 
+    /// Tasks that promise what their tools cannot keep.
+    pub(super) fn cannot_keep(&self, plan: &Plan) -> Vec<Problem> {
+        let mut problems = self.blind(plan);
+        problems.extend(self.mute(plan));
+        problems
+    }
+
+    /// Tasks that promise heartbeats of tools that do not beat.
+    fn mute(&self, plan: &Plan) -> impl Iterator<Item = Problem> {
+        let is_mute = |task: &Task| task.heartbeat_ms.is_some() && !self.can_beat(&task.tool);
+        tasks(plan).filter(move |(.., task)| is_mute(task)).map(|(phase, at, task)| {
+            let place = format!("phases[{phase}].tasks[{at}].heartbeat");
+            let (message, help) = (spec::mute(&task.tool), Some(spec::MUTE_HELP.to_owned()));
+            Problem { place, kind: ProblemKind::Value, subject: None, message, help }
+        })
+    }
+
     /// Tasks that are to be verified by tools that cannot.
-    pub(super) fn blind(&self, plan: &Plan) -> Vec<Problem> {
-        let phases = plan.phases.iter().enumerate();
-        let tasks = phases.flat_map(|(phase, of)| of.tasks.iter().enumerate().map(move |(at, task)| (phase, at, task)));
+    fn blind(&self, plan: &Plan) -> Vec<Problem> {
+        let tasks = tasks(plan);
         let is_blind = |task: &Task| {
             let tool = self.find(&task.tool);
             let effect = task.effect.or(tool.map(|tool| tool.effect()));
@@ -42,6 +58,12 @@ impl Catalog {
     }
 }
 
+/// The tasks of a plan, each with the positions of its phase and its own.
+fn tasks(plan: &Plan) -> impl Iterator<Item = (usize, usize, &Task)> {
+    let phases = plan.phases.iter().enumerate();
+    phases.flat_map(|(phase, of)| of.tasks.iter().enumerate().map(move |(at, task)| (phase, at, task)))
+}
+
 impl ToolCatalog for Catalog {
     fn knows(&self, name: &str) -> bool {
         self.find(name).is_some()
@@ -57,5 +79,9 @@ impl ToolCatalog for Catalog {
 
     fn can_probe(&self, name: &str, with: &Value) -> bool {
         self.find(name).is_some_and(|tool| tool.can_probe(with))
+    }
+
+    fn can_beat(&self, name: &str) -> bool {
+        self.find(name).is_some_and(|tool| tool.can_beat())
     }
 }

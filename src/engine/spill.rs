@@ -1,6 +1,6 @@
 //! Large outputs: what does not fit a message goes to the artifact store, before the commit that names it.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use headframe_actors::{
     durable::{Effect, Outcome, Probe},
@@ -35,6 +35,14 @@ impl AnyTool for Spilling {
 
     fn can_probe(&self, with: &Value) -> bool {
         self.tool.can_probe(with)
+    }
+
+    fn heartbeat(&self) -> Option<Duration> {
+        self.tool.heartbeat()
+    }
+
+    fn can_beat(&self) -> bool {
+        self.tool.can_beat()
     }
 
     fn sleeps_until(&self, input: &Json, now_ms: u64) -> Option<u64> {

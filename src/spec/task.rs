@@ -13,10 +13,22 @@ use super::{
     read::Reader,
 };
 
-const TASK: [&str; 11] =
-    ["name", "tool", "effect", "in_doubt", "with", "for_each", "when", "retry", "timeout", "optional", "description"];
-const FOR_EACH: [&str; 3] = ["over", "items", "max_items"];
-const RETRY: [&str; 7] = ["max_attempts", "backoff", "factor", "max_backoff", "jitter", "on", "never"];
+pub(super) const TASK: [&str; 12] = [
+    "name",
+    "tool",
+    "effect",
+    "in_doubt",
+    "with",
+    "for_each",
+    "when",
+    "retry",
+    "timeout",
+    "heartbeat",
+    "optional",
+    "description",
+];
+pub(super) const FOR_EACH: [&str; 3] = ["over", "items", "max_items"];
+pub(super) const RETRY: [&str; 7] = ["max_attempts", "backoff", "factor", "max_backoff", "jitter", "on", "never"];
 const IN_DOUBT: [(&str, InDoubt); 3] = [("hold", InDoubt::Hold), ("fail", InDoubt::Fail), ("repeat", InDoubt::Repeat)];
 const ITEMS: [(&str, Items); 3] = [("json", Items::Json), ("lines", Items::Lines), ("nul", Items::Nul)];
 const EFFECTS: [(&str, Effect); 3] =
@@ -89,6 +101,12 @@ impl Reader<'_> {
         if let Some(timeout) = node.get("timeout").and_then(|node| self.found.duration(node, "`timeout`")) {
             task = task.timeout(timeout);
         }
+        if let Some(node) = node.get("heartbeat")
+            && let Some(within) = self.found.duration(node, "`heartbeat`")
+        {
+            self.can_beat(node, tool);
+            task = task.heartbeat(within);
+        }
         match node.get("optional").and_then(|node| self.found.boolean(node, "`optional`")) {
             Some(optional) => task.set_optional(optional),
             None => task,
@@ -102,6 +120,14 @@ impl Reader<'_> {
         if tools.knows(tool) && !tools.can_probe(tool, &with) {
             let mark = node.get("effect").unwrap_or(node).mark;
             self.found.add(error::TOOL, mark, super::blind(tool), Some(super::BLIND_HELP.to_owned()));
+        }
+    }
+
+    /// Only a tool that says that its calls live can promise that they do.
+    fn can_beat(&mut self, node: &Node, tool: &str) {
+        let Some(tools) = self.tools else { return };
+        if tools.knows(tool) && !tools.can_beat(tool) {
+            self.found.add(error::TOOL, node.mark, super::mute(tool), Some(super::MUTE_HELP.to_owned()));
         }
     }
 

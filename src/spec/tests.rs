@@ -12,6 +12,7 @@ use serde_json::json;
 
 use super::*;
 
+mod schema;
 mod wrong;
 
 /// A few tools; `process` wants `argv`.
@@ -35,6 +36,10 @@ impl ToolCatalog for Tools {
 
     fn can_probe(&self, name: &str, with: &Value) -> bool {
         name == "process" && with.get("probe").is_some()
+    }
+
+    fn can_beat(&self, name: &str) -> bool {
+        name == "process"
     }
 }
 
@@ -191,6 +196,21 @@ fn short_forms_mean_the_same_as_long_ones() {
         let digest = |text: &str| parse("demo", &spec(text)).unwrap_or_else(|error| panic!("{error}")).digest();
         assert_eq!(digest(short), digest(long), "{short}");
     }
+}
+
+#[test]
+fn a_promise_of_heartbeats_is_part_of_the_plan_and_comes_back_with_it() {
+    let spec = |promise: &str| {
+        format!("headframe: 1\nname: demo\nphases:\n  - name: a\n    tasks: [{{ name: t, tool: process{promise} }}]\n")
+    };
+    let promised = parse("demo", &spec(", heartbeat: 30s")).unwrap_or_else(|error| panic!("{error}"));
+    let built = Plan::builder("demo")
+        .phase("a", |phase| phase.task("t", "process", |task| task.heartbeat(Duration::from_secs(30))));
+    let built = built.check(&Expressions::new()).unwrap_or_else(|problems| panic!("{problems:#?}"));
+    assert_eq!((promised.plan(), promised.digest()), (built.plan(), built.digest()));
+    assert_eq!(&Plan::decode(&promised.plan().encode()).unwrap(), promised.plan());
+    let silent = parse("demo", &spec("")).unwrap_or_else(|error| panic!("{error}"));
+    assert_ne!(silent.digest(), promised.digest());
 }
 
 #[test]

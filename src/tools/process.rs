@@ -88,6 +88,11 @@ impl Tool for Process {
         with.is_string() || with.get("probe").is_some_and(|probe| !probe.is_null())
     }
 
+    /// A program's heartbeat is its output, on either stream: that it has not ended is known anyway.
+    fn can_beat(&self) -> bool {
+        true
+    }
+
     async fn call(&self, cx: &CallContext, input: Json) -> Outcome {
         match Told::read(&input.value()) {
             Ok(told) => self.run(cx, told).await,

@@ -2,6 +2,7 @@
 //!
 //! **Invariant:** no test waits for a time; it waits for what it needs to see, with a deadline.
 
+mod disks;
 mod kills;
 mod looks;
 mod operator;

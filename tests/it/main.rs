@@ -4,5 +4,7 @@
 
 mod api;
 mod cli;
+mod kill;
 mod structure;
+mod tidy;
 mod upgrade;

@@ -187,6 +187,10 @@ pub struct Request {
     pub checkpoint: Option<Bytes>,
     /// When a call with this key was first intended, in milliseconds since 1970: the tool remembers keys from then on.
     pub key_since_ms: u64,
+    /// The longest silence between two heartbeats, if the caller promises any. On disk it stands beside the request, so
+    /// that requests without it keep their bytes.
+    #[serde(skip)]
+    pub heartbeat_ms: Option<u64>,
 }
 
 impl Request {

@@ -2,6 +2,7 @@
 //!
 //! Observers read here, from a cursor; they never ask an actor.
 
+mod everything;
 mod refold;
 mod tail;
 
@@ -113,22 +114,29 @@ impl Ledger {
         from: Sequence,
         visit: &mut dyn FnMut(Item) -> bool,
     ) -> Result<(), store::Error> {
-        let past = self.store.past()?;
-        let mut reader = Reader::new(only);
-        let mut go_on = true;
-        past.visit(only, &mut |event| {
-            let stream = event.stream;
-            let head = reader.take_past(&event);
-            go_on = event.record < from || visit(item(&self.registry, (stream, head), event));
-            go_on
-        })?;
-        if !go_on {
-            return Ok(());
+        let mut from = from;
+        loop {
+            let past = self.store.past()?;
+            let mut reader = Reader::new(only);
+            let mut go_on = true;
+            past.visit(only, &mut |event| {
+                let (stream, record) = (event.stream, event.record);
+                let head = reader.take_past(&event);
+                go_on = record < from || visit(item(&self.registry, (stream, head), event));
+                go_on
+            })?;
+            if !go_on {
+                return Ok(());
+            }
+            reader.begin_records();
+            let whole = self.scan(past.end().next(), &mut |sequence, record| {
+                reader.read(&*past, &self.registry, sequence, record, &mut |item| sequence < from || visit(item))
+            })?;
+            if whole {
+                return Ok(());
+            }
+            from = from.max(past.end().next());
         }
-        reader.begin_records();
-        self.scan(past.end().next(), &mut |sequence, record| {
-            reader.read(&*past, &self.registry, sequence, record, &mut |item| sequence < from || visit(item))
-        })
     }
 
     /// Compute every chain again and compare it with the heads that the records carry.
@@ -148,6 +156,15 @@ impl Ledger {
     }
 
     fn verify_only(&self, only: Option<StreamId>) -> Result<Verified, store::Error> {
+        loop {
+            if let Some(found) = self.try_to_verify(only)? {
+                return Ok(found);
+            }
+        }
+    }
+
+    /// `None` if records went into the past meanwhile.
+    fn try_to_verify(&self, only: Option<StreamId>) -> Result<Option<Verified>, store::Error> {
         let past = self.store.past()?;
         let mut reader = Reader::new(only);
         let mut found = Verified { problems: past.verify()?, ..Verified::default() };
@@ -158,7 +175,7 @@ impl Ledger {
         })?;
         let mut streams: BTreeSet<_> = reader.heads.keys().copied().collect();
         reader.begin_records();
-        self.scan(past.end().next(), &mut |sequence, record| {
+        let whole = self.scan(past.end().next(), &mut |sequence, record| {
             reader.walk(&*past, sequence, record, &mut |_, _, _| {
                 found.events += 1;
                 true
@@ -177,16 +194,23 @@ impl Ledger {
         })?;
         streams.extend(reader.heads.keys());
         found.streams = streams.len() as u64;
-        Ok(found)
+        Ok(whole.then_some(found))
     }
 
+    /// Read records from one on. `false` if it is not there any more, because it went into the past meanwhile: nothing was
+    /// visited then, and the past is to be looked at again.
     fn scan(
         &self,
         from: Sequence,
         visit: &mut dyn FnMut(Sequence, &Record) -> Result<bool, store::Error>,
-    ) -> Result<(), store::Error> {
-        let mut wrong = None;
+    ) -> Result<bool, store::Error> {
+        let (mut wrong, mut next, mut gone) = (None, from, false);
         self.store.scan(from, &mut |sequence, payload| {
+            gone = sequence != next;
+            if gone {
+                return false;
+            }
+            next = sequence.next();
             let record = codec::open::<Record>(FORMAT, payload)
                 .map_err(|error| store::Error::Undecodable { sequence, cause: error.to_string() });
             record.and_then(|record| visit(sequence, &record)).unwrap_or_else(|error| {
@@ -194,7 +218,14 @@ impl Ledger {
                 false
             })
         })?;
-        wrong.map_or(Ok(()), Err)
+        match wrong {
+            Some(error) => Err(error),
+            None if gone && self.store.past()?.end() < next => {
+                let cause = "it is neither among the records nor in the past".to_owned();
+                Err(store::Error::Undecodable { sequence: next, cause })
+            }
+            None => Ok(!gone),
+        }
     }
 }
 

@@ -12,6 +12,8 @@ mod dirty;
 mod index;
 mod replay;
 mod residency;
+#[cfg(test)]
+mod sabotage;
 pub(crate) mod stored;
 
 use std::collections::{BTreeMap, VecDeque};
@@ -28,6 +30,7 @@ pub(crate) use self::{
 };
 use super::{
     call::{Row, RowState},
+    care::Supervised,
     chain::{self, Head},
     codec,
     entry::{Body, Entry},
@@ -55,6 +58,7 @@ pub struct Actor {
     pub calls: u32,
     /// Why it is not run, if it is not.
     pub suspended: Option<String>,
+    pub(crate) supervised: Supervised,
     /// Messages in the order they are taken.
     pub mailbox: VecDeque<Entry>,
     pub(crate) next_entry: u64,
@@ -141,6 +145,12 @@ impl Live {
             Op::CallNotStarted { call } => self.mark(*call, RowState::Intended),
             Op::CallDoubted { call, failure } => self.mark(*call, RowState::InDoubt(failure.clone())),
             Op::CallProbing { call, probing } => self.mark(*call, RowState::Probing(probing.clone())),
+            Op::CallBeats { call, within_ms } => {
+                if let Some(row) = self.calls.get_mut(call) {
+                    row.request.heartbeat_ms = Some(*within_ms);
+                    self.dirty.call(*call);
+                }
+            }
             Op::CallGone { call } => {
                 if let Some(caller) = self.calls.get(call).map(|row| row.caller) {
                     self.end_call(record, *call, caller);
@@ -172,6 +182,9 @@ impl Live {
             }
             Op::Resume { actor } => _ = self.change(record, *actor, |row| row.suspended = None),
             Op::Note { actor, at, note } => self.note(record, *actor, at_ms(base_ms, *at), note),
+            Op::Supervised { actor, supervised } => {
+                self.change(record, *actor, |row| row.supervised = *supervised);
+            }
         }
     }
 
@@ -353,6 +366,7 @@ impl Actor {
             children: 0,
             calls: 0,
             suspended: None,
+            supervised: Supervised::default(),
             mailbox: VecDeque::new(),
             next_entry: 1,
             snapshot: None,

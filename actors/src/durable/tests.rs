@@ -1,6 +1,6 @@
 //! The kernel on real ractor actors: turns, deaths, dead letters, restarts, timers, tools.
 
-mod verify;
+mod asleep;
 
 use std::{
     sync::{
@@ -10,6 +10,7 @@ use std::{
     time::Duration,
 };
 
+use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
@@ -22,15 +23,25 @@ use crate::{
     tool::{CallContext, Closure, Tool},
 };
 
-mod asleep;
+mod crowds;
 mod deaths;
+mod faults;
+mod full;
+mod heartbeats;
 mod jumps;
+mod keys;
+mod killed;
 mod letters;
 mod losses;
+mod order;
+mod orphans;
 mod passivation;
+mod points;
 mod send;
 mod stalls;
+mod supervision;
 mod tree;
+mod verify;
 
 const SOON: Duration = Duration::from_secs(10);
 
@@ -45,6 +56,7 @@ enum Told {
     Refuse,
     AddLater { number: u64, after_ms: u64 },
     Call { tool: String, effect: Effect },
+    Promise { tool: String, within_ms: u64 },
     Cancel,
     Answered(Answer),
     Fired,
@@ -92,18 +104,13 @@ impl Behavior for Counter {
             }
             Told::Fired => turn.emit(&Happened::Added(turn.state().scheduled)),
             Told::Call { tool, effect } => {
-                let key = Key::of(&[tool.as_bytes(), &turn.me().0.to_be_bytes()]);
-                let call = turn.call(Request {
-                    tool,
-                    path: "test".to_owned(),
-                    key,
-                    attempt: 1,
-                    effect,
-                    input: Json::from(json!(1)),
-                    timeout_ms: 60_000,
-                    checkpoint: None,
-                    key_since_ms: turn.now_ms(),
-                });
+                let request = request(turn, tool, effect);
+                let call = turn.call(request);
+                turn.emit(&Happened::Called(call));
+            }
+            Told::Promise { tool, within_ms } => {
+                let request = request(turn, tool, Effect::IDEMPOTENT);
+                let call = turn.call(Request { heartbeat_ms: Some(within_ms), ..request });
                 turn.emit(&Happened::Called(call));
             }
             Told::Cancel => turn.cancel(turn.state().call.expect("a call is under way")),
@@ -134,6 +141,21 @@ impl Behavior for Counter {
 
     fn on_timer(_: Fired) -> Option<Told> {
         Some(Told::Fired)
+    }
+}
+
+fn request(turn: &Turn<'_, Counter>, tool: String, effect: Effect) -> Request {
+    Request {
+        key: Key::of(&[tool.as_bytes(), &turn.me().0.to_be_bytes()]),
+        tool,
+        path: "test".to_owned(),
+        attempt: 1,
+        effect,
+        input: Json::from(json!(1)),
+        timeout_ms: 60_000,
+        checkpoint: None,
+        key_since_ms: turn.now_ms(),
+        heartbeat_ms: None,
     }
 }
 

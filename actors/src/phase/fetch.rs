@@ -117,6 +117,7 @@ fn errand(turn: &mut Turn<'_, Phase>, errand: Errand, tool: &str, input: Json) -
         effect: Effect::IDEMPOTENT,
         input,
         timeout_ms: TIMEOUT_MS,
+        heartbeat_ms: None,
         checkpoint: None,
         key_since_ms: turn.now_ms(),
     });

@@ -241,6 +241,7 @@ impl TaskBuilder {
             timeout_ms: TIMEOUT_DEFAULT_MS,
             optional: false,
             exported: false,
+            heartbeat_ms: None,
         };
         Self { task, backoff_max_ms: None }
     }
@@ -349,6 +350,15 @@ impl TaskBuilder {
     #[must_use]
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.task.timeout_ms = milliseconds(timeout);
+        self
+    }
+
+    /// Promise a heartbeat at least this often while an attempt runs, whose outcome is unknown if none comes for so long.
+    /// Without it only the time limit ends an attempt that hangs. The tool must beat: see
+    /// [`Tool::can_beat`](crate::tool::Tool::can_beat).
+    #[must_use]
+    pub fn heartbeat(mut self, within: Duration) -> Self {
+        self.task.heartbeat_ms = Some(milliseconds(within));
         self
     }
 

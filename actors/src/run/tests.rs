@@ -2,6 +2,7 @@
 
 mod sleep;
 mod verify;
+mod waits;
 
 use serde_json::json;
 

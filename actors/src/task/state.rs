@@ -414,6 +414,7 @@ fn request(turn: &Turn<'_, Task>, job: &Job, attempt: u32, generation: u32) -> R
         effect: task.effect.or(declared).unwrap_or(Effect::AtMostOnce),
         input: job.input.clone(),
         timeout_ms: task.timeout_ms,
+        heartbeat_ms: task.heartbeat_ms,
         checkpoint: turn.state().checkpoint.clone(),
         key_since_ms: turn.state().key_since_ms.unwrap_or(turn.now_ms()),
     })

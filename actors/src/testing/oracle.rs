@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::world::World;
 use crate::durable::{
-    CallId, Effect, Ledger, Live, sim,
+    CallId, Effect, Ledger, Live, Reason, sim,
     store::{Memory, Store},
 };
 
@@ -12,6 +12,14 @@ use crate::durable::{
 pub(super) fn intent_is_durable(store: &Memory, call: CallId) {
     let (live, _) = Live::fold(&store.fork()).expect("what is durable can be folded");
     assert!(live.calls.contains_key(&call), "{call} was made before its intent was durable");
+}
+
+/// I13: wherever an actor stands, it waits for something whose loss has a class. While all goes well nobody is named but
+/// who waits for a person.
+pub(super) fn nobody_is_stuck(world: &World) {
+    let mut named = world.stuck();
+    named.retain(|waiting| waiting.reason != Reason::InDoubt);
+    assert!(named.is_empty(), "I13: they are accused, and all is well: {named:#?}");
 }
 
 /// Check every invariant that can be checked at rest.

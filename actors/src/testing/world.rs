@@ -14,7 +14,7 @@ use super::{fake::Acted, oracle, story::Ending};
 use crate::{
     durable::{
         Accepted, ActorId, CallId, Commit, Effect, Entrance, Extensions, Ids, Live, Note, Outcome, Refused, Registry,
-        Row, RowState, Sequence, Verdict, codec, seal_record,
+        Row, RowState, Sequence, Verdict, Waiting, codec, seal_record,
         sim::{self, Hosted, Known, fetch, read_window, stored},
         store::{Checkpoint, Fence, Memory, Store, Tail},
     },
@@ -142,7 +142,12 @@ impl World {
     /// Step until rest, or until it is time to die; says whether it is.
     fn live(&mut self, crash: Option<Crash>) -> bool {
         self.submit();
+        let is_whole = self.manner.checkpoints.is_none() && self.manner.poison.is_none();
+        let is_watched = crash.is_none() && self.crashes == 0 && is_whole;
         for _ in 0..STEPS_MAX {
+            if is_watched {
+                oracle::nobody_is_stuck(self);
+            }
             if crash.is_some_and(|crash| self.life.commits >= crash.after) {
                 return true;
             }
@@ -296,6 +301,11 @@ impl World {
         let receipt = self.life.accepted.bury(self.clock_ms, actor, entry, "it died of this");
         self.life.runnable.extend(receipt.ring);
         self.life.commits += 1;
+    }
+
+    /// What the unsticker would name, with a tool for every call and nothing lost.
+    pub(super) fn stuck(&self) -> Vec<Waiting> {
+        self.life.accepted.live().waiting(&self.registry)
     }
 
     pub(super) fn live_to_an_end_or_hold(mut self) {

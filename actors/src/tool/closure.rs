@@ -1,6 +1,9 @@
 //! Closures as tools.
 //!
-//! **Invariant:** a closure says that it can probe exactly when it was given a probe.
+//! **Invariant:** a closure says that it can probe exactly when it was given a probe, and that it can beat exactly when it
+//! is given the call's context.
+
+use std::time::Duration;
 
 use super::{Asking, CallContext, Tool, cannot_probe};
 use crate::{
@@ -60,5 +63,52 @@ where
             Some(probe) => probe(input).await,
             None => cannot_probe(),
         }
+    }
+}
+
+/// A closure as a tool that is given the call's context: it can beat, save, and hear that it is no longer wanted.
+pub struct ContextClosure<F> {
+    effect: Effect,
+    heartbeat: Option<Duration>,
+    call: F,
+}
+
+impl<F, R> ContextClosure<F>
+where
+    F: Fn(CallContext, Json) -> R + Send + Sync + 'static,
+    R: Future<Output = Outcome> + Send + 'static,
+{
+    /// A tool from an async closure and what it promises about repeats.
+    pub fn new(effect: Effect, call: F) -> Self {
+        Self { effect, heartbeat: None, call }
+    }
+
+    /// The same with a promise of heartbeats: see [`Tool::heartbeat`].
+    #[must_use]
+    pub fn with_heartbeat(mut self, within: Duration) -> Self {
+        self.heartbeat = Some(within);
+        self
+    }
+}
+
+impl<F, R> Tool for ContextClosure<F>
+where
+    F: Fn(CallContext, Json) -> R + Send + Sync + 'static,
+    R: Future<Output = Outcome> + Send + 'static,
+{
+    fn effect(&self) -> Effect {
+        self.effect
+    }
+
+    fn heartbeat(&self) -> Option<Duration> {
+        self.heartbeat
+    }
+
+    fn can_beat(&self) -> bool {
+        true
+    }
+
+    async fn call(&self, cx: &CallContext, input: Json) -> Outcome {
+        (self.call)(cx.clone(), input).await
     }
 }

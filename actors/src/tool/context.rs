@@ -2,7 +2,10 @@
 
 use std::{
     fmt,
-    sync::{Arc, Weak},
+    sync::{
+        Arc, Weak,
+        atomic::{AtomicU64, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -35,15 +38,33 @@ pub struct Progress {
 /// Where a running call and the runtime meet.
 pub(crate) struct Shared {
     pub(crate) cancel: CancellationToken,
-    pub(crate) beat: Mutex<(Instant, Progress)>,
+    pub(crate) progress: Mutex<Progress>,
+    /// Heartbeats so far.
+    pub(crate) beats: AtomicU64,
+    /// What is promised of them, if anything.
+    pub(crate) pulse: Option<Pulse>,
     pub(crate) checkpoint: Mutex<Option<Bytes>>,
     /// Where saves go; none for a call outside any engine.
     pub(crate) system: Option<Weak<Inner>>,
 }
 
+/// A promise of heartbeats.
+pub(crate) struct Pulse {
+    /// The longest silence.
+    pub(crate) within: Duration,
+    /// Set once it was silent for longer: the attempt is given up.
+    pub(crate) lost: CancellationToken,
+}
+
+impl Pulse {
+    pub(crate) fn new(within: Duration) -> Self {
+        Self { within, lost: CancellationToken::new() }
+    }
+}
+
 impl fmt::Debug for Shared {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Shared").field("beat", &*self.beat.lock()).finish_non_exhaustive()
+        f.debug_struct("Shared").field("progress", &*self.progress.lock()).finish_non_exhaustive()
     }
 }
 
@@ -74,7 +95,9 @@ impl CallContext {
             last_checkpoint: None,
             shared: Arc::new(Shared {
                 cancel: CancellationToken::new(),
-                beat: Mutex::new((crate::clock::monotonic(), Progress::default())),
+                progress: Mutex::default(),
+                beats: AtomicU64::new(0),
+                pulse: None,
                 checkpoint: Mutex::new(None),
                 system: None,
             }),
@@ -133,9 +156,27 @@ impl CallContext {
         self.shared.cancel.cancel();
     }
 
+    /// The longest silence between two heartbeats that this call promises, if any: beat more often.
+    #[must_use]
+    pub fn heartbeat_within(&self) -> Option<Duration> {
+        self.shared.pulse.as_ref().map(|pulse| pulse.within)
+    }
+
     /// Say that the call is alive and how far it is.
     pub fn heartbeat(&self, progress: Progress) {
-        *self.shared.beat.lock() = (crate::clock::monotonic(), progress);
+        self.beat();
+        self.say(progress);
+    }
+
+    /// Say that the call is alive.
+    pub fn beat(&self) {
+        self.shared.beats.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Say how far the call is, which does not count as a heartbeat: for what is known without hearing from whatever does
+    /// the work.
+    pub fn say(&self, progress: Progress) {
+        *self.shared.progress.lock() = progress;
     }
 
     /// Save something for the next attempt, should this one not end well, or die with the process. The last save counts;

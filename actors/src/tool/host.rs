@@ -14,7 +14,7 @@ use std::{
     future::Future,
     panic::AssertUnwindSafe,
     pin::Pin,
-    sync::Arc,
+    sync::{Arc, atomic::AtomicU64},
     task::{Context, Poll, Waker},
     time::Duration,
 };
@@ -28,7 +28,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     AnyTool, Calling,
-    context::{CallContext, Progress, Shared},
+    context::{CallContext, Pulse, Shared},
 };
 use crate::{
     clock::monotonic,
@@ -44,7 +44,7 @@ const BATCH: usize = 256;
 /// The largest output of a call: larger ones belong into the artifact store.
 const OUTPUT_MAX: usize = 256 * 1024;
 /// How long an adapter may take to stop once its time is over.
-const STOP_GRACE: Duration = Duration::from_secs(5);
+pub(super) const STOP_GRACE: Duration = Duration::from_secs(5);
 /// The longest sleep until a probe is due: the clock by which it is may be set.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
@@ -322,6 +322,7 @@ impl Queue {
     /// Read the rows that are still wanted and note them as running. A probe whose call still runs stays behind.
     fn prepare(&mut self, calls: &[CallId]) -> Vec<Prepared> {
         let inner = &self.inner;
+        let slot = inner.tools.get(&self.id).expect("an actor stands before a registered tool");
         let behind = &mut self.behind;
         let rows = inner.with_accepted(|accepted, _| {
             let fresh = |call: &CallId| {
@@ -329,7 +330,7 @@ impl Queue {
                 (!matches!(row.state, RowState::InDoubt(_))).then(|| (*call, row.clone()))
             };
             let mut begun = |(call, row): (CallId, Row)| {
-                let cx = context(call, &row, inner);
+                let cx = context(call, &row, inner, &*slot.tool);
                 if inner.in_flight.begin(call, &cx.path, &cx.shared) {
                     return Some((call, row, cx));
                 }
@@ -340,7 +341,6 @@ impl Queue {
             };
             calls.iter().filter_map(fresh).filter_map(&mut begun).collect::<Vec<_>>()
         });
-        let slot = self.slot();
         let rows = rows.unwrap_or_default();
         {
             let mut permits = slot.permits.lock();
@@ -384,8 +384,9 @@ fn is_probe(row: &Row) -> bool {
     matches!(row.state, RowState::Probing(_))
 }
 
-fn context(call: CallId, row: &Row, inner: &Arc<Inner>) -> CallContext {
+fn context(call: CallId, row: &Row, inner: &Arc<Inner>, tool: &dyn AnyTool) -> CallContext {
     let now = monotonic();
+    let promised = row.request.heartbeat_ms.map(Duration::from_millis).or_else(|| tool.heartbeat());
     CallContext {
         call,
         path: row.request.path.as_str().into(),
@@ -396,7 +397,10 @@ fn context(call: CallId, row: &Row, inner: &Arc<Inner>) -> CallContext {
         last_checkpoint: row.request.checkpoint.clone(),
         shared: Arc::new(Shared {
             cancel: CancellationToken::new(),
-            beat: Mutex::new((now, Progress::default())),
+            progress: Mutex::default(),
+            beats: AtomicU64::new(0),
+            // A probe only reads, and has its time limit.
+            pulse: promised.filter(|_| !is_probe(row)).map(Pulse::new),
             checkpoint: Mutex::new(None),
             // A probe only reads: what it would save would take the place of what the attempt did.
             system: (!is_probe(row)).then(|| Arc::downgrade(inner)),
@@ -451,16 +455,31 @@ fn panicked(panic: &(dyn std::any::Any + Send)) -> Outcome {
     Outcome::unknown("panic", format!("the tool panicked: {}", said.unwrap_or("without a message")))
 }
 
-/// Run a call within its time. When the time is over it is asked to stop; what turns out done is known.
+/// Run a call within its time, and while it keeps what it promised. When that is over it is asked to stop; what turns
+/// out done is known.
 async fn within(mut calling: Calling, cx: &CallContext, timeout: Duration) -> Outcome {
     let mut caught = std::future::poll_fn(|context| poll_caught(calling.as_mut(), context));
-    if let Ok(outcome) = tokio::time::timeout(timeout, &mut caught).await {
-        return outcome;
-    }
+    let given_up = tokio::select! {
+        biased;
+        outcome = &mut caught => return outcome,
+        silence = silent(cx) => Outcome::unknown("heartbeat", format!("no heartbeat within {silence:?}")),
+        () = tokio::time::sleep(timeout) => Outcome::unknown("timeout", format!("no answer within {timeout:?}")),
+    };
     cx.cancel();
     match tokio::time::timeout(STOP_GRACE, &mut caught).await {
         Ok(outcome @ (Outcome::Done(_) | Outcome::Failed(_))) => outcome,
-        _ => Outcome::unknown("timeout", format!("no answer within {timeout:?}")),
+        _ => given_up,
+    }
+}
+
+/// Completes when the unsticker has found it silent for longer than it promised; never, if it promised nothing.
+async fn silent(cx: &CallContext) -> Duration {
+    match &cx.shared.pulse {
+        None => std::future::pending().await,
+        Some(pulse) => {
+            pulse.lost.cancelled().await;
+            pulse.within
+        }
     }
 }
 

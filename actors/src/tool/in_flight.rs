@@ -15,7 +15,10 @@ use parking_lot::Mutex;
 use rustc_hash::{FxHashMap, FxHashSet};
 use tokio::sync::Notify;
 
-use super::context::{Progress, Shared};
+use super::{
+    context::{Progress, Shared},
+    host::STOP_GRACE,
+};
 use crate::durable::CallId;
 
 /// How often a drain looks again by itself.
@@ -26,6 +29,34 @@ struct Running {
     path: Arc<str>,
     began: Instant,
     shared: Arc<Shared>,
+    pulse: Heard,
+}
+
+/// What was heard of a call that promises heartbeats, in looks of whoever listens.
+#[derive(Clone, Copy, Debug, Default)]
+struct Heard {
+    beats: u64,
+    /// Looks since then, each of which came in time.
+    silent: u32,
+    /// Whether it was asked to end.
+    is_asked: bool,
+}
+
+impl Heard {
+    /// One more look, so long after the one before.
+    fn look(&mut self, beats: u64, is_late: bool) {
+        if is_late || beats != self.beats {
+            (self.beats, self.silent) = (beats, 0);
+        } else {
+            self.silent = self.silent.saturating_add(1);
+        }
+    }
+
+    /// Whether it was silent for longer than it may be. One that was asked to end has its time to do so.
+    fn is_lost(&self, within: Duration, every: Duration) -> bool {
+        let within = if self.is_asked { within.max(STOP_GRACE * 2) } else { within };
+        self.silent > 0 && every.saturating_mul(self.silent) >= within
+    }
 }
 
 /// Calls that are running in this process.
@@ -49,7 +80,7 @@ impl InFlight {
             shared.cancel.cancel();
         }
         let began = crate::clock::monotonic();
-        running.insert(call, Running { path: path.clone(), began, shared: shared.clone() });
+        running.insert(call, Running { path: path.clone(), began, shared: shared.clone(), pulse: Heard::default() });
         true
     }
 
@@ -66,6 +97,36 @@ impl InFlight {
 
     pub(crate) fn contains(&self, call: CallId) -> bool {
         self.running.lock().contains_key(&call)
+    }
+
+    /// Listen to the calls that promise heartbeats, once in `every`. A late look gives everyone the whole silence again.
+    pub(crate) fn listen(&self, is_late: bool) {
+        for running in self.running.lock().values_mut() {
+            if running.shared.pulse.is_some() {
+                let beats = running.shared.beats.load(Ordering::Relaxed);
+                running.pulse.look(beats, is_late);
+            }
+        }
+    }
+
+    /// The calls that are silent for longer than they promised, with how long that is, if a look comes once in `every`.
+    pub(crate) fn silent(&self, every: Duration) -> Vec<(CallId, Duration)> {
+        let running = self.running.lock();
+        let silent = running.iter().filter_map(|(call, running)| {
+            let within = running.shared.pulse.as_ref()?.within;
+            running.pulse.is_lost(within, every).then_some((*call, within))
+        });
+        silent.collect()
+    }
+
+    /// A call is silent: it is asked to stop, and its attempt ends. `false` if it is not running.
+    pub(crate) fn give_up(&self, call: CallId) -> bool {
+        let mut running = self.running.lock();
+        let Some(running) = running.get_mut(&call) else { return false };
+        let Some(pulse) = &running.shared.pulse else { return false };
+        pulse.lost.cancel();
+        (running.pulse.is_asked, running.pulse.silent) = (true, 0);
+        true
     }
 
     /// Ask a call to stop; `false` if it is not running.
@@ -106,11 +167,54 @@ impl InFlight {
     pub(crate) fn progress(&self) -> Vec<(CallId, Arc<str>, Duration, Progress)> {
         let running = self.running.lock();
         let told = running.iter().map(|(call, running)| {
-            let progress = running.shared.beat.lock().1.clone();
+            let progress = running.shared.progress.lock().clone();
             (*call, running.path.clone(), running.began.elapsed(), progress)
         });
         let mut told: Vec<_> = told.collect();
         told.sort_by_key(|(call, ..)| *call);
         told
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const EVERY: Duration = Duration::from_secs(5);
+    const WITHIN: Duration = Duration::from_secs(12);
+
+    /// So many looks, of which some come late; says whether the call is silent for too long after each.
+    fn looks(heard: &mut Heard, beats: u64, late: &[bool]) -> Vec<bool> {
+        let look = |is_late: &bool| {
+            heard.look(beats, *is_late);
+            heard.is_lost(WITHIN, EVERY)
+        };
+        late.iter().map(look).collect()
+    }
+
+    #[test]
+    fn silence_is_counted_in_looks_and_a_beat_ends_it() {
+        let mut heard = Heard::default();
+        assert_eq!(looks(&mut heard, 1, &[false; 4]), [false, false, false, true], "12 s are over after three looks");
+        assert_eq!(looks(&mut heard, 2, &[false; 3]), [false, false, false]);
+    }
+
+    #[test]
+    fn a_late_look_gives_the_whole_silence_again() {
+        let mut heard = Heard::default();
+        assert_eq!(looks(&mut heard, 1, &[false, false, false]), [false; 3]);
+        // The process stood still for an hour.
+        assert_eq!(looks(&mut heard, 1, &[true, false, false, true, false, false]), [false; 6]);
+        assert_eq!(looks(&mut heard, 1, &[false]), [true]);
+    }
+
+    #[test]
+    fn one_that_was_asked_to_end_has_its_time_to_do_so() {
+        let mut heard = Heard { is_asked: true, beats: 1, ..Heard::default() };
+        let within = Duration::from_secs(1);
+        heard.look(1, false);
+        assert!(!heard.is_lost(within, EVERY));
+        heard.look(1, false);
+        assert!(heard.is_lost(within, EVERY), "it was asked twice as long ago as it may take");
     }
 }

@@ -44,8 +44,8 @@ const GRACE: Duration = Duration::from_secs(2);
 const DRAIN: Duration = Duration::from_millis(250);
 /// From SIGKILL to the answer, for a process that the kernel cannot end.
 const DEATH_MAX: Duration = Duration::from_secs(5);
-/// How often the engine hears that the program lives.
-const BEAT: Duration = Duration::from_secs(1);
+/// How often the engine hears how far the program is.
+const SAY: Duration = Duration::from_secs(1);
 /// How often to look for the end of the program where it cannot be polled.
 const LOOK: Duration = Duration::from_millis(10);
 
@@ -95,7 +95,7 @@ pub(super) struct Watch<'a> {
     stderr: Option<ChildStderr>,
     output: Output<'a>,
     tail: Tail,
-    beat_at: Instant,
+    say_at: Instant,
     // Last, so that it is dropped after the group: the next program of this key starts when this one is buried.
     _turn: Turn<'a>,
 }
@@ -115,7 +115,7 @@ impl<'a> Watch<'a> {
             stderr,
             output,
             tail: Tail::new(call.told.max_output),
-            beat_at: monotonic(),
+            say_at: monotonic(),
             group,
             _turn: turn,
         }
@@ -135,8 +135,8 @@ impl<'a> Watch<'a> {
     }
 
     fn advance(&mut self, now: Instant) {
-        if now >= self.beat_at {
-            self.beat(now);
+        if now >= self.say_at {
+            self.say(now);
         }
         let exited = !matches!(self.state, State::Draining { .. }) && self.group.has_exited();
         let closed = self.stdout.is_none() && self.stderr.is_none();
@@ -179,10 +179,10 @@ impl<'a> Watch<'a> {
         self.state = State::Killed { over_at: now + DEATH_MAX };
     }
 
-    fn beat(&mut self, now: Instant) {
+    fn say(&mut self, now: Instant) {
         let note = format!("process {}: {} bytes of output", self.group.leader(), self.output.bytes());
-        self.call.cx.heartbeat(Progress { fraction: None, note });
-        self.beat_at = now + BEAT;
+        self.call.cx.say(Progress { fraction: None, note });
+        self.say_at = now + SAY;
     }
 
     /// Wait for anything, and take what is there.
@@ -201,9 +201,9 @@ impl<'a> Watch<'a> {
         let next = match self.state {
             State::Running => self.call.cx.deadline(),
             State::Stopping { kill_at: at } | State::Killed { over_at: at } | State::Draining { over_at: at } => at,
-            State::Over { .. } => self.beat_at,
+            State::Over { .. } => self.say_at,
         };
-        let next = next.min(self.beat_at).saturating_duration_since(monotonic());
+        let next = next.min(self.say_at).saturating_duration_since(monotonic());
         if self.exit.is_some() { next } else { next.min(LOOK) }
     }
 
@@ -266,6 +266,7 @@ impl<'a> Watch<'a> {
     }
 
     fn take(&mut self, source: Source, bytes: &[u8]) {
+        self.call.cx.beat();
         if self.overflowed {
             return;
         }

@@ -2,7 +2,7 @@
 
 use std::{
     fs::{self, File},
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::{Child, Command, Output, Stdio},
     time::Duration,
 };
@@ -19,6 +19,11 @@ pub(crate) struct Place(TempDir);
 impl Place {
     pub(crate) fn new() -> Self {
         Self(tempfile::tempdir().unwrap())
+    }
+
+    /// On a disk of its own.
+    pub(super) fn on(disk: &Path) -> Self {
+        Self(tempfile::tempdir_in(disk).unwrap())
     }
 
     pub(crate) fn path(&self, name: &str) -> PathBuf {
@@ -43,7 +48,7 @@ impl Place {
         fs::write(self.path(file), text).unwrap();
     }
 
-    fn command(&self, args: &[&str]) -> Command {
+    pub(super) fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_headframe"));
         command.args(args).current_dir(self.0.path()).stdin(Stdio::null());
         command.env_remove("HEADFRAME_DATA").env_remove("HEADFRAME_LOG");

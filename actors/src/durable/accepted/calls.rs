@@ -16,8 +16,11 @@ impl Accepted {
         let intended_at = self.open.base_ms() + u64::from(at);
         let state = doubt.map_or(RowState::Intended, RowState::InDoubt);
         let wanted = state == RowState::Intended;
-        let tool = codec::fnv1a(&request.tool);
+        let (tool, beats) = (codec::fnv1a(&request.tool), request.heartbeat_ms);
         self.push(Op::Call { call, row: Box::new(Row { caller, request, intended_at, state }) });
+        if let Some(within_ms) = beats {
+            self.push(Op::CallBeats { call, within_ms });
+        }
         if wanted {
             self.open.effects().calls.push((tool, call));
             self.open.demand += 1;
@@ -93,6 +96,21 @@ impl Accepted {
         let answer = Answer { call, verdict: Verdict::InDoubt(failure), checkpoint };
         self.deliver(caller, at, Body::Answer(answer), None, &mut receipt);
         receipt
+    }
+
+    /// A call whose caller is gone, and that nobody makes: of one that may have been made nobody knows whether it was.
+    /// The answer lies with the dead letters. Nothing if its caller is there.
+    pub(crate) fn end_orphan_call(&mut self, now_ms: u64, call: CallId) -> Option<Receipt> {
+        let row = self.live.calls.get(&call)?;
+        if self.live.actors.contains_key(&row.caller) || self.is_cold(row.caller) {
+            return None;
+        }
+        let outcome = match (&row.state, row.request.effect) {
+            (RowState::Intended, Effect::AtMostOnce) => Outcome::failed("orphan", "its caller is gone"),
+            (RowState::Intended | RowState::Started, _) => Outcome::unknown("orphan", "its caller is gone"),
+            (RowState::InDoubt(_) | RowState::Probing(_), _) => return None,
+        };
+        Some(self.answer(now_ms, vec![(call, outcome, None)]))
     }
 
     /// A person or a rule decides a call in doubt.

@@ -61,6 +61,7 @@ fn row(effect: Effect, state: RowState) -> Row {
         effect,
         input: Json::NULL,
         timeout_ms: 1_000,
+        heartbeat_ms: None,
         checkpoint: None,
         key_since_ms: 0,
     };

@@ -125,10 +125,8 @@ impl Ledger {
         // Records that were not looked at yet may have become history.
         let at = at.filter(|_| past.end() <= seen);
         let Some(Place { mut reader, past }) = at else { return self.read_anew(stream, seen, past) };
-        self.read_records(&mut Vec::new(), seen, seen, &mut reader, &*past).map(|mut read| {
-            read.at = Some(Place { reader, past });
-            read
-        })
+        let (read, is_whole) = self.read_records(Vec::new(), seen, seen, &mut reader, &*past)?;
+        Ok(Read { at: is_whole.then_some(Place { reader, past }), ..read })
     }
 
     fn read_anew(&self, stream: StreamId, after: Sequence, past: Box<dyn Past>) -> Result<Read, store::Error> {
@@ -152,23 +150,22 @@ impl Ledger {
         }
         reader.begin_records();
         // What lies between the past and what was told is read for who is whose.
-        self.read_records(&mut items, past.end(), after.max(past.end()), &mut reader, &*past).map(|mut read| {
-            read.at = Some(Place { reader, past });
-            read
-        })
+        let (read, is_whole) = self.read_records(items, past.end(), after.max(past.end()), &mut reader, &*past)?;
+        Ok(Read { at: is_whole.then_some(Place { reader, past }), ..read })
     }
 
-    /// Read the records after `from`; those up to `told` only for who is whose.
+    /// Read the records after `from`; those up to `told` only for who is whose. `false` if the rest went into the past
+    /// meanwhile: it is to be read there, by a reading that begins anew.
     fn read_records(
         &self,
-        items: &mut Vec<Item>,
+        mut items: Vec<Item>,
         from: Sequence,
         told: Sequence,
         reader: &mut Reader,
         past: &(dyn Past + 'static),
-    ) -> Result<Read, store::Error> {
+    ) -> Result<(Read, bool), store::Error> {
         let (mut seen, mut has_more) = (told, false);
-        self.scan(from.next(), &mut |sequence, record| {
+        let is_whole = self.scan(from.next(), &mut |sequence, record| {
             has_more = items.len() >= ENOUGH;
             if has_more {
                 return Ok(false);
@@ -181,6 +178,6 @@ impl Ledger {
                 true
             })
         })?;
-        Ok(Read { items: std::mem::take(items), seen, at: None, has_more })
+        Ok((Read { items, seen, at: None, has_more: has_more || !is_whole }, is_whole))
     }
 }

@@ -341,6 +341,11 @@ impl Actor {
         self.keep.save == Save::Clean && self.is_idle()
     }
 
+    /// How many of its children are in memory.
+    pub(crate) fn resident_children(&self) -> u32 {
+        self.keep.resident_children
+    }
+
     /// Whether it has no mail and keeps no children in memory.
     pub(crate) fn is_idle(&self) -> bool {
         self.mailbox.is_empty() && self.keep.resident_children == 0

@@ -125,6 +125,12 @@ impl Memory {
         Self { shared: Arc::new(Mutex::new(bare)), life: Mutex::default() }
     }
 
+    /// A row is gone, and no record says so.
+    #[cfg(test)]
+    pub(crate) fn lose_row(&self, key: &[u8]) -> bool {
+        self.shared.lock().rows.remove(key).is_some()
+    }
+
     /// Another handle on the same bytes. Its recovery cuts a torn tail and fences this handle off.
     #[must_use]
     pub fn reopen(&self) -> Self {

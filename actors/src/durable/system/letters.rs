@@ -6,11 +6,14 @@ use bytes::Bytes;
 
 use super::{Error, System};
 use crate::durable::{
-    accepted::{Fix, Fixed, Found, Pruned},
+    accepted::{Below, Fix, Fixed, Found, Pruned},
     entry::Body,
     id::ActorId,
     live::{self, DeadLetter},
 };
+
+/// A tree that was the same so often, and still does not add up, is one in which an actor is missing.
+const LOOKS_MAX: u32 = 3;
 
 impl System {
     /// Deliver a dead letter again, at the end of the mailbox of the actor that it was for, and in the same commit tell
@@ -71,13 +74,17 @@ impl System {
     /// # Errors
     /// [`Error::OpenCalls`] if one of them has a call without an outcome; [`Error::Missing`] if the root has finished.
     pub async fn prune(&self, root: ActorId, told: Body, by: &str) -> Result<(), Error> {
+        let mut former = (Vec::new(), 0);
         loop {
             let stream = live_stream(self, root).await?;
             let below = move |actor, row: &live::Actor| (row.stream == stream && actor != root).then_some(actor);
-            let members = self.actors(below).await?;
+            let mut members = self.actors(below).await?;
+            members.sort_unstable();
+            former.1 = if former.0 == members { former.1 + 1 } else { 0 };
+            let is_all = former.1 >= LOOKS_MAX;
             self.inner.bring(members.iter().copied().chain([root]).collect()).await?;
-            let pruned =
-                self.inner.with_accepted(|accepted, now_ms| accepted.prune(now_ms, root, &members, &told, by))?;
+            let below = Below { members: &members, told: &told, is_all };
+            let pruned = self.inner.with_accepted(|accepted, now_ms| accepted.prune(now_ms, root, &below, by))?;
             match pruned {
                 Pruned::Done(receipt) => {
                     self.inner.ring_all(&receipt, None);
@@ -86,6 +93,7 @@ impl System {
                 Pruned::Busy { calls } => return Err(Error::OpenCalls { root, calls }),
                 Pruned::LookAgain => tokio::task::yield_now().await,
             }
+            former.0 = members;
         }
     }
 }

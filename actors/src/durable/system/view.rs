@@ -48,6 +48,51 @@ pub(super) fn merged(
     Ok(found)
 }
 
+/// Some rows of a range, in order.
+pub(super) struct Page {
+    pub(super) rows: Vec<(Bytes, Bytes)>,
+    /// Where the next page begins, if there may be more.
+    pub(super) next: Option<Bytes>,
+    /// The count of evictions that this belongs to.
+    pub(super) evictions: u64,
+}
+
+/// What comes right after a key.
+fn after(key: &Bytes) -> Bytes {
+    [&key[..], b"\0"].concat().into()
+}
+
+/// Rows of a range, and where the next ones begin, if there may be more.
+type Piece = (Vec<(Bytes, Bytes)>, Option<Bytes>);
+
+/// At most `most` rows of memory, and `most` of the store beneath them, up to where both are known.
+fn page_of(
+    overlay: BTreeMap<Bytes, Option<Bytes>>,
+    rows: Option<&dyn Rows>,
+    from: &Bytes,
+    to: &Bytes,
+    most: usize,
+) -> Result<Piece, store::Error> {
+    let mut end = (overlay.len() >= most).then(|| overlay.last_key_value().map(|(key, _)| after(key))).flatten();
+    let mut found: BTreeMap<_, Option<Bytes>> = BTreeMap::new();
+    if let Some(rows) = rows {
+        let stop = stored::index_key(end.as_ref().unwrap_or(to));
+        rows.scan(&stored::index_key(from), &stop, &mut |key, value| {
+            let key = Bytes::copy_from_slice(&key[1..]);
+            let is_last = found.len() + 1 >= most;
+            if is_last {
+                end = Some(after(&key));
+            }
+            found.insert(key, Some(value));
+            !is_last
+        })?;
+    }
+    found.extend(overlay);
+    let is_known = |key: &Bytes| end.as_ref().is_none_or(|end| key < end);
+    let rows = found.into_iter().filter(|(key, _)| is_known(key)).filter_map(|(key, value)| Some((key, value?)));
+    Ok((rows.collect(), end))
+}
+
 /// The same for the last rows alone. All of the range is read, and no more than so many rows are kept.
 fn newest(
     overlay: BTreeMap<Bytes, Option<Bytes>>,
@@ -170,31 +215,9 @@ impl System {
     /// [`Error::OutcomeUnknown`] if the store closed before.
     pub async fn actors<T: Send + 'static>(
         &self,
-        mut visit: impl FnMut(ActorId, &Actor) -> Option<T> + Send + 'static,
+        visit: impl FnMut(ActorId, &Actor) -> Option<T> + Send + 'static,
     ) -> Result<Vec<T>, Error> {
-        let mut told = Vec::new();
-        let (here, latest) = {
-            let mut core = self.inner.core.lock();
-            let live = core.accepted.live();
-            let mut here: rustc_hash::FxHashSet<ActorId> = live.removed().collect();
-            for (actor, row) in &live.actors {
-                here.insert(*actor);
-                told.extend(visit(*actor, row));
-            }
-            (here, core.accepted.open().latest())
-        };
-        let rest = self.inner.from_rows(move |rows| {
-            let mut told = Vec::new();
-            visit_rows(rows, &mut |actor, row| {
-                if !here.contains(&actor) {
-                    told.extend(visit(actor, row));
-                }
-            })?;
-            Ok(told)
-        });
-        told.extend(rest.await?.unwrap_or_default());
-        self.inner.until_durable(latest).await?;
-        Ok(told)
+        self.inner.actors(visit).await
     }
 
     /// The calls without an outcome of a stream's actors, oldest first, and whether any of those actors has mail.
@@ -255,6 +278,44 @@ fn visit_rows(rows: &dyn Rows, visit: &mut dyn FnMut(ActorId, &Actor)) -> Result
 }
 
 impl Inner {
+    /// The first rows of a range. What is read may be ahead of the disk.
+    pub(super) async fn page(self: &Arc<Self>, from: Bytes, to: Bytes, most: usize) -> Result<Page, Error> {
+        let (overlay, evictions) = {
+            let core = self.core.lock();
+            let index = &core.accepted.live().index;
+            (index.overlay_page(&from, &to, most), index.evictions())
+        };
+        let (rows, next) = match self.rows {
+            None => page_of(overlay, None, &from, &to, most).map_err(|_| self.unknown())?,
+            Some(_) => {
+                let read = move |rows: &dyn Rows| page_of(overlay, Some(rows), &from, &to, most);
+                self.from_rows(read).await?.unwrap_or_default()
+            }
+        };
+        Ok(Page { rows, next, evictions })
+    }
+
+    /// What there is under each of these index keys, if one is given. What is read may be ahead of the disk.
+    pub(super) async fn lookup_all(self: &Arc<Self>, keys: Vec<Option<Bytes>>) -> Result<Vec<Option<Bytes>>, Error> {
+        let known: Vec<_> = {
+            let core = self.core.lock();
+            keys.iter().map(|key| key.as_ref().map(|key| core.accepted.known(key))).collect()
+        };
+        if self.rows.is_none() {
+            let here = |known| if let Some(Known::Here(value)) = known { Some(value) } else { None };
+            return Ok(known.into_iter().map(here).collect());
+        }
+        let read = move |rows: &dyn Rows| {
+            let asked = keys.into_iter().zip(known).map(|(key, known)| match (key, known) {
+                (_, Some(Known::Here(value))) => Ok(Some(value)),
+                (Some(key), Some(Known::Unknown(_))) => rows.get(&stored::index_key(&key)),
+                _ => Ok(None),
+            });
+            asked.collect()
+        };
+        Ok(self.from_rows(read).await?.unwrap_or_default())
+    }
+
     /// What there is under an index key, in memory or not; with the count of evictions that this belongs to.
     pub(crate) async fn lookup(self: &Arc<Self>, key: &Bytes) -> Result<(Option<Bytes>, u64), Error> {
         let known = self.core.lock().accepted.known(key);
@@ -267,5 +328,37 @@ impl Inner {
                 Ok((found.flatten(), evictions))
             }
         }
+    }
+}
+
+impl Inner {
+    /// Visit every live actor, in memory or not, in no order.
+    pub(crate) async fn actors<T: Send + 'static>(
+        self: &Arc<Self>,
+        mut visit: impl FnMut(ActorId, &Actor) -> Option<T> + Send + 'static,
+    ) -> Result<Vec<T>, Error> {
+        let mut told = Vec::new();
+        let (here, latest) = {
+            let mut core = self.core.lock();
+            let live = core.accepted.live();
+            let mut here: rustc_hash::FxHashSet<ActorId> = live.removed().collect();
+            for (actor, row) in &live.actors {
+                here.insert(*actor);
+                told.extend(visit(*actor, row));
+            }
+            (here, core.accepted.open().latest())
+        };
+        let rest = self.from_rows(move |rows| {
+            let mut told = Vec::new();
+            visit_rows(rows, &mut |actor, row| {
+                if !here.contains(&actor) {
+                    told.extend(visit(actor, row));
+                }
+            })?;
+            Ok(told)
+        });
+        told.extend(rest.await?.unwrap_or_default());
+        self.until_durable(latest).await?;
+        Ok(told)
     }
 }

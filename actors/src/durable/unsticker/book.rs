@@ -4,11 +4,11 @@
 //! seen once ─ seen again ─► first cure ─ deadline ─► next cure ─ deadline ─► reported, and left to a person
 //! ```
 //! **Invariants:** nothing is done at the first sight of anything; at most one action per actor and look; what is not
-//! seen any more is forgotten. After a late look nothing is done until the next.
+//! seen any more is forgotten. After a late look nothing is done until the next. What a person decides is not in it.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Reason, Waiting};
+use super::{Reason, Waiting, reason::Key};
 use crate::durable::id::{ActorId, CallId};
 
 /// Looks that a cure has to work in.
@@ -29,6 +29,14 @@ pub(crate) enum Action {
     Fire,
     /// Tell whoever made it.
     TellOwner,
+    /// Tell the root of its tree; of one that has no root either, end it.
+    TellRoot,
+    /// Ask a silent call to stop, and end its attempt.
+    GiveUp,
+    /// End a call that nobody waits for and nobody makes.
+    EndCall,
+    /// Forget a timer.
+    Forget,
     /// Say that nothing helped.
     Report,
 }
@@ -43,6 +51,10 @@ impl Action {
             Self::RestartTool => "the actor before its tool was started again",
             Self::Fire => "its timer was fired",
             Self::TellOwner => "its owner was told",
+            Self::TellRoot => "the root of its tree was told",
+            Self::GiveUp => "it was asked to stop, and its outcome is unknown",
+            Self::EndCall => "it was ended, because nobody waits for it",
+            Self::Forget => "its timer was forgotten",
             Self::Report => "nothing helped, and a person must look",
         }
     }
@@ -55,16 +67,19 @@ pub(crate) struct Due {
     pub(crate) action: Action,
 }
 
+/// Looks for which it is remembered that somebody was told, although that moves whoever is told: it is not told again.
+const TOLD_FOR: u32 = 720;
+
 #[derive(Clone, Copy, Debug, Default)]
 struct Case {
     seen: u32,
+    /// Looks since it was last seen.
+    unseen: u32,
     tried: usize,
     /// At which sight the next thing is due.
     due_at: u32,
     is_reported: bool,
 }
-
-type Key = (ActorId, Option<CallId>, Reason);
 
 /// What was found so far.
 #[derive(Debug, Default)]
@@ -73,13 +88,15 @@ pub(crate) struct Book {
 }
 
 impl Book {
-    /// One more look: what was looked at, what was found, and whether the look came late. Returns what to do.
-    pub(crate) fn look(&mut self, looked: impl Fn(ActorId) -> bool, found: Vec<Waiting>, is_late: bool) -> Vec<Due> {
-        let keys: BTreeSet<Key> = found.iter().map(key).collect();
-        self.cases.retain(|key, _| keys.contains(key) || !looked(key.0));
+    /// One more look, at whatever is in the book among others: what was found, and whether the look came late. Returns
+    /// what to do.
+    pub(crate) fn look(&mut self, found: Vec<Waiting>, is_late: bool) -> Vec<Due> {
+        let found: Vec<_> = found.into_iter().filter(|waiting| waiting.reason.is_cured()).collect();
+        let keys: BTreeSet<Key> = found.iter().map(Waiting::key).collect();
+        self.cases.retain(|key, case| case.stays(key.2, keys.contains(key)));
         let (mut acted, mut due) = (BTreeSet::new(), Vec::new());
         for waiting in found {
-            let case = self.cases.entry(key(&waiting)).or_default();
+            let case = self.cases.entry(waiting.key()).or_default();
             if is_late {
                 // Everyone gets as much grace as the look was late.
                 case.due_at = case.due_at.max(case.seen + DEADLINE);
@@ -96,16 +113,27 @@ impl Book {
         due
     }
 
-    /// Who must be looked at every time.
-    pub(crate) fn suspects(&self) -> BTreeSet<ActorId> {
-        self.cases.keys().map(|(actor, ..)| *actor).collect()
+    /// Who must be looked at every time; at most so many.
+    pub(crate) fn suspects(&self, most: usize) -> impl Iterator<Item = ActorId> + '_ {
+        self.cases.keys().map(|(actor, ..)| *actor).take(most)
+    }
+
+    /// The calls that must be looked at every time; at most so many.
+    pub(crate) fn calls(&self, most: usize) -> impl Iterator<Item = CallId> + '_ {
+        self.cases.keys().filter_map(|(_, call, _)| *call).take(most)
     }
 }
 
 impl Case {
+    fn stays(&mut self, reason: Reason, is_seen: bool) -> bool {
+        self.unseen = if is_seen { 0 } else { self.unseen + 1 };
+        let is_told = self.tried > 0 && reason.cures() == [Action::TellOwner];
+        self.unseen <= if is_told { TOLD_FOR } else { 0 }
+    }
+
     fn next(&self, reason: Reason) -> Option<Action> {
         let cures = reason.cures();
-        if cures.is_empty() || self.is_reported || self.seen < 2 || self.seen < self.due_at {
+        if self.is_reported || self.seen < 2 || self.seen < self.due_at {
             return None;
         }
         Some(cures.get(self.tried).copied().unwrap_or(Action::Report))
@@ -116,8 +144,4 @@ impl Case {
         self.tried += 1;
         self.due_at = self.seen + DEADLINE;
     }
-}
-
-fn key(waiting: &Waiting) -> Key {
-    (waiting.actor, waiting.call, waiting.reason)
 }

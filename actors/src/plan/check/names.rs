@@ -28,6 +28,8 @@ const PROBES_MAX: u32 = 100;
 const CLASSES_MAX: usize = 64;
 /// The longest wait or time limit: a year.
 const WAIT_MAX_MS: u64 = 366 * 24 * 60 * 60 * 1_000;
+/// Silence is noticed every few seconds; to promise less than this says nothing more.
+const HEARTBEAT_MIN_MS: u64 = 1_000;
 /// The largest factor between two waits.
 const FACTOR_MAX_MILLI: u32 = 100_000;
 /// Most letters of a name.
@@ -120,6 +122,9 @@ impl Judge<'_> {
     fn task(&mut self, place: &str, task: &Task) {
         self.tool_name(place, &task.tool);
         self.wait(format!("{place}.timeout"), "timeout", task.timeout_ms, 1);
+        if let Some(within_ms) = task.heartbeat_ms {
+            self.heartbeat(format!("{place}.heartbeat"), within_ms, task.timeout_ms);
+        }
         self.retry(&format!("{place}.retry"), &task.retry);
         match task.effect {
             Some(Effect::Idempotent { remembers_ms }) => {
@@ -133,6 +138,16 @@ impl Judge<'_> {
         }
         if let Some(ForEach { max_items, .. }) = task.for_each {
             self.range(format!("{place}.for_each.max_items"), "max_items", max_items, 1, ITEMS_MAX);
+        }
+    }
+
+    fn heartbeat(&mut self, place: String, within_ms: u64, timeout_ms: u64) {
+        self.wait(place.clone(), "heartbeat", within_ms, HEARTBEAT_MIN_MS);
+        if within_ms >= HEARTBEAT_MIN_MS && within_ms >= timeout_ms {
+            let message = format!(
+                "`heartbeat` must be shorter than the time limit, which is {timeout_ms} ms, and is {within_ms} ms"
+            );
+            self.value(place, message);
         }
     }
 
