@@ -56,6 +56,7 @@ pub(super) fn plan(disk: &dyn Disk, folder: &Path) -> Result<Option<Loss>, Error
     let (archived, good) = past_and_bases(disk, folder)?;
     let missing = (archived.next() < survey.first() && archived > Sequence(0) || is_headless(disk, &survey)?)
         .then(|| (archived.0 + 1, survey.first().0 - 1, "the segments that held them are missing".to_owned()));
+    let is_missing = missing.is_some();
     let groundless = (archived > Sequence(0) && !good.contains(&archived)).then(|| {
         let next = good.iter().find(|base| **base > archived)?;
         let why = format!("the base image of record {archived}, at which the ledger ends, is damaged or missing");
@@ -71,7 +72,8 @@ pub(super) fn plan(disk: &dyn Disk, folder: &Path) -> Result<Option<Loss>, Error
         next.map_or(last.max(base), |(from, ..)| base.max(Sequence(from - 1)))
     };
     let mut grounds = good;
-    grounds.retain(|base| base.next() >= survey.first());
+    // Behind a base that ends before the journal begins, what is missing is damage, and the state ends there.
+    grounds.retain(|base| base.next() >= survey.first() || is_missing && *base >= archived);
     grounds.extend((survey.first() == Sequence(1)).then_some(Sequence(0)));
     // Of those from which one gets as far, the oldest: behind it all of the history is there.
     let Some(base) = grounds.into_iter().max_by_key(|base| (end(*base), std::cmp::Reverse(*base))) else {
@@ -194,6 +196,10 @@ fn put_aside(setup: &Setup, survey: &Survey, loss: &Loss) -> Result<PathBuf, Err
     let disk = &*setup.disk;
     let free = |number: &u32| disk.list(&setup.folder.join(format!("journal.damaged-{number}"))).is_err();
     let number = (1..=u32::MAX).find(free).expect("nobody accepts that many losses");
+    for former in 1..number {
+        // An attempt that was killed may have moved something there, and not synced it.
+        format::sync(disk, &setup.folder.join(format!("journal.damaged-{former}")))?;
+    }
     let aside = setup.folder.join(format!("journal.damaged-{number}"));
     disk.create_folder(&aside).map_err(journal::io("create", &aside))?;
     let head = setup.folder.join(head::NAME);
@@ -247,8 +253,11 @@ fn move_newer(setup: &Setup, until: Sequence, aside: &Path) -> Result<(), Error>
 
 fn move_bases(setup: &Setup, aside: &Path, which: &dyn Fn(Sequence) -> bool) -> Result<(), Error> {
     let bases = base::list(&*setup.disk, &setup.folder.join(base::FOLDER))?;
+    let is_there = !bases.is_empty();
     let moved = bases.into_iter().filter(|(sequence, _)| which(*sequence));
-    moved.into_iter().try_for_each(|(_, path)| move_aside(setup, &path, aside))
+    moved.into_iter().try_for_each(|(_, path)| move_aside(setup, &path, aside))?;
+    // Also what an attempt that was killed has moved must not come back, once the segments after it are gone.
+    if is_there { format::sync(&*setup.disk, &setup.folder.join(base::FOLDER)) } else { Ok(()) }
 }
 
 fn move_aside(setup: &Setup, path: &Path, aside: &Path) -> Result<(), Error> {
