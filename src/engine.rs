@@ -20,6 +20,8 @@
 //! # }
 //! ```
 //!
+//! When the store fails, what was to happen is unknown, and the engine opens the store again by itself (`reopen.rs`).
+//!
 //! **Invariants:** a submission that was acknowledged is durable; nothing is global, so two engines live in one process.
 
 mod builder;
@@ -28,9 +30,18 @@ mod error;
 mod handle;
 mod keys;
 mod operator;
+mod reopen;
 mod spill;
 
-use std::{collections::HashSet, path::Path, sync::Arc, time::Duration};
+use std::{
+    collections::HashSet,
+    path::Path,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use headframe_actors::{
     durable::{ActorId, CallId, Decision, Existing, Row as CallRow, System},
@@ -38,10 +49,16 @@ use headframe_actors::{
     plan::{Checked, Digest, Plan, Plans},
     run::{self, Run, RunId},
 };
-use parking_lot::Mutex;
+use parking_lot::{Mutex, RwLock};
 use serde_json::Value;
+use tokio::sync::watch;
 
-pub use self::{builder::EngineBuilder, error::Error, handle::RunHandle};
+pub use self::{
+    builder::EngineBuilder,
+    error::Error,
+    handle::RunHandle,
+    reopen::{Condition, Reopen},
+};
 use self::{catalog::Catalog, keys::KeyRow};
 use crate::{
     artifacts::Artifacts,
@@ -60,10 +77,14 @@ const STOP_GRACE: Duration = Duration::from_secs(10);
 pub struct Engine(Arc<Inner>);
 
 pub(crate) struct Inner {
-    pub(crate) system: System,
+    /// The system of this incarnation.
+    system: RwLock<System>,
+    condition: watch::Sender<Condition>,
+    /// Nobody wants it to be opened again.
+    is_stopping: AtomicBool,
     plans: Arc<Plans>,
     /// Plans whose rows are in the store.
-    stored: Mutex<HashSet<Digest>>,
+    stored: Arc<Mutex<HashSet<Digest>>>,
     expressions: Arc<Expressions>,
     tools: Catalog,
     artifacts: Artifacts,
@@ -140,7 +161,7 @@ impl Engine {
         let known = self.0.stored.lock().contains(&plan.digest());
         let rows = |actor| rows(plan, &begin, key.as_ref(), known, actor);
         let unless = key.as_ref().map(KeyRow::index_key);
-        let spawned = self.0.system.spawn_root::<Run>(unless, rows, &run::Message::Start(begin.clone())).await?;
+        let spawned = self.system().spawn_root::<Run>(unless, rows, &run::Message::Start(begin.clone())).await?;
         match (spawned, key) {
             (Ok(_), _) => {
                 self.0.stored.lock().insert(plan.digest());
@@ -166,7 +187,7 @@ impl Engine {
     /// # Errors
     /// [`Error::NoRun`] if there is none.
     pub async fn run_by_key(&self, key: &str) -> Result<RunHandle, Error> {
-        match self.0.system.get(&keys::index_key(key)).await? {
+        match self.system().get(&keys::index_key(key)).await? {
             Some(row) => Ok(RunHandle::new(self.0.clone(), keys::read(&row)?.run)),
             None => Err(Error::NoRun(format!("key `{key}`"))),
         }
@@ -177,7 +198,7 @@ impl Engine {
     /// # Errors
     /// If the store closed, or a row cannot be read.
     pub async fn runs(&self) -> Result<Vec<run::Row>, Error> {
-        let rows = self.0.system.range(b"run/", b"run0").await?;
+        let rows = self.system().range(b"run/", b"run0").await?;
         rows.values().rev().map(|row| Ok(run::Row::decode(row)?)).collect()
     }
 
@@ -186,7 +207,7 @@ impl Engine {
     /// # Errors
     /// If the store closed.
     pub async fn doubts(&self) -> Result<Vec<(CallId, CallRow)>, Error> {
-        Ok(self.0.system.doubts().await?)
+        Ok(self.system().doubts().await?)
     }
 
     /// Decide a call in doubt.
@@ -194,13 +215,19 @@ impl Engine {
     /// # Errors
     /// If no such call is in doubt, or the store closed.
     pub async fn resolve(&self, call: CallId, decision: Decision, by: &str) -> Result<(), Error> {
-        Ok(self.0.system.decide(call, decision, by).await?)
+        Ok(self.system().decide(call, decision, by).await?)
     }
 
-    /// The actor system underneath.
+    /// The actor system underneath, as it is now: after a failed store another takes its place.
     #[must_use]
-    pub fn system(&self) -> &System {
-        &self.0.system
+    pub fn system(&self) -> System {
+        self.0.system()
+    }
+
+    /// Whether the store is open, and what is done about it when it is not: as it is now, and as it changes.
+    #[must_use]
+    pub fn condition(&self) -> watch::Receiver<Condition> {
+        self.0.condition.subscribe()
     }
 
     /// The artifacts of this engine.
@@ -212,7 +239,14 @@ impl Engine {
     /// Stop: running calls are asked to stop, what was accepted becomes durable, and what is unfinished goes on at the
     /// next start.
     pub async fn stop(&self) {
-        self.0.system.stop(STOP_GRACE).await;
+        self.0.is_stopping.store(true, Ordering::SeqCst);
+        self.system().stop(STOP_GRACE).await;
+    }
+}
+
+impl Inner {
+    pub(crate) fn system(&self) -> System {
+        self.system.read().clone()
     }
 }
 

@@ -67,9 +67,12 @@ pub use self::{
     outbox::Address,
     record::Note,
     restored::Restored,
-    system::{Census, Decision, Error, Figures, Jumped, Recovery, SendError, System, SystemBuilder},
+    system::{Census, Decision, Error, Figures, Heir, Jumped, Recovery, SendError, System, SystemBuilder},
     tree::{Node, Presence, ToolNode, Tree},
     unsticker::{Reason, Waiting},
     watch::LongTurn,
 };
-pub(crate) use self::{call::cut, system::Inner};
+pub(crate) use self::{
+    call::cut,
+    system::{Ended, Inner},
+};

@@ -135,6 +135,7 @@ fn publish(inner: &Arc<Inner>, sealed: Sealed) {
     let Sealed { sequence, record, effects } = sealed;
     inner.observe(sequence, record);
     inner.durable.store(sequence.0, std::sync::atomic::Ordering::Release);
+    inner.in_flight.synced(sequence);
     let (waiters, asks, watchers) = {
         let mut core = inner.core.lock();
         let waiters: Vec<_> = core.waiters.extract_if(.., |(wanted, _)| *wanted <= sequence).collect();
