@@ -3,13 +3,16 @@
 //! ```text
 //! DATA/artifacts/ab/cdef...   one file per content: `ab` + `cdef...` is its SHA-256 in hexadecimal
 //! DATA/artifacts/tmp/         being written; what a crash leaves here is removed a day later
+//! DATA/artifacts/lock         empty; held while one is touched, or removed
 //! ```
 //! **Invariant:** what [`Artifacts::put`] or [`Writer::finish`] returned is on the disk: the file is synced, renamed to
 //! its digest, and the folders are synced, so that a commit may name it. **Invariant:** a file under its digest is never
 //! written to again; only its modification time changes, which tells the collector that somebody wants it.
 //! **Absent on purpose:** reference counts, and names: who uses what is in the ledger.
 
+mod collect;
 mod digest;
+mod names;
 mod reference;
 mod resolve;
 #[cfg(test)]
@@ -30,9 +33,11 @@ use std::{
 use headframe_actors::clock::{Clock as _, SystemClock};
 
 use self::digest::Hasher;
+pub(crate) use self::names::Names;
 pub use self::{digest::Digest, reference::Reference, writer::Writer};
 
-const TEMPORARY_KEPT: Duration = Duration::from_secs(24 * 60 * 60);
+/// What nobody names, or nobody finished, is kept so long after it was last touched.
+pub(crate) const KEPT: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// Why an artifact could not be written or read.
 #[derive(Debug, thiserror::Error)]
@@ -112,8 +117,14 @@ impl Artifacts {
             sync_folder(parent)?;
         }
         let store = Self { dir: dir.into(), written: Arc::new(AtomicU64::new(0)) };
-        store.forget_abandoned()?;
+        store.forget_abandoned(KEPT)?;
         Ok(store)
+    }
+
+    /// The store in a folder as it is: nothing is made, and nothing tidied up.
+    #[must_use]
+    pub fn at(dir: impl Into<PathBuf>) -> Self {
+        Self { dir: dir.into().into(), written: Arc::new(AtomicU64::new(0)) }
     }
 
     /// Store bytes. They are on the disk when this returns.
@@ -216,17 +227,18 @@ impl Artifacts {
     /// Take what is already there, if it is sound. The folders are synced here too: whoever renamed the file may not have
     /// come so far, and this caller's commit must not depend on it.
     fn keep(&self, digest: Digest) -> Result<bool, Error> {
-        match self.open_file(digest) {
-            Ok(file) => {
-                // Without the touch the collector might take it away under a commit that names it.
-                let touched = file.set_modified(UNIX_EPOCH + Duration::from_millis(SystemClock.now_ms()));
-                touched.map_err(Error::io("touch", &self.path(digest)))?;
-                self.sync_folders(digest)?;
-                Ok(true)
-            }
+        // Without the touch the collector might take it away under a commit that names it.
+        match self.touch(digest).and_then(|()| self.open_file(digest)) {
+            Ok(_) => self.sync_folders(digest).map(|()| true),
             Err(Error::Missing { .. } | Error::Damaged { .. }) => Ok(false),
             Err(error) => Err(error),
         }
+    }
+
+    fn touch(&self, digest: Digest) -> Result<(), Error> {
+        let _shared = self.share()?;
+        let touched = self.file(digest)?.set_modified(now());
+        touched.map_err(Error::io("touch", &self.path(digest)))
     }
 
     fn sync_folders(&self, digest: Digest) -> Result<(), Error> {
@@ -239,16 +251,17 @@ impl Artifacts {
         self.dir.join("tmp").join(format!("{}-{number}", std::process::id()))
     }
 
-    fn forget_abandoned(&self) -> Result<(), Error> {
-        let now_ms = SystemClock.now_ms();
+    /// Remove what was not finished and not touched for so long; returns how many files went.
+    pub(crate) fn forget_abandoned(&self, kept: Duration) -> Result<u64, Error> {
+        let (now_ms, mut gone) = (SystemClock.now_ms(), 0);
         for file in read_folder(&self.dir.join("tmp"))? {
             let age_ms = file.metadata().map_or(0, |about| now_ms.saturating_sub(modified_ms(&about)));
-            if Duration::from_millis(age_ms) > TEMPORARY_KEPT {
+            if Duration::from_millis(age_ms) > kept {
                 // Another process may be faster; what stays is tried again at the next start.
-                let _ = fs::remove_file(file.path());
+                gone += u64::from(fs::remove_file(file.path()).is_ok());
             }
         }
-        Ok(())
+        Ok(gone)
     }
 }
 
@@ -256,6 +269,10 @@ fn entry(prefix: &str, file: &fs::DirEntry) -> Option<Entry> {
     let digest = format!("{prefix}{}", file.file_name().to_str()?).parse().ok()?;
     let about = file.metadata().ok()?;
     Some(Entry { digest, bytes: about.len(), stored_at_ms: modified_ms(&about) })
+}
+
+fn now() -> std::time::SystemTime {
+    UNIX_EPOCH + Duration::from_millis(SystemClock.now_ms())
 }
 
 fn modified_ms(about: &fs::Metadata) -> u64 {

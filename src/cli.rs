@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! headframe run FILE                      starts a workflow and watches it
+//! headframe serve                         answers over HTTP
 //! headframe runs | ledger | store         looks at what was
 //! headframe actors | stuck                 looks at what is
 //! headframe doubt | dead                  decides
@@ -15,13 +16,17 @@ mod doctor;
 mod doubt;
 mod exit;
 mod folder;
+mod graph;
 mod inputs;
 mod ledger;
 mod look;
 mod out;
 mod progress;
+mod remote;
 mod run;
 mod runs;
+mod schema;
+mod serve;
 mod shown;
 mod store;
 mod stuck;
@@ -39,7 +44,7 @@ use headframe::clock::{Clock as _, SystemClock};
 
 use self::{
     exit::{Error, Exit},
-    out::{Format, Out},
+    out::{Format, Out, Output},
 };
 
 const EXAMPLES: &str = "\
@@ -71,7 +76,7 @@ pub(crate) struct Common {
     /// The data folder
     #[arg(long, env = "HEADFRAME_DATA", default_value = DATA, global = true, value_name = "DIR", hide_env_values = true)]
     pub(crate) data: PathBuf,
-    /// What data looks like: table, json, or jsonl
+    /// What data looks like: table, json, or jsonl; for `graph` also mermaid, dot, or svg
     #[arg(
         short,
         long,
@@ -81,7 +86,7 @@ pub(crate) struct Common {
         value_name = "FORMAT",
         hide_possible_values = true
     )]
-    pub(crate) output: Format,
+    pub(crate) output: Output,
     /// Write without colour, as with NO_COLOR
     #[arg(long, global = true)]
     pub(crate) no_color: bool,
@@ -98,9 +103,10 @@ enum Command {
     /// Read what happened
     #[command(subcommand)]
     Ledger(ledger::Command),
-    /// Check the store, measure it, and build its rows again
+    /// Check the store, measure it, tidy it up, and build its rows again
     #[command(subcommand)]
     Store(store::Command),
+    Serve(serve::Args),
     Doctor(doctor::Args),
     /// Decide about calls of which nobody knows whether they happened
     #[command(subcommand)]
@@ -120,6 +126,8 @@ enum Command {
         #[arg(value_name = "FILE")]
         file: PathBuf,
     },
+    Graph(graph::Args),
+    Schema(schema::Args),
     Bench(bench::Args),
 }
 
@@ -155,12 +163,20 @@ pub(crate) fn cannot_start(error: &std::io::Error) -> Exit {
 
 /// Do what was asked.
 pub(crate) async fn execute(cli: Cli) -> Exit {
-    let out = Out::new(cli.common.output, cli.wants_color());
+    let format = cli.common.output.format();
+    let out = Out::new(format.unwrap_or_default(), cli.wants_color());
+    if format.is_none() && !matches!(cli.command, Command::Graph(_)) {
+        out.error("`-o mermaid`, `-o dot` and `-o svg` are for `headframe graph`; data is `table`, `json` or `jsonl`");
+        return Exit::Usage;
+    }
     match dispatch(cli.command, &cli.common, out).await {
         Ok(exit) => exit,
         Err(error) => {
             if !error.is_broken_pipe() {
                 out.error(&error);
+            }
+            if error.is_held() {
+                remote::explain(&cli.common, out).await;
             }
             error.exit()
         }
@@ -172,7 +188,8 @@ async fn dispatch(command: Command, common: &Common, out: Out) -> Result<Exit, E
         Command::Run(args) => run::run(args, common, out).await,
         Command::Runs(command) => runs::run(command, common, out).await,
         Command::Ledger(command) => ledger::run(command, common, out),
-        Command::Store(command) => store::run(command, common, out),
+        Command::Store(command) => store::run(command, common, out).await,
+        Command::Serve(args) => serve::run(args, common, out).await,
         Command::Doctor(args) => doctor::run(args, common, out),
         Command::Doubt(command) => doubt::run(command, common, out).await,
         Command::Stuck(command) => stuck::run(command, common, out),
@@ -180,6 +197,8 @@ async fn dispatch(command: Command, common: &Common, out: Out) -> Result<Exit, E
         Command::Dead(command) => dead::run(command, common, out).await,
         Command::Bench(args) => bench::run(args, out).await,
         Command::Validate { file } => validate(&file, out),
+        Command::Graph(args) => graph::run(&args, common.output, out),
+        Command::Schema(args) => schema::run(&args, out),
     }
 }
 

@@ -26,6 +26,7 @@
 
 mod builder;
 mod catalog;
+mod collect;
 mod error;
 mod handle;
 mod keys;
@@ -44,7 +45,7 @@ use std::{
 };
 
 use headframe_actors::{
-    durable::{ActorId, CallId, Decision, Existing, Row as CallRow, System},
+    durable::{ActorId, CallId, Decision, Existing, KeyFigures, Row as CallRow, Swept, System},
     json::Json,
     plan::{Checked, Digest, Plan, Plans},
     run::{self, Run, RunId},
@@ -55,6 +56,7 @@ use tokio::sync::watch;
 
 pub use self::{
     builder::EngineBuilder,
+    collect::{Collected, Unnamed},
     error::Error,
     handle::RunHandle,
     reopen::{Condition, Reopen},
@@ -71,6 +73,9 @@ const NAME_MAX: usize = 256;
 const LABELS_MAX: usize = 64;
 /// How long a stopping engine waits for running calls.
 const STOP_GRACE: Duration = Duration::from_secs(10);
+
+/// How far a page of runs looks back at first, in milliseconds.
+const PAGE_SPAN_MS: u64 = 10_000;
 
 /// A running engine. Cloning gives another handle to the same one.
 #[derive(Clone)]
@@ -95,7 +100,8 @@ pub(crate) struct Inner {
 pub struct Submission {
     /// Values for the plan's inputs.
     pub input: Value,
-    /// A second submission with this key returns the first run; another input under it is refused.
+    /// A second submission with this key returns the first run; another input under it is refused. A key lives until its
+    /// run has ended, and then for 24 h, or as long as [`EngineBuilder::keys_kept`] says.
     pub key: Option<String>,
     /// What people call the run by.
     pub labels: Vec<(String, String)>,
@@ -149,7 +155,14 @@ impl Engine {
     /// # Errors
     /// If the input does not fit the plan, the key was used with another input, or the store closed.
     pub async fn submit(&self, plan: &Arc<Checked>, submission: impl Into<Submission>) -> Result<RunHandle, Error> {
-        let submission = submission.into();
+        Ok(self.submit_once(plan, submission.into()).await?.0)
+    }
+
+    /// The same, and whether this submission made the run; `false` if an earlier one with its key did.
+    ///
+    /// # Errors
+    /// As [`Engine::submit`].
+    pub async fn submit_once(&self, plan: &Arc<Checked>, submission: Submission) -> Result<(RunHandle, bool), Error> {
         let given =
             if submission.input.is_null() { Json::from(serde_json::json!({})) } else { Json::from(&submission.input) };
         let input = plan.take_input(&given).map_err(Error::Input)?;
@@ -165,9 +178,9 @@ impl Engine {
         match (spawned, key) {
             (Ok(_), _) => {
                 self.0.stored.lock().insert(plan.digest());
-                Ok(RunHandle::new(self.0.clone(), run))
+                Ok((RunHandle::new(self.0.clone(), run), true))
             }
-            (Err(Existing(row)), Some(key)) => Ok(RunHandle::new(self.0.clone(), key.same_as(&row)?)),
+            (Err(Existing(row)), Some(key)) => Ok((RunHandle::new(self.0.clone(), key.same_as(&row)?), false)),
             (Err(_), None) => unreachable!("without a key nothing can exist"),
         }
     }
@@ -193,6 +206,22 @@ impl Engine {
         }
     }
 
+    /// Figures of the keys of submissions.
+    ///
+    /// # Errors
+    /// If the store closed.
+    pub async fn keys(&self) -> Result<KeyFigures, Error> {
+        Ok(self.system().keys(keys::PREFIX).await?)
+    }
+
+    /// Remove the keys whose time is over, now: the engine does so every ten minutes by itself.
+    ///
+    /// # Errors
+    /// If the store closed; what went has gone.
+    pub async fn sweep_keys(&self) -> Result<Swept, Error> {
+        Ok(self.system().sweep().await?)
+    }
+
     /// All runs, newest first.
     ///
     /// # Errors
@@ -200,6 +229,26 @@ impl Engine {
     pub async fn runs(&self) -> Result<Vec<run::Row>, Error> {
         let rows = self.system().range(b"run/", b"run0").await?;
         rows.values().rev().map(|row| Ok(run::Row::decode(row)?)).collect()
+    }
+
+    /// At most so many runs, newest first, of those that were submitted before one.
+    ///
+    /// # Errors
+    /// If the store closed, or a row cannot be read.
+    pub async fn runs_before(&self, before: Option<RunId>, most: usize) -> Result<Vec<run::Row>, Error> {
+        let to = before.map_or_else(|| bytes::Bytes::from_static(b"run0"), run::index_key);
+        let to_ms = before.map_or(u64::MAX, |run| run.submitted_at_ms());
+        let mut span_ms = PAGE_SPAN_MS;
+        // Rows are read from the older to the newer: look back a little, and further as long as that is not enough.
+        loop {
+            let from_ms = to_ms.min(now_ms()).saturating_sub(span_ms);
+            let from = run::index_key(first_of(from_ms));
+            let rows = self.system().last(&from, &to, most).await?;
+            if rows.len() == most || from_ms == 0 {
+                return rows.values().rev().map(|row| Ok(run::Row::decode(row)?)).collect();
+            }
+            span_ms = span_ms.saturating_mul(8);
+        }
     }
 
     /// Calls in doubt: nobody knows whether they happened, and a person decides.
@@ -248,6 +297,17 @@ impl Inner {
     pub(crate) fn system(&self) -> System {
         self.system.read().clone()
     }
+}
+
+fn now_ms() -> u64 {
+    crate::clock::Clock::now_ms(&crate::clock::SystemClock)
+}
+
+/// The first id that a run submitted at this time can have.
+fn first_of(at_ms: u64) -> RunId {
+    let mut id = [0; 16];
+    id[..6].copy_from_slice(&at_ms.to_be_bytes()[2..]);
+    RunId(id)
 }
 
 /// Everything that enters has a size limit at the door.

@@ -2,11 +2,15 @@
 //!
 //! Start with [`Engine`]. The actors underneath are in [`headframe_actors`], re-exported here by their rooms.
 
+#[cfg(feature = "server")]
+pub mod api;
 pub mod artifacts;
 pub mod engine;
 pub mod spec;
 pub mod tools;
 
+#[cfg(feature = "testing")]
+pub use headframe_actors::testing;
 pub use headframe_actors::{clock, durable, json, phase, plan, run, task, tool};
 
 pub use self::engine::{Engine, Error, RunHandle, Submission};

@@ -31,6 +31,9 @@ use self::{node::Source, read::Reader};
 /// Most bytes of a spec.
 pub const SPEC_MAX: usize = 4 * 1024 * 1024;
 
+/// The JSON Schema of a spec, for editors: an editor that knows it completes keys and marks mistakes.
+pub const SCHEMA: &str = include_str!("spec/schema.json");
+
 /// The tools that a spec may name.
 pub trait ToolCatalog {
     /// Whether a tool of this name is registered.

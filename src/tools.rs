@@ -3,6 +3,7 @@
 //! | name | does | promises |
 //! |---|---|---|
 //! | `process` | starts a program | nothing: at most once unless a task says otherwise |
+//! | `http` | sends a request (feature `http`) | nothing: at most once unless a task says otherwise |
 //! | `render` | fills a template into text, a file or an artifact | idempotent |
 //! | `artifact` | puts, gets and lists artifacts | idempotent |
 //! | `sleep`, `echo`, `fail` | wait, answer, fail as told: for trying things out | idempotent |
@@ -14,6 +15,8 @@ mod arguments;
 mod artifact;
 mod echo;
 mod fail;
+#[cfg(feature = "http")]
+mod http;
 mod items;
 mod process;
 mod render;
@@ -29,6 +32,8 @@ use headframe_actors::{
 };
 use serde_json::Value;
 
+#[cfg(feature = "http")]
+pub use self::http::Http;
 pub use self::{
     artifact::Artifact,
     echo::Echo,
@@ -57,6 +62,8 @@ const TEXT_MAX: usize = 256 * 1024;
 pub fn builtin(artifacts: &Artifacts, run_dir: PathBuf, launcher: Option<PathBuf>) -> Vec<(String, Arc<dyn AnyTool>)> {
     vec![
         named("process", Process::new(artifacts.clone(), run_dir, launcher)),
+        #[cfg(feature = "http")]
+        named("http", Http::new(artifacts.clone())),
         named("render", Render::new(artifacts.clone())),
         named("artifact", Artifact::new(artifacts.clone())),
         named("sleep", Sleep),

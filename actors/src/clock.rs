@@ -7,7 +7,10 @@ mod jump;
 
 use std::{
     fmt,
-    sync::atomic::{AtomicU64, Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
@@ -33,37 +36,47 @@ impl Clock for SystemClock {
 
 impl Readings for SystemClock {
     fn read(&self) -> Reading {
-        Reading { wall_ms: self.now_ms(), boot_ms: u64::try_from(since_boot().as_millis()).unwrap_or(u64::MAX) }
+        Reading { wall_ms: self.now_ms(), boot_ms: self.boot_ms() }
+    }
+
+    fn boot_ms(&self) -> u64 {
+        u64::try_from(since_boot().as_millis()).unwrap_or(u64::MAX)
     }
 }
 
 /// Wall time at the start, and from there on as much as passed: it never jumps and never runs back, so that a wait is as
 /// long as it should be whatever becomes of the wall clock. Time in which the machine sleeps counts (Linux).
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct SteadyClock {
+    readings: Arc<dyn Readings>,
     start_ms: u64,
-    began: Duration,
+    began_ms: u64,
 }
 
 impl SteadyClock {
     /// Start at wall time, but not before the latest time that a former life wrote down.
     #[must_use]
     pub fn not_before(latest_ms: u64) -> Self {
-        let wall_ms = SystemClock.now_ms();
+        Self::on(Arc::new(SystemClock), latest_ms)
+    }
+
+    /// The same on other clocks than the machine's.
+    #[must_use]
+    pub fn on(readings: Arc<dyn Readings>, latest_ms: u64) -> Self {
+        let Reading { wall_ms, boot_ms } = readings.read();
         if latest_ms > wall_ms.saturating_add(60_000) {
             tracing::warn!(
                 ahead_ms = latest_ms - wall_ms,
                 "the wall clock is behind what was written down; time goes on from there"
             );
         }
-        Self { start_ms: wall_ms.max(latest_ms), began: since_boot() }
+        Self { readings, start_ms: wall_ms.max(latest_ms), began_ms: boot_ms }
     }
 }
 
 impl Clock for SteadyClock {
     fn now_ms(&self) -> u64 {
-        let passed = since_boot().saturating_sub(self.began);
-        self.start_ms.saturating_add(u64::try_from(passed.as_millis()).unwrap_or(u64::MAX))
+        self.start_ms.saturating_add(self.readings.boot_ms().saturating_sub(self.began_ms))
     }
 }
 

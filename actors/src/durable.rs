@@ -16,17 +16,20 @@ mod accepted;
 mod audit;
 mod behavior;
 mod call;
+mod care;
 mod chain;
 mod checkpointer;
 pub mod codec;
 mod committer;
 mod directory;
+mod dying;
 mod entry;
 mod flight;
 mod host;
 mod hosted;
 mod id;
 mod journal;
+mod keeper;
 mod kind;
 mod ledger;
 mod live;
@@ -58,6 +61,7 @@ pub use self::{
         Answer, Effect, Failure, Key, Outcome, PROBE_WAIT_DEFAULT_MS, PROBES_DEFAULT, Probe, Probing,
         REMEMBERS_DEFAULT_MS, Request, Row, RowState, Verdict,
     },
+    care::Care,
     chain::Head,
     entry::{Body, Entry, Fate, Fired},
     id::{ActorId, CallId, Epoch, Partition, Sequence, StreamId},
@@ -67,8 +71,11 @@ pub use self::{
     outbox::Address,
     record::Note,
     restored::Restored,
-    system::{Census, Decision, Error, Figures, Heir, Jumped, Recovery, SendError, System, SystemBuilder},
-    tree::{Node, Presence, ToolNode, Tree},
+    system::{
+        Census, Decision, Error, Expiring, Figures, Heir, Jumped, KeyFigures, Killed, Recovery, RowFate, SendError,
+        Swept, System, SystemBuilder,
+    },
+    tree::{Node, Presence, ServiceNode, ToolNode, Tree},
     unsticker::{Reason, Waiting},
     watch::LongTurn,
 };

@@ -17,6 +17,8 @@ pub mod json;
 pub mod phase;
 pub mod plan;
 pub mod run;
+#[cfg(feature = "testing")]
+mod small_disk;
 pub mod task;
 #[cfg(feature = "testing")]
 pub mod testing;

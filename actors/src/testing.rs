@@ -23,3 +23,4 @@ pub use self::{
     fake::Fake,
     story::{Death, Ending, Story},
 };
+pub use crate::small_disk::{on_a_small_disk, set_read_only};

@@ -17,6 +17,15 @@ impl Digest {
         Self(Sha256::digest(bytes).into())
     }
 
+    /// The digest that two numbers are, one after the other.
+    pub(super) fn from_halves(halves: [u128; 2]) -> Self {
+        let mut digest = [0; 32];
+        for (half, number) in digest.chunks_exact_mut(16).zip(halves) {
+            half.copy_from_slice(&number.to_be_bytes());
+        }
+        Self(digest)
+    }
+
     /// The 64 hexadecimal digits alone.
     #[must_use]
     pub fn hex(self) -> String {

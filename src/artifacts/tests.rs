@@ -1,8 +1,13 @@
 //! Artifacts: stored once, found again, read in parts, never half there.
 
+use std::sync::mpsc;
+
 use serde_json::json;
 
 use super::*;
+
+/// Enough for whoever need not wait; nothing is said of those who must.
+const MOMENT: Duration = Duration::from_millis(300);
 
 #[test]
 fn what_was_put_comes_back_and_is_stored_once() {
@@ -51,6 +56,63 @@ fn storing_again_touches_the_file_so_that_it_is_not_collected() {
     File::open(store.path(reference.digest)).unwrap().set_modified(long_ago).unwrap();
     store.put(b"old").unwrap();
     assert!(store.list().unwrap()[0].stored_at_ms > 1_000);
+}
+
+/// A collector that has looked at an old file and is about to remove it, and somebody who stores the same content: without
+/// the lock the touch would come too late, and what was promised would be gone.
+#[test]
+fn what_is_stored_again_while_it_is_removed_is_there_afterwards() {
+    let (_folder, store) = store();
+    let reference = store.put(b"wanted again").unwrap();
+    let collector = store.lock_file().unwrap();
+    collector.lock().unwrap();
+    let (told, heard) = mpsc::channel();
+    std::thread::scope(|scope| {
+        let put = scope.spawn(|| {
+            store.put(b"wanted again").unwrap();
+            told.send(()).unwrap();
+        });
+        // Whoever takes no lock has the time to come to its end here.
+        let _ = heard.recv_timeout(MOMENT);
+        fs::remove_file(store.path(reference.digest)).unwrap();
+        collector.unlock().unwrap();
+        put.join().unwrap();
+    });
+    assert_eq!(store.get(reference.digest).unwrap(), b"wanted again");
+}
+
+/// The other way round: somebody is about to touch an old file, and a collector comes.
+#[test]
+fn what_is_being_touched_is_not_removed() {
+    let (_folder, store) = store();
+    let reference = store.put(b"wanted again").unwrap();
+    let path = store.path(reference.digest);
+    File::open(&path).unwrap().set_modified(UNIX_EPOCH).unwrap();
+    let shared = store.share().unwrap();
+    let (told, heard) = mpsc::channel();
+    std::thread::scope(|scope| {
+        let remove = scope.spawn(|| {
+            let removed = store.remove(reference.digest, 1_000).unwrap();
+            told.send(()).unwrap();
+            removed
+        });
+        let _ = heard.recv_timeout(MOMENT);
+        File::open(&path).unwrap().set_modified(now()).unwrap();
+        shared.unlock().unwrap();
+        assert_eq!(remove.join().unwrap(), None);
+    });
+    assert!(store.contains(reference.digest));
+}
+
+#[test]
+fn only_what_is_old_is_removed() {
+    let (_folder, store) = store();
+    let reference = store.put(b"young").unwrap();
+    assert_eq!(store.remove(reference.digest, 1_000).unwrap(), None);
+    File::open(store.path(reference.digest)).unwrap().set_modified(UNIX_EPOCH).unwrap();
+    assert_eq!(store.remove(reference.digest, 1_000).unwrap(), Some(5));
+    assert_eq!(store.remove(reference.digest, 1_000).unwrap(), None, "it is gone");
+    assert!(matches!(store.get(reference.digest), Err(Error::Missing { .. })));
 }
 
 #[test]

@@ -60,6 +60,8 @@ impl Writer {
         let Self { store, mut temporary, file, hash, bytes } = self;
         let digest = hash.finish();
         if !store.keep(digest)? {
+            // It may have been written slowly, and the collector goes by when a file was touched.
+            file.set_modified(super::now()).map_err(Error::io("touch", temporary.path()))?;
             file.sync_all().map_err(Error::io("sync", temporary.path()))?;
             let path = store.path(digest);
             let folder = path.parent().unwrap_or(&store.dir);

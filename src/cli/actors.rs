@@ -2,7 +2,7 @@
 //!
 //! **Invariant:** it only looks, beside a running process too; nothing is hosted by looking, so it knows no hosts.
 
-use headframe::durable::{ActorId, Node, Presence, Tree};
+use headframe::durable::{ActorId, Node, Note, Presence, Tree, What};
 use serde_json::json;
 
 use super::{
@@ -30,7 +30,8 @@ pub(crate) enum Command {
 }
 
 pub(crate) fn run(command: Command, common: &Common, out: Out) -> Result<Exit, Error> {
-    let tree = Look::at(&common.data)?.live().tree(&look::registry());
+    let look = Look::at(&common.data)?;
+    let tree = look.live().tree(&look::registry());
     match command {
         Command::Tree { json } if json || out.format != Format::Table => out.json(&tree)?,
         Command::Tree { .. } => print(&tree, out)?,
@@ -38,9 +39,20 @@ pub(crate) fn run(command: Command, common: &Common, out: Out) -> Result<Exit, E
             let missing =
                 || Error::NotFound(format!("there is no live actor {actor}; `headframe actors tree` shows them"));
             let node = find(&tree.roots, &actor.to_string()).ok_or_else(missing)?;
+            let restarts = restarts(&look, actor)?;
             match out.format {
-                Format::Table => branch(node, 0, out)?,
-                Format::Json | Format::Jsonl => out.json(&json!(node))?,
+                Format::Table => {
+                    branch(node, 0, out)?;
+                    if let Some(last) = &restarts.last {
+                        let times = shown::count(restarts.count, "time");
+                        out.line(format_args!("was loaded again {times}, the last time: {}", shown::cut(last, 120)))?;
+                    }
+                }
+                Format::Json | Format::Jsonl => {
+                    let mut shown = json!(node);
+                    shown["restarts"] = json!(restarts.count);
+                    out.json(&shown)?;
+                }
             }
         }
     }
@@ -69,6 +81,30 @@ fn branch(node: &Node, depth: usize, out: Out) -> Result<(), Error> {
     let indent = "  ".repeat(depth);
     out.line(format_args!("{indent}{} {}  {state}, {mail}, {calls}, {timers}", node.kind, node.actor))?;
     node.children.iter().try_for_each(|child| branch(child, depth + 1, out))
+}
+
+/// How often an actor was loaded again after its host died, as far as that is written down.
+#[derive(Default)]
+struct Restarts {
+    count: u64,
+    /// Why, the last time.
+    last: Option<String>,
+}
+
+fn restarts(look: &Look, actor: ActorId) -> Result<Restarts, Error> {
+    let mut found = Restarts::default();
+    let Some(stream) = look.live().actors.get(&actor).map(|row| row.stream) else { return Ok(found) };
+    look.ledger().stream(stream, &mut |item| {
+        if let What::Runtime(note) = item.what
+            && item.actor == actor
+            && let Ok(Note::Restarts { count, reason }) = serde_json::from_value(note)
+        {
+            found.count += count;
+            found.last = Some(reason);
+        }
+        true
+    })?;
+    Ok(found)
 }
 
 fn find<'a>(nodes: &'a [Node], actor: &str) -> Option<&'a Node> {

@@ -1,7 +1,7 @@
 //! `headframe doubt`: calls of which nobody knows whether they happened, and the decision about them.
 //!
 //! **Invariant:** a decision says who made it; it is in the ledger before this ends. No run goes on meanwhile. `list`
-//! only looks; `resolve` needs the folder for itself.
+//! only looks; `resolve` goes through the server that works on the folder, or has the folder for itself.
 
 use std::ffi::OsString;
 
@@ -14,7 +14,7 @@ use super::{
     folder, inputs,
     look::Look,
     out::{Format, Out},
-    shown,
+    remote, shown,
     table::{plain, print},
 };
 
@@ -120,14 +120,40 @@ async fn decide(resolve: Resolve, common: &Common, out: Out) -> Result<Exit, Err
         Said { failed: Some(reason), .. } => Decision::Failed(reason),
         Said { .. } => Decision::Repeat,
     };
+    if let Some(client) = remote::server(&common.data).await {
+        return tell_server(&client, resolve.call, &decision, &resolve.by, out).await;
+    }
     let engine = folder::start_held(&common.data, out).await?;
     let decided = engine.resolve(resolve.call, decision, &resolve.by).await;
     engine.stop().await;
     decided?;
-    match out.format {
-        Format::Table => out.line(format_args!("{} is decided", resolve.call))?,
-        Format::Json | Format::Jsonl => out.json(&json!({"call": resolve.call.to_string(), "decided": true}))?,
-    }
+    tell(resolve.call, out)?;
     out.note(format_args!("`headframe runs resume{}` continues the run", common.flags()));
+    Ok(Exit::Ok)
+}
+
+fn tell(call: CallId, out: Out) -> Result<(), Error> {
+    match out.format {
+        Format::Table => out.line(format_args!("{call} is decided"))?,
+        Format::Json | Format::Jsonl => out.json(&json!({"call": call.to_string(), "decided": true}))?,
+    }
+    Ok(())
+}
+
+/// The run goes on at once.
+async fn tell_server(
+    client: &remote::Client,
+    call: CallId,
+    decision: &Decision,
+    by: &str,
+    out: Out,
+) -> Result<Exit, Error> {
+    let body = match decision {
+        Decision::Happened(output) => json!({"decision": "happened", "output": output.value(), "by": by}),
+        Decision::Failed(reason) => json!({"decision": "failed", "reason": reason, "by": by}),
+        Decision::Repeat => json!({"decision": "repeat", "by": by}),
+    };
+    client.post(&format!("/v1/doubts/{call}"), &body, None).await?;
+    tell(call, out)?;
     Ok(Exit::Ok)
 }

@@ -49,6 +49,22 @@ pub(crate) enum Error {
     /// The store refused.
     #[error("{0}")]
     Store(#[from] store::Error),
+    /// The server refused.
+    #[error("{code}: {detail}")]
+    Told {
+        /// The status of its answer.
+        status: u16,
+        /// The code of the problem.
+        code: String,
+        /// What it said.
+        detail: String,
+    },
+    /// The server does not answer.
+    #[error("{0}")]
+    Unreachable(String),
+    /// The server did not start.
+    #[error("{0}")]
+    Server(#[from] headframe::api::Error),
     /// Records were lost, and nobody has said yet that runs may go on.
     #[error("HF0021: records {from} to {to} were lost, and every run is held; `headframe runs resume` lets them go on")]
     Restored {
@@ -74,9 +90,23 @@ impl Error {
             Self::NotFound(_) => Exit::NotFound,
             Self::Store(_) | Self::Bench(_) => Exit::Refused,
             Self::Engine(error) => of_engine(error),
+            Self::Told { status: 404, .. } => Exit::NotFound,
+            Self::Told { status: 409, .. } => Exit::Conflict,
+            Self::Told { status: 400 | 422, .. } => Exit::Usage,
+            Self::Told { .. } | Self::Unreachable(_) => Exit::Refused,
+            Self::Server(headframe::api::Error::NotLoopback { .. }) => Exit::Usage,
+            Self::Server(_) => Exit::Refused,
             Self::Output(_) if self.is_broken_pipe() => Exit::Ok,
             Self::Output(_) => Exit::Refused,
         }
+    }
+
+    /// Whether another process has the folder.
+    pub(crate) fn is_held(&self) -> bool {
+        matches!(
+            self,
+            Self::Store(store::Error::Held { .. }) | Self::Engine(headframe::Error::Store(store::Error::Held { .. }))
+        )
     }
 
     /// Whether the reader went away, which is no failure of ours: `| head` has what it wanted.

@@ -4,7 +4,7 @@
 //! [`Look`](super::look::Look). No folder is made for a command that needs one to be there.
 
 use std::{
-    io,
+    fs, io,
     path::{Path, PathBuf},
 };
 
@@ -36,18 +36,22 @@ fn launcher() -> Option<PathBuf> {
     if link.exists() { Some(link) } else { std::env::current_exe().ok() }
 }
 
-/// Refuse a folder in which there is no store.
+/// Refuse a folder in which there is no store, or that we may not look into.
 pub(crate) fn must_exist(folder: &Path) -> Result<(), Error> {
-    if folder.exists() && !folder.is_dir() {
-        let source = io::Error::from(io::ErrorKind::NotADirectory);
-        return Err(headframe::Error::Folder { folder: folder.to_path_buf(), source }.into());
+    let refused = |source| headframe::Error::Folder { folder: folder.to_path_buf(), source };
+    match fs::metadata(folder) {
+        Ok(found) if found.is_dir() => {}
+        Ok(_) => return Err(refused(io::ErrorKind::NotADirectory.into()).into()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            let help = "a run makes it; choose another folder with --data or HEADFRAME_DATA";
+            return Err(Error::NotFound(format!("there is no data folder {}: {help}", folder.display())));
+        }
+        Err(error) => return Err(refused(error).into()),
     }
-    if !folder.is_dir() {
-        let help = "a run makes it; choose another folder with --data or HEADFRAME_DATA";
-        return Err(Error::NotFound(format!("there is no data folder {}: {help}", folder.display())));
-    }
-    if folder.join("HEAD").exists() || folder.join("journal").exists() {
-        return Ok(());
+    for name in ["HEAD", "journal"] {
+        if folder.join(name).try_exists().map_err(refused)? {
+            return Ok(());
+        }
     }
     Err(Error::NotFound(format!("there is no store in {}: nothing was ever run there", folder.display())))
 }

@@ -11,8 +11,37 @@ use std::{
 use clap::ValueEnum;
 use serde::Serialize;
 
+/// What may follow `-o`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Output {
+    /// For people.
+    Table,
+    /// One JSON document.
+    Json,
+    /// One JSON document a line.
+    Jsonl,
+    /// A flowchart that many Markdown viewers draw.
+    Mermaid,
+    /// A digraph for Graphviz.
+    Dot,
+    /// A picture.
+    Svg,
+}
+
+impl Output {
+    /// What data looks like then; nothing if only a drawing can look so.
+    pub(crate) fn format(self) -> Option<Format> {
+        match self {
+            Self::Table => Some(Format::Table),
+            Self::Json => Some(Format::Json),
+            Self::Jsonl => Some(Format::Jsonl),
+            Self::Mermaid | Self::Dot | Self::Svg => None,
+        }
+    }
+}
+
 /// What data looks like.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Format {
     /// For people.
     #[default]

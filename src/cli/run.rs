@@ -3,6 +3,8 @@
 //! **Invariant:** a wrong spec or input is told before anything is created. Leaving early loses nothing: the run goes on
 //! with `--resume`.
 
+pub(crate) mod served;
+
 use std::{
     ffi::OsString,
     path::PathBuf,
@@ -25,7 +27,7 @@ use super::{
     folder, inputs,
     look::Look,
     out::Out,
-    shown,
+    remote, shown,
     summary::{self, Report},
     tools,
     view::view,
@@ -69,6 +71,9 @@ pub(crate) async fn run(args: Args, common: &Common, out: Out) -> Result<Exit, E
     let submission = submission(&args, &plan)?;
     if !args.resume {
         must_fit(&plan, &submission)?;
+    }
+    if let Some(client) = remote::server(&common.data).await {
+        return served::run(&args, &plan, submission, &client, (common, out)).await;
     }
     let (mut signals, since_ms) = (Signals::new()?, super::now_ms());
     let known = known(&args, common, out, &plan).await?;
@@ -168,7 +173,7 @@ async fn finish(
         }
     };
     engine.stop().await;
-    summary::tell(out, engine, &row, &watched.progress, &report);
+    summary::tell(out, Some(engine), &watched.progress, &report);
     if exit == Exit::Conflict {
         summary::tell_doubts(out, doubts, &common.flags());
     }

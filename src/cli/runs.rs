@@ -1,12 +1,15 @@
 //! `headframe runs`: list them, look at one, continue what is unfinished.
 //!
-//! **Invariant:** `list` and `show` only look: they work beside a running process. `resume` needs the folder for itself.
+//! **Invariant:** `list` and `show` only look: they work beside a running process. `cancel` and `watch` go through the server
+//! that works on the folder. `resume` and `end` need the folder for themselves.
+
+mod served;
 
 use comfy_table::Table;
 use headframe::{
     Engine,
     durable::StreamId,
-    run::{Row, RunId},
+    run::{Outcome, Row, RunId},
 };
 use serde_json::{Value, json};
 
@@ -17,6 +20,7 @@ use super::{
     look::Look,
     out::{Format, Out, Style},
     progress::{Phase, Progress, Standing},
+    remote,
     run::interrupted,
     shown,
     summary::{self, Report},
@@ -35,6 +39,19 @@ pub(crate) enum Command {
     Show {
         /// An id, the beginning of one, or `last`
         run: String,
+    },
+    /// Watch a run that a server carries out
+    Watch {
+        /// An id, the beginning of one, or `last`
+        run: String,
+    },
+    /// Ask a run to end as soon as what runs has an outcome
+    Cancel {
+        /// An id, the beginning of one, or `last`
+        run: String,
+        /// Why; it is in the ledger
+        #[arg(long, value_name = "TEXT", default_value = "cancelled on the command line")]
+        reason: String,
     },
     /// End a run that is held, as failed
     End {
@@ -56,7 +73,22 @@ pub(crate) enum Command {
 
 pub(crate) async fn run(command: Command, common: &Common, out: Out) -> Result<Exit, Error> {
     match command {
-        Command::List => list(common, out),
+        Command::List => match remote::server(&common.data).await {
+            Some(client) => served::list(&client, out).await,
+            None => list(common, out),
+        },
+        Command::Watch { run } => match remote::server(&common.data).await {
+            Some(client) => served::watch(&client, &run, (common, out)).await,
+            None => Err(Error::NotFound(format!(
+                "no server works on {}; `headframe runs resume{}` continues a run and watches it",
+                common.data.display(),
+                common.flags()
+            ))),
+        },
+        Command::Cancel { run, reason } => match remote::server(&common.data).await {
+            Some(client) => served::cancel(&client, &run, &reason, out).await,
+            None => cancel(common, out, &run, &reason).await,
+        },
         Command::Show { run } => show(common, out, &run),
         Command::End { run, reason, by } => end(common, out, &run, &reason, &by).await,
         Command::Resume { run } => resume(common, out, run.as_deref()).await,
@@ -228,9 +260,30 @@ async fn end(common: &Common, out: Out, wanted: &str, reason: &str, by: &str) ->
     let engine = folder::start(folder::builder(&common.data).hold(move |row| row.run != run), out).await?;
     let ended = engine.end_run(run, reason, by).await;
     engine.stop().await;
-    let outcome = ended?;
+    tell_end(out, run, &ended?)
+}
+
+/// Every other run is held meanwhile.
+async fn cancel(common: &Common, out: Out, wanted: &str, reason: &str) -> Result<Exit, Error> {
+    let Some(run) = choose(common, out, wanted)? else { return Ok(Exit::Ok) };
+    let mut signals = Signals::new()?;
+    let engine = folder::start(folder::builder(&common.data).hold(move |row| row.run != run), out).await?;
+    let handle = engine.run(run).await?;
+    let told = handle.cancel(reason).await;
+    let again = format!("headframe runs resume{} {run}", common.flags());
+    let ended = tokio::select! {
+        ended = handle.outcome() => Some(ended),
+        () = signals.next() => None,
+    };
+    let Some(ended) = ended else { return Ok(interrupted(&engine, out, &mut signals, &again).await) };
+    engine.stop().await;
+    told?;
+    tell_end(out, run, &ended?)
+}
+
+fn tell_end(out: Out, run: RunId, outcome: &Outcome) -> Result<Exit, Error> {
     match out.format {
-        Format::Table => out.line(format_args!("{run} has ended: {}", words::outcome(&outcome)))?,
+        Format::Table => out.line(format_args!("{run} has ended: {}", words::outcome(outcome)))?,
         Format::Json | Format::Jsonl => out.json(&json!({"run": run.to_string(), "outcome": outcome}))?,
     }
     Ok(Exit::Ok)
@@ -305,7 +358,7 @@ async fn finish(
         let of_run: Vec<_> =
             doubts.iter().filter(|(_, call)| call.request.path.starts_with(&row.run.to_string())).cloned().collect();
         let report = Report::new(row, "held", &of_run);
-        summary::tell(out, engine, row, &run.progress, &report);
+        summary::tell(out, Some(engine), &run.progress, &report);
         report.print(out)?;
         exit = worse(exit, report.exit());
     }

@@ -1,8 +1,10 @@
-//! `headframe store`: check the store, measure it, and build its rows again.
+//! `headframe store`: check the store, measure it, tidy it up, and build its rows again.
 //!
 //! **Invariant:** `verify` and `stats` change nothing, so that they can be run beside a process that works. `verify` reads
 //! everything in its own ways: the files, the chains, the fold that a start would do, the fold of events alone, and, while
 //! nobody works there, the rows.
+
+mod collect;
 
 use std::path::Path;
 
@@ -23,7 +25,7 @@ use super::{
     table::{plain, print},
 };
 
-/// Check the store, measure it, and build its rows again
+/// Check the store, measure it, tidy it up, and build its rows again
 #[derive(Debug, clap::Subcommand)]
 pub(crate) enum Command {
     /// Read every record, compute every checksum and chain again
@@ -36,14 +38,29 @@ pub(crate) enum Command {
         #[arg(long)]
         yes: bool,
     },
+    /// Remove what is over: artifacts that nothing names, unfinished files, keys whose time has passed
+    ///
+    /// A running engine does so by itself. An artifact goes when no run's history, no message, no call and no other
+    /// artifact names it, and nobody touched it for 24 h; a submission's key 24 h after its run has ended.
+    Collect {
+        /// Say what would go, and change nothing
+        #[arg(long)]
+        dry_run: bool,
+    },
 }
 
-pub(crate) fn run(command: Command, common: &Common, out: Out) -> Result<Exit, Error> {
+/// Keys of submissions, and of messages that are told once, lie under these prefixes.
+const SUBMISSION_KEYS: &str = "key/";
+const MESSAGE_KEYS: &str = "once/";
+
+pub(crate) async fn run(command: Command, common: &Common, out: Out) -> Result<Exit, Error> {
     folder::must_exist(&common.data)?;
     match command {
         Command::Verify => verify(common, out),
         Command::Stats => stats(common, out),
         Command::Repair { yes } => repair(common, out, yes),
+        Command::Collect { dry_run: true } => collect::look(common, out),
+        Command::Collect { dry_run: false } => collect::run(common, out).await,
     }
 }
 
@@ -190,10 +207,13 @@ fn stats(common: &Common, out: Out) -> Result<Exit, Error> {
     let unfinished = runs.iter().filter(|row| !row.has_ended()).count();
     let (artifacts, artifact_bytes) = artifacts(&common.data.join("artifacts"))?;
     let checked = Local::check(&common.data)?;
+    let [keys, once] = [SUBMISSION_KEYS, MESSAGE_KEYS].map(|prefix| live.keys(prefix));
     let figures = json!({
         "records": checked.records, "bytes": checked.bytes, "segments": checked.files, "actors": live.actors.len(),
         "calls": live.calls.len(), "in_doubt": doubts, "index_rows": live.index.len(), "runs": runs.len(), "unfinished": unfinished,
         "artifacts": artifacts, "artifact_bytes": artifact_bytes,
+        "submission_keys": keys.kept, "submission_keys_removed": keys.removed,
+        "message_keys": once.kept, "message_keys_removed": once.removed,
         "segment_bytes": checked.file_bytes, "first_record": checked.first.0, "last_record": checked.last.0,
         "bases": checked.bases.files, "base_rows": checked.bases.entries, "base_bytes": checked.bases.bytes,
         "base_last_record": checked.bases.last, "ledger_segments": checked.ledger.files,

@@ -66,6 +66,28 @@ impl Report {
         report
     }
 
+    /// What a server says of a run.
+    pub(crate) fn told(told: &Value) -> Self {
+        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+        let failure = &told["failure"];
+        let failed = || Failed {
+            task: failure["task"].as_str().map(str::to_owned),
+            class: text(&failure["class"]),
+            message: text(&failure["message"]),
+            details: failure["details"].clone(),
+        };
+        let known = ["succeeded", "failed", "cancelled", "held"];
+        Self {
+            run: text(&told["run"]),
+            workflow: text(&told["workflow"]),
+            status: known.into_iter().find(|known| told["status"] == *known).unwrap_or("running"),
+            output: (told["status"] == "succeeded").then(|| told["output"].clone()),
+            failure: failure.is_object().then(failed),
+            duration_ms: told["duration_ms"].as_u64().unwrap_or_default(),
+            in_doubt: told["in_doubt"].as_array().into_iter().flatten().map(text).collect(),
+        }
+    }
+
     /// The code a single run ends in.
     pub(crate) fn exit(&self) -> Exit {
         match self.status {
@@ -107,14 +129,14 @@ impl Failed {
 }
 
 /// The summary on stderr.
-pub(crate) fn tell(out: Out, engine: &Engine, row: &run::Row, progress: &Progress, report: &Report) {
+pub(crate) fn tell(out: Out, engine: Option<&Engine>, progress: &Progress, report: &Report) {
     let status = match report.status {
         "succeeded" => out.accent(Style::Good, report.status),
         "failed" => out.accent(Style::Bad, report.status),
         _ => out.accent(Style::Warn, report.status),
     };
     let ran = shown::length(report.duration_ms);
-    out.note(format_args!("{status}  {}  {} in {ran}", out.accent(Style::Bold, row.run), row.workflow));
+    out.note(format_args!("{status}  {}  {} in {ran}", out.accent(Style::Bold, &report.run), report.workflow));
     if let Some(failed) = &report.failure {
         let task = failed.task.as_deref().map_or_else(String::new, |task| format!("{task}: "));
         out.note(format_args!("  {task}{}: {}", failed.class, shown::cut(&failed.message, 500)));
@@ -128,6 +150,8 @@ pub(crate) fn tell(out: Out, engine: &Engine, row: &run::Row, progress: &Progres
         shown::count(progress.attempts, "attempt"),
         retries(progress.retries),
     ));
+    // A server's journal is not ours to tell of.
+    let Some(engine) = engine else { return };
     let store = engine.system().figures().store;
     out.note(format_args!(
         "  journal  {}, {} in {}",

@@ -41,6 +41,9 @@ pub(crate) fn note(note: &Note) -> String {
         Note::Redelivered { letter, by } => format!("dead letter {letter} was delivered again by {by}"),
         Note::Dropped { letter, by } => format!("dead letter {letter} was dropped by {by}"),
         Note::GivenUp { actors, by } => format!("was given up by {by}, with {}", shown::count(*actors, "actor")),
+        Note::Restarts { count: 1, reason } => format!("was loaded again: {}", shown::cut(reason, CUT)),
+        Note::Restarts { count, reason } => format!("was loaded again {count} times: {}", shown::cut(reason, CUT)),
+        Note::Ending { reason } => format!("is ended, with everything below it: {}", shown::cut(reason, CUT)),
         Note::Unstuck { reason, action } => format!("{action}: {}", shown::cut(reason, CUT)),
     }
 }

@@ -9,7 +9,7 @@ use std::{
 
 use bytes::Bytes;
 use headframe_actors::{
-    clock::Clock,
+    clock::{Clock, Readings},
     durable::{
         Effect, Heir, LongTurn, Outcome, Recovery, Restored, StreamId, System,
         store::{self, Durability, Local, LocalOptions, Store},
@@ -25,7 +25,8 @@ use parking_lot::{Mutex, RwLock};
 use tokio::sync::watch;
 
 use super::{
-    Catalog, Engine, Error, Inner,
+    Catalog, Engine, Error, Inner, collect,
+    keys::{self, Submissions},
     reopen::{self, Condition, Reopen},
     spill::Spilling,
 };
@@ -48,6 +49,9 @@ pub struct EngineBuilder {
     checkpoint: Option<(Duration, u64)>,
     confirm: Option<String>,
     reopen: Reopen,
+    keys_kept: Option<Duration>,
+    collect_every: Option<Duration>,
+    readings: Option<Arc<dyn Readings>>,
 }
 
 impl EngineBuilder {
@@ -115,6 +119,29 @@ impl EngineBuilder {
     #[must_use]
     pub fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
         self.clock = Some(clock);
+        self
+    }
+
+    /// Watch these clocks for jumps instead of the machine's. With a clock of one's own and without this, nothing is
+    /// watched.
+    #[must_use]
+    pub fn readings(mut self, readings: Arc<dyn Readings>) -> Self {
+        self.readings = Some(readings);
+        self
+    }
+
+    /// Keep the key of a submission so long after its run has ended, and that of a message that is told once so long after
+    /// it was told; 24 h when not said.
+    #[must_use]
+    pub fn keys_kept(mut self, kept: Duration) -> Self {
+        self.keys_kept = Some(kept);
+        self
+    }
+
+    /// Collect artifacts that nothing names this often; once a day when not said. All there is is read for that.
+    #[must_use]
+    pub fn collect_every(mut self, every: Duration) -> Self {
+        self.collect_every = Some(every.max(Duration::from_millis(1)));
         self
     }
 
@@ -197,6 +224,9 @@ impl EngineBuilder {
             long_turn: self.long_turn,
             checkpoint: self.checkpoint,
             clock: self.clock.take(),
+            readings: self.readings.take(),
+            keys_kept: self.keys_kept,
+            collect_every: self.collect_every.unwrap_or(collect::EVERY),
             holds: Holds { asked: self.hold.take(), is_confirmed: self.confirm.is_some() },
         };
         let system = recipe.start(store, None).await?;
@@ -229,6 +259,9 @@ pub(super) struct Recipe {
     long_turn: LongTurn,
     checkpoint: Option<(Duration, u64)>,
     clock: Option<Arc<dyn Clock>>,
+    readings: Option<Arc<dyn Readings>>,
+    keys_kept: Option<Duration>,
+    collect_every: Duration,
     holds: Holds,
 }
 
@@ -255,9 +288,18 @@ impl Recipe {
         if let Some(clock) = self.clock.clone() {
             builder = builder.clock(clock);
         }
+        if let Some(readings) = self.readings.clone() {
+            builder = builder.readings(readings);
+        }
+        if let Some(kept) = self.keys_kept {
+            builder = builder.keys_kept(kept);
+        }
         if let Some(heir) = heir {
             builder = builder.inherit(heir);
         }
+        let (every, collected) = (self.collect_every, self.artifacts.clone());
+        builder = builder.service("artifacts", move |system| collect::run(system, collected.clone(), every));
+        builder = builder.expiring(Arc::new(Submissions { kept: self.keys_kept.unwrap_or(keys::KEPT) }));
         for (name, tool) in &self.tools {
             let tool = Spilling { tool: tool.clone(), artifacts: self.artifacts.clone() };
             builder = builder.tool(name.clone(), Arc::new(tool));

@@ -6,11 +6,12 @@
 use std::collections::HashSet;
 
 use headframe_actors::{
-    durable::{ActorId, Body, DeadLetter, StreamId},
+    durable::{ActorId, Body, CallId, DeadLetter, Reason, Row, RowState, StreamId, Waiting},
     run::{self, Outcome, Run, RunId},
 };
 
 use super::{Engine, Error, RunHandle};
+use crate::spec::ToolCatalog as _;
 
 impl Engine {
     /// Messages that were given up, oldest first, each with its number.
@@ -54,6 +55,50 @@ impl Engine {
             self.system().prune(row.actor, told, by).await?;
         }
         handle.outcome().await
+    }
+
+    /// What waits for a person: calls in doubt, calls to tools that are not registered here, messages that were given up, and
+    /// actors that are suspended. What cures itself is not told.
+    ///
+    /// # Errors
+    /// If the store closed, or a row cannot be read.
+    pub async fn waiting(&self) -> Result<Vec<Waiting>, Error> {
+        let calls = |live: &headframe_actors::durable::Live| {
+            let calls = live.calls.iter().filter_map(|(call, row)| self.call_waits(*call, row));
+            calls.collect::<Vec<_>>()
+        };
+        let mut found = self.system().read(calls).await?;
+        found.extend(self.dead_letters().await?.into_iter().map(|(number, letter)| Waiting {
+            actor: letter.to,
+            call: None,
+            reason: Reason::Poison,
+            sentence: format!("{} lost a message, dead letter {number}: {}", letter.to, letter.reason),
+            since_ms: Some(letter.at_ms),
+        }));
+        let suspended = self.system().actors(|actor, row| row.suspended.clone().map(|reason| (actor, reason))).await?;
+        found.extend(suspended.into_iter().map(|(actor, reason)| Waiting {
+            actor,
+            call: None,
+            reason: Reason::Suspended,
+            sentence: format!("{actor} is suspended: {reason}"),
+            since_ms: None,
+        }));
+        found.sort_by_key(|waiting| (waiting.reason, waiting.actor, waiting.call));
+        Ok(found)
+    }
+
+    fn call_waits(&self, call: CallId, row: &Row) -> Option<Waiting> {
+        let (path, tool) = (&row.request.path, &row.request.tool);
+        let (reason, sentence) = match &row.state {
+            RowState::InDoubt(failure) => {
+                (Reason::InDoubt, format!("{path} waits for a decision about {call} ({tool}): {}", failure.message))
+            }
+            RowState::Intended | RowState::Started | RowState::Probing(_) if !self.0.tools.knows(tool) => {
+                (Reason::NoTool, format!("{path} waits for the tool `{tool}`, which is not registered here"))
+            }
+            RowState::Intended | RowState::Started | RowState::Probing(_) => return None,
+        };
+        Some(Waiting { actor: row.caller, call: Some(call), reason, sentence, since_ms: Some(row.intended_at) })
     }
 
     /// What releases the run that a letter belongs to, if nothing else holds it.

@@ -15,9 +15,9 @@ use super::{
 
 /// The version of the format.
 const FORMAT: u64 = 1;
-const WORKFLOW: [&str; 6] = ["headframe", "name", "description", "input", "phases", "output"];
-const INPUT: [&str; 3] = ["type", "default", "description"];
-const PHASE: [&str; 7] = ["name", "description", "needs", "when", "mode", "max_parallel", "tasks"];
+pub(super) const WORKFLOW: [&str; 6] = ["headframe", "name", "description", "input", "phases", "output"];
+pub(super) const INPUT: [&str; 3] = ["type", "default", "description"];
+pub(super) const PHASE: [&str; 7] = ["name", "description", "needs", "when", "mode", "max_parallel", "tasks"];
 const KINDS: [(&str, InputKind); 7] = [
     ("any", InputKind::Any),
     ("string", InputKind::String),

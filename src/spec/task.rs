@@ -13,7 +13,7 @@ use super::{
     read::Reader,
 };
 
-const TASK: [&str; 12] = [
+pub(super) const TASK: [&str; 12] = [
     "name",
     "tool",
     "effect",
@@ -27,8 +27,8 @@ const TASK: [&str; 12] = [
     "optional",
     "description",
 ];
-const FOR_EACH: [&str; 3] = ["over", "items", "max_items"];
-const RETRY: [&str; 7] = ["max_attempts", "backoff", "factor", "max_backoff", "jitter", "on", "never"];
+pub(super) const FOR_EACH: [&str; 3] = ["over", "items", "max_items"];
+pub(super) const RETRY: [&str; 7] = ["max_attempts", "backoff", "factor", "max_backoff", "jitter", "on", "never"];
 const IN_DOUBT: [(&str, InDoubt); 3] = [("hold", InDoubt::Hold), ("fail", InDoubt::Fail), ("repeat", InDoubt::Repeat)];
 const ITEMS: [(&str, Items); 3] = [("json", Items::Json), ("lines", Items::Lines), ("nul", Items::Nul)];
 const EFFECTS: [(&str, Effect); 3] =

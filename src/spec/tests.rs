@@ -12,6 +12,7 @@ use serde_json::json;
 
 use super::*;
 
+mod schema;
 mod wrong;
 
 /// A few tools; `process` wants `argv`.

@@ -112,7 +112,8 @@ fn listed(keys: &[&str]) -> String {
     }
 }
 
-fn holds_template(value: &Value) -> bool {
+/// Whether any text in it is rendered first.
+pub(super) fn holds_template(value: &Value) -> bool {
     match value {
         Value::String(written) => is_template(written),
         Value::Array(items) => items.iter().any(holds_template),

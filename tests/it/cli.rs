@@ -2,10 +2,11 @@
 //!
 //! **Invariant:** no test waits for a time; it waits for what it needs to see, with a deadline.
 
+mod disks;
 mod kills;
 mod looks;
 mod operator;
-mod place;
+pub(crate) mod place;
 mod wrong;
 
 use std::{fs, io::Read as _, os::unix::ffi::OsStrExt as _};

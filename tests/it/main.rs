@@ -2,7 +2,10 @@
 
 #![allow(clippy::unwrap_used, reason = "a test says what must hold by failing")]
 
+mod api;
 mod cli;
+mod kill;
 mod reopen;
 mod structure;
+mod tidy;
 mod upgrade;

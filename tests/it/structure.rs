@@ -23,12 +23,14 @@ const ALLOWED: [(&str, &str); 5] = [
     ("actors/src/durable/tests.rs", "tool"),
 ];
 /// What belongs to the rim.
-const SURFACES: [&str; 12] = [
+const SURFACES: [&str; 15] = [
     "axum",
     "cel",
     "clap",
     "comfy-table",
     "headframe",
+    "hyper",
+    "hyper-util",
     "indicatif",
     "minijinja",
     "reqwest",
@@ -36,6 +38,7 @@ const SURFACES: [&str; 12] = [
     "tower-http",
     "tracing-subscriber",
     "utoipa",
+    "utoipa-axum",
 ];
 const ROOT: [&str; 33] = [
     ".cargo",

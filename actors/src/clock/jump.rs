@@ -23,6 +23,11 @@ pub struct Reading {
 pub trait Readings: Send + Sync + fmt::Debug + 'static {
     /// What they show now.
     fn read(&self) -> Reading;
+
+    /// What the second of them shows now.
+    fn boot_ms(&self) -> u64 {
+        self.read().boot_ms
+    }
 }
 
 /// The wall clock is not where it should be.

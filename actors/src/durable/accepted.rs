@@ -4,30 +4,36 @@
 //! knows no threads, no disk and no clock, so that a simulation can drive it step by step.
 //!
 //! **Invariants:** a commit is accepted whole or refused whole; a message is consumed once; a call's row and its answer
-//! trade places in one commit; an actor that stops has no children and no calls left.
+//! trade places in one commit; an actor that stops has no children and no calls left; a timer that was due when a message
+//! was accepted is in the mailbox before it.
 
 mod calls;
+mod ending;
 mod letters;
 mod prune;
 mod restored;
 mod rows;
+mod sweep;
+mod timers;
 mod trouble;
-
-use std::collections::VecDeque;
 
 use bytes::Bytes;
 
 pub(crate) use self::{
+    ending::Ended,
     letters::{Fix, Fixed, Found},
     prune::{Below, Pruned},
+    sweep::Sweeping,
 };
 use super::{
-    entry::{Body, Entry, Fate, Fired},
+    care::Care,
+    entry::{Body, Entry, Fate},
     id::{ActorId, CallId, Sequence, StreamId},
     live::{Known, Live},
     open::{Open, Sealed},
     outbox::Outbox,
     record::Op,
+    supervision::AutoShutdown,
 };
 
 /// One turn's work, on its way in.
@@ -49,6 +55,8 @@ pub(crate) struct Receipt {
     pub(crate) ring: Vec<ActorId>,
     /// Calls whose callers no longer want them.
     pub(crate) cancelled: Vec<CallId>,
+    /// Actors that are being ended, and of which something may be left to do.
+    pub(crate) ending: Vec<ActorId>,
     /// The committed actor's next message.
     pub(crate) next: Option<Entry>,
     /// Whether the committed actor finished.
@@ -148,6 +156,8 @@ pub(crate) struct Accepted {
     generations: u64,
     late_answers: u64,
     residency: rows::Residency,
+    /// Kinds whose actors end with their significant children.
+    auto_shutdowns: rustc_hash::FxHashMap<u32, AutoShutdown>,
 }
 
 impl Accepted {
@@ -164,7 +174,13 @@ impl Accepted {
             generations,
             late_answers: 0,
             residency: rows::Residency::default(),
+            auto_shutdowns: rustc_hash::FxHashMap::default(),
         }
+    }
+
+    /// Let actors of these kinds end with their significant children.
+    pub(crate) fn shut_down_by_kind(&mut self, auto_shutdowns: rustc_hash::FxHashMap<u32, AutoShutdown>) {
+        self.auto_shutdowns = auto_shutdowns;
     }
 
     pub(crate) fn live(&self) -> &Live {
@@ -191,6 +207,12 @@ impl Accepted {
     pub(crate) fn head(&self, actor: ActorId) -> Option<Entry> {
         let row = self.live.actors.get(&actor)?;
         if row.suspended.is_some() || self.held.contains(&row.stream) { None } else { row.mailbox.front().cloned() }
+    }
+
+    /// Which activation of an actor may commit.
+    #[cfg(test)]
+    pub(crate) fn activation_of(&self, actor: ActorId) -> Option<u64> {
+        self.activations.get(&actor).copied()
     }
 
     /// Do not run the actors of these streams in this life; what comes for them waits.
@@ -231,10 +253,7 @@ impl Accepted {
             self.respond(actor, at, head, &mut outbox, &mut receipt);
         }
         if outbox.stop {
-            if let Some(parent) = self.live.actors.get(&actor).map(|row| row.parent) {
-                self.push(Op::Ended { actor, parent });
-            }
-            self.activations.remove(&actor);
+            self.finish(actor, at, &mut receipt);
             receipt.stopped = true;
         } else {
             receipt.next = self.head(actor);
@@ -315,6 +334,9 @@ impl Accepted {
         let stream = self.live.actors.get(&actor).map_or(StreamId(0), |row| row.stream);
         for child in outbox.spawns.drain(..) {
             self.push(Op::Spawn { actor: child.id, kind: child.kind, parent: actor, stream });
+            if child.care != Care::default() {
+                self.look_after(child.id, actor, child.care);
+            }
             self.deliver(child.id, at, Body::Message(child.first), None, receipt);
         }
         for (to, body) in outbox.sends.drain(..) {
@@ -369,7 +391,14 @@ impl Accepted {
         self.watchers.entry(key).or_default().push(watcher);
     }
 
+    /// Put a message into a mailbox, behind whatever came due for that actor before: a timer that its service is late to
+    /// fire is no later input for that.
     fn deliver(&mut self, to: ActorId, at: u32, body: Body, reply: Option<u64>, receipt: &mut Receipt) {
+        self.fire_before(to, at, receipt);
+        self.put_into_mailbox(to, at, body, reply, receipt);
+    }
+
+    fn put_into_mailbox(&mut self, to: ActorId, at: u32, body: Body, reply: Option<u64>, receipt: &mut Receipt) {
         debug_assert!(!self.is_cold(to), "whoever delivers brings the actor into memory first");
         let Some(row) = self.live.actors.get(&to) else {
             self.give_up(to, at, "late: the actor has finished".to_owned(), body);
@@ -378,39 +407,17 @@ impl Accepted {
             }
             return;
         };
-        let idle = row.mailbox.is_empty();
+        let (idle, is_ending) = (row.mailbox.is_empty(), row.supervised.is_ending);
         let number = row.next_entry;
         let place = self.push(Op::Deliver { to, at, number, body });
         if let Some(entry) = self.live.actors.get_mut(&to).and_then(|row| row.mailbox.back_mut()) {
             entry.place = Some(place);
             entry.reply = reply;
         }
-        if idle {
+        if is_ending {
+            receipt.ending.push(to);
+        } else if idle {
             receipt.ring.push(to);
-        }
-    }
-
-    fn timer(&mut self, actor: ActorId, change: super::outbox::TimerChange) {
-        self.drop_firings(actor, change.name);
-        match change.due_ms {
-            Some(due_ms) => {
-                self.generations += 1;
-                self.push(Op::Timer { actor, name: change.name, generation: self.generations, due_ms });
-            }
-            None => _ = self.push(Op::TimerGone { actor, name: change.name }),
-        }
-    }
-
-    /// Clearing a timer also takes back a firing that was not delivered yet.
-    fn drop_firings(&mut self, actor: ActorId, name: u32) {
-        let Some(row) = self.live.actors.get_mut(&actor) else { return };
-        let is_firing = |entry: &Entry| matches!(&entry.body, Body::Fired(fired) if fired.name == name);
-        let (gone, kept): (VecDeque<_>, VecDeque<_>) = row.mailbox.drain(..).partition(is_firing);
-        row.mailbox = kept;
-        for entry in gone {
-            if !self.open.take_back(entry.place) {
-                self.push(Op::Discard { actor, number: entry.number });
-            }
         }
     }
 
@@ -467,29 +474,5 @@ impl Accepted {
             self.deliver(to, at, body, entrance.reply, &mut receipt);
         }
         Ok(receipt)
-    }
-
-    /// Turn due timers into messages; at most so many at once. Those of actors that are not in memory stay as they are.
-    pub(crate) fn fire(&mut self, now_ms: u64, most: usize) -> Receipt {
-        let due = self.live.timers.range(..(now_ms.saturating_add(1), ActorId(0), 0));
-        let is_ready = |actor: ActorId| !self.is_held(actor) && !self.is_cold(actor);
-        let due: Vec<_> =
-            due.filter(|((_, actor, _), _)| is_ready(*actor)).take(most).map(|(key, set)| (*key, *set)).collect();
-        let mut receipt = Receipt { sequence: self.open.sequence(), ..Receipt::default() };
-        for (key, generation) in due {
-            if !self.live.confirm_timer(key, generation) {
-                continue;
-            }
-            let (due_ms, actor, name) = key;
-            let at = self.begin(now_ms, 64);
-            receipt.sequence = self.open.sequence();
-            self.push(Op::TimerGone { actor, name });
-            self.deliver(actor, at, Body::Fired(Fired { name, generation, due_ms }), None, &mut receipt);
-        }
-        receipt
-    }
-
-    pub(crate) fn next_due_ms(&self) -> Option<u64> {
-        self.live.timers.keys().find(|(_, actor, _)| !self.is_held(*actor)).map(|(due_ms, ..)| *due_ms)
     }
 }

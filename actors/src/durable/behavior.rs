@@ -6,11 +6,13 @@ use sha2::{Digest as _, Sha256};
 
 use super::{
     call::{Answer, Failure, Request},
+    care::Care,
     codec::{self, Format, Stored},
     entry::{Body, Fate, Fired},
     id::{ActorId, CallId, StreamId},
     kind::{Extensions, Ids},
     outbox::{Address, Outbox, Spawned, TimerChange},
+    supervision::Policy,
 };
 
 /// A durable actor's behaviour.
@@ -25,6 +27,20 @@ pub trait Behavior: Sized + Send + 'static {
     /// Whether an actor may be without mail, timers, calls and children and yet not be stuck, because somebody outside
     /// writes to it when they like.
     const MAY_REST: bool = true;
+    /// How its children are looked after when their hosts die; [`Turn::spawn_with`] says what differs from child to
+    /// child. It is code, not state: what a build declares holds for every actor of this kind.
+    ///
+    /// - `strategy`: whose hosts end with that of the child that died, to be loaded again: nobody's, those of all
+    ///   children, or those of the children spawned later. `Dynamic` means what `OneForOne` does, because intensity counts
+    ///   for each child alone.
+    /// - `intensity`: of how many different messages a child may die within a period. Beyond it the child is suspended and
+    ///   this actor told ([`Fate::Suspended`]); no other child notices. A kill from outside blames nobody and is not
+    ///   counted.
+    /// - `backoff`: how long to wait before the second and any further death by one message is tried again. After five
+    ///   such deaths the message is given up.
+    /// - `auto_shutdown`: whether this actor is ended, with all its children, when its significant children have ended.
+    ///   What was told to it and not taken yet goes to the dead letters.
+    const SUPERVISION: Policy = Policy::DEFAULT;
     /// What is folded from the events.
     type State: Serialize + DeserializeOwned + Default + Send;
     /// What the actor can be told.
@@ -205,9 +221,14 @@ impl<B: Behavior> Turn<'_, B> {
 
     /// Make a child in the same stream and tell it its first message.
     pub fn spawn<Other: Behavior>(&mut self, first: &Other::Message) -> Address<Other> {
+        self.spawn_with(Care::TRANSIENT, first)
+    }
+
+    /// The same, and say how the child is looked after.
+    pub fn spawn_with<Other: Behavior>(&mut self, care: Care, first: &Other::Message) -> Address<Other> {
         let first = self.outbox.seal(message_format::<Other>(), first);
         let id = self.at.ids.actor(self.at.me.partition());
-        self.outbox.spawns.push(Spawned { id, kind: codec::fnv1a(Other::KIND), first });
+        self.outbox.spawns.push(Spawned { id, kind: codec::fnv1a(Other::KIND), first, care });
         Address::new(id)
     }
 

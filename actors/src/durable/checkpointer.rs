@@ -88,9 +88,14 @@ pub(crate) fn run(inner: &Arc<Inner>, mut since: Sequence) {
         match write(inner, job, since) {
             Some(Ok(from)) => since = from,
             Some(Err(error)) => {
+                if let store::Error::Rows { .. } = error {
+                    // They are built again by the next start, and nothing else helps.
+                    return inner.close(&error.to_string());
+                }
                 tracing::warn!(%error, "rows could not be written; the journal has everything, and they will be tried again");
                 inner.report_checkpoint(Some(error.to_string()));
                 let mut core = inner.core.lock();
+                look_for_shortage(inner, &mut core);
                 if core.closed.is_none() {
                     // Nobody rings this bell early but an end.
                     let _ = inner.captured.wait_for(&mut core, RETRY);
@@ -109,8 +114,10 @@ fn wait_until_due(inner: &Inner) -> bool {
         if core.closed.is_some() {
             return false;
         }
-        let is_old = began.elapsed() >= inner.pace.every;
-        let is_large = inner.unsaved() >= inner.pace.bytes;
+        // What room there is belongs to the work that was let in, until memory holds too much.
+        let waits = core.shortage.is_some() && inner.unsaved() < inner.pace.bytes_max / 2;
+        let is_old = began.elapsed() >= inner.pace.every && !waits;
+        let is_large = inner.unsaved() >= inner.pace.bytes && !waits;
         if core.accepted.live().changed() > 0 && (is_old || is_large) || core.checkpoint_asked {
             core.checkpoint_asked = false;
             return true;

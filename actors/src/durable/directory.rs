@@ -1,27 +1,26 @@
-//! Which host runs which actor: single activation, and the keeper that looks after the hosts.
+//! Which host runs which actor: single activation, and who has to wait before there is a host again.
 //!
 //! **Invariants:** at most one host per actor is in the directory; after any end of a host the accepted mailbox is
-//! looked at again, because a bell rung at a dying ractor actor is lost.
+//! looked at again, because a bell rung at a dying ractor actor is lost. A host that is killed stays in the directory
+//! until it has ended, so that its successor does not run beside it.
+
+mod deaths;
 
 use std::{sync::Arc, time::Duration};
 
 use parking_lot::Mutex;
-use ractor::{Actor, ActorCell, ActorProcessingErr, ActorRef, SupervisionEvent};
-use rustc_hash::FxHashMap;
+use ractor::{Actor, ActorCell, ActorRef};
+use rustc_hash::{FxHashMap, FxHashSet};
 
+pub(crate) use self::deaths::Cure;
+use self::deaths::Deaths;
 use super::{
     host::{Bell, Host},
     id::ActorId,
     live::shrink,
-    record::Note,
-    supervision::{Intensity, Window},
+    supervision::Policy,
     system::Inner,
 };
-
-/// Deaths by one message before it is given up.
-pub(crate) const DEATHS_MAX: u32 = 5;
-/// An actor's restarts are written into its stream at most this often.
-const NOTE_EVERY: Duration = Duration::from_secs(60);
 
 /// Which host runs which actor.
 #[derive(Default)]
@@ -35,6 +34,10 @@ struct Slots {
     hosts: FxHashMap<ActorId, Hosting>,
     actors: FxHashMap<ractor::ActorId, ActorId>,
     deaths: FxHashMap<ActorId, Deaths>,
+    /// Hosts that were told to end, because another one died.
+    asked: FxHashSet<ractor::ActorId>,
+    /// Actors that get no host before their back-off is over.
+    waiting: FxHashSet<ActorId>,
 }
 
 /// A host, and when its bell was last rung.
@@ -43,35 +46,25 @@ struct Hosting {
     rung: std::time::Instant,
 }
 
-struct Deaths {
-    entry: u64,
-    count: u32,
-    noted: std::time::Instant,
-    /// Messages that it died of, lately.
-    window: Window,
-    began: std::time::Instant,
-    /// When its next host comes.
-    back_at: std::time::Instant,
-}
-
-/// What to do after a death.
-#[derive(Debug, PartialEq, Eq)]
-enum Cure {
-    Reload {
-        after: Duration,
-        note: bool,
-    },
-    Bury,
-    /// It dies of one message after another.
-    Escalate,
+/// What ended when a host did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Ended {
+    /// The host of this actor, without having been told to.
+    Unasked(ActorId),
+    /// The host of this actor, because others are loaded again with it.
+    Asked(ActorId),
+    /// A host that nobody looks after any more.
+    Forgotten,
 }
 
 impl Directory {
     /// A keeper begins: hosts of the one before are not looked after any more, and the fence keeps what they still do
     /// from counting. Returns whose hosts those were.
-    fn begin(&self, keeper: ActorCell) -> Vec<ActorId> {
+    pub(super) fn begin(&self, keeper: ActorCell) -> Vec<ActorId> {
         let mut slots = self.slots.lock();
         slots.actors.clear();
+        slots.asked.clear();
+        slots.waiting.clear();
         let former = slots.hosts.drain().map(|(actor, hosting)| {
             hosting.host.kill();
             actor
@@ -87,26 +80,30 @@ impl Directory {
         if inner.faults.loses_bells.swap(false, std::sync::atomic::Ordering::SeqCst) {
             return;
         }
-        let mut slots = self.slots.lock();
+        let slots = &mut *self.slots.lock();
         match slots.hosts.get_mut(&actor) {
             // Fails only while that host is ending: its keeper then looks at the mailbox again.
             Some(hosting) => {
                 hosting.rung = crate::clock::monotonic();
                 let _ = hosting.host.send_message(Bell::Ring);
             }
+            None if slots.waiting.contains(&actor) => {}
             None => slots.spawn(inner, actor),
         }
     }
 
     /// A host ends by itself: the next message finds no host and makes a new one. Its keeper need not hear of it: most
     /// hosts end so, and the keeper's bell would ring for each of them.
-    pub(crate) fn forget(&self, actor: ActorId, cell: &ActorCell) {
+    pub(crate) fn forget(&self, actor: ActorId, cell: &ActorCell, has_finished: bool) {
         let mut slots = self.slots.lock();
         if slots.hosts.get(&actor).is_some_and(|hosting| hosting.host.get_id() == cell.get_id()) {
             slots.hosts.remove(&actor);
         }
         slots.actors.remove(&cell.get_id());
-        slots.deaths.remove(&actor);
+        slots.asked.remove(&cell.get_id());
+        if has_finished {
+            slots.deaths.remove(&actor);
+        }
         let keeper = slots.keeper.clone();
         drop(slots);
         if let Some(keeper) = keeper {
@@ -123,6 +120,41 @@ impl Directory {
         })
     }
 
+    /// End the hosts of these actors, and let them come back.
+    pub(super) fn reload(&self, actors: &[ActorId]) {
+        let mut slots = self.slots.lock();
+        for actor in actors {
+            if let Some(host) = slots.hosts.get(actor).map(|hosting| hosting.host.clone()) {
+                slots.asked.insert(host.get_id());
+                host.kill();
+            }
+        }
+    }
+
+    /// An actor gets no host until its back-off is over.
+    pub(super) fn wait(&self, actor: ActorId) {
+        self.slots.lock().waiting.insert(actor);
+    }
+
+    /// The back-off of an actor is over.
+    pub(super) fn end_wait(&self, actor: ActorId) {
+        self.slots.lock().waiting.remove(&actor);
+    }
+
+    /// These actors are gone: so are their hosts, and nobody hears of that.
+    pub(crate) fn dismiss(&self, actors: &[ActorId]) {
+        let mut slots = self.slots.lock();
+        for actor in actors {
+            slots.deaths.remove(actor);
+            slots.waiting.remove(actor);
+            if let Some(hosting) = slots.hosts.remove(actor) {
+                slots.actors.remove(&hosting.host.get_id());
+                slots.asked.remove(&hosting.host.get_id());
+                hosting.host.kill();
+            }
+        }
+    }
+
     /// Actors that have a host now.
     pub(crate) fn hosted(&self) -> Vec<ActorId> {
         self.slots.lock().hosts.keys().copied().collect()
@@ -135,8 +167,7 @@ impl Directory {
 
     /// Whether an actor that died has no host yet, because it is to wait a little.
     pub(crate) fn backs_off(&self, actor: ActorId) -> bool {
-        let now = crate::clock::monotonic();
-        self.slots.lock().deaths.get(&actor).is_some_and(|deaths| now < deaths.back_at)
+        self.slots.lock().waiting.contains(&actor)
     }
 
     /// Ask hosts to end whose bell has not rung for so long, and of more than `most` the least lately rung.
@@ -145,6 +176,7 @@ impl Directory {
         let mut slots = self.slots.lock();
         shrink(&mut slots.hosts);
         shrink(&mut slots.actors);
+        slots.deaths.retain(|_, deaths| !deaths.are_over(now));
         let mut hosts: Vec<_> = slots.hosts.values().collect();
         let surplus = hosts.len().saturating_sub(most);
         if surplus > 0 {
@@ -158,47 +190,24 @@ impl Directory {
         }
     }
 
-    /// A host ended; returns whose it was, if it had not been forgotten.
-    fn ended(&self, cell: &ActorCell) -> Option<ActorId> {
+    /// A host ended.
+    pub(super) fn ended(&self, cell: &ActorCell) -> Ended {
         let mut slots = self.slots.lock();
-        let actor = slots.actors.remove(&cell.get_id())?;
+        let was_asked = slots.asked.remove(&cell.get_id());
+        let Some(actor) = slots.actors.remove(&cell.get_id()) else { return Ended::Forgotten };
         slots.hosts.remove(&actor);
-        Some(actor)
+        if was_asked { Ended::Asked(actor) } else { Ended::Unasked(actor) }
     }
 
     /// Count a death against the message at the head of the mailbox.
-    fn count(&self, actor: ActorId, entry: u64) -> Cure {
+    pub(super) fn count(&self, actor: ActorId, entry: u64, policy: &Policy) -> Cure {
         let now = crate::clock::monotonic();
         let mut slots = self.slots.lock();
-        let deaths = slots.deaths.entry(actor).or_insert_with(|| Deaths {
-            entry: 0,
-            count: 0,
-            noted: now - NOTE_EVERY,
-            window: Window::default(),
-            began: now,
-            back_at: now,
-        });
-        if deaths.entry != entry {
-            deaths.entry = entry;
-            deaths.count = 0;
-            if !deaths.window.admit(now.duration_since(deaths.began), Intensity::default()) {
-                slots.deaths.remove(&actor);
-                return Cure::Escalate;
-            }
-        }
-        deaths.count += 1;
-        if deaths.count >= DEATHS_MAX {
+        let cure = slots.deaths.entry(actor).or_insert_with(|| Deaths::since(now)).count(now, actor, entry, policy);
+        if cure == Cure::Escalate {
             slots.deaths.remove(&actor);
-            return Cure::Bury;
         }
-        let note = now.duration_since(deaths.noted) >= NOTE_EVERY;
-        if note {
-            deaths.noted = now;
-        }
-        // The first restart is immediate; the next wait 10, 20, 40 ms.
-        let after = if deaths.count == 1 { Duration::ZERO } else { Duration::from_millis(5 << (deaths.count - 1)) };
-        deaths.back_at = now + after;
-        Cure::Reload { after, note }
+        cure
     }
 }
 
@@ -225,123 +234,5 @@ fn ready_at_once<F: Future>(future: F) -> Option<F::Output> {
     match future.as_mut().poll(&mut std::task::Context::from_waker(std::task::Waker::noop())) {
         std::task::Poll::Ready(value) => Some(value),
         std::task::Poll::Pending => None,
-    }
-}
-
-/// Looks after the hosts: the ractor supervisor of all of them.
-pub(crate) struct Keeper;
-
-/// What a keeper can be told.
-#[derive(Debug)]
-pub(crate) enum KeeperMessage {
-    /// A back-off is over.
-    Reload(ActorId),
-}
-
-impl Actor for Keeper {
-    type Msg = KeeperMessage;
-    type State = Arc<Inner>;
-    type Arguments = Arc<Inner>;
-
-    async fn pre_start(&self, _: ActorRef<KeeperMessage>, inner: Arc<Inner>) -> Result<Arc<Inner>, ActorProcessingErr> {
-        Ok(inner)
-    }
-
-    /// The hosts of a keeper that died are replaced by its successor's.
-    async fn post_start(
-        &self,
-        myself: ActorRef<KeeperMessage>,
-        inner: &mut Arc<Inner>,
-    ) -> Result<(), ActorProcessingErr> {
-        for actor in inner.directory.begin(myself.get_cell()) {
-            inner.release(actor);
-        }
-        inner.ring_everyone();
-        Ok(())
-    }
-
-    async fn handle(
-        &self,
-        _: ActorRef<KeeperMessage>,
-        message: KeeperMessage,
-        inner: &mut Arc<Inner>,
-    ) -> Result<(), ActorProcessingErr> {
-        match message {
-            KeeperMessage::Reload(actor) => look_again(inner, actor),
-        }
-        Ok(())
-    }
-
-    async fn handle_supervisor_evt(
-        &self,
-        myself: ActorRef<KeeperMessage>,
-        event: SupervisionEvent,
-        inner: &mut Arc<Inner>,
-    ) -> Result<(), ActorProcessingErr> {
-        match event {
-            SupervisionEvent::ActorFailed(cell, error) => {
-                if let Some(actor) = inner.directory.ended(&cell) {
-                    died(inner, &myself, actor, &error.to_string());
-                }
-            }
-            SupervisionEvent::ActorTerminated(cell, _, _) => {
-                if let Some(actor) = inner.directory.ended(&cell) {
-                    look_again(inner, actor);
-                }
-            }
-            _ => {}
-        }
-        Ok(())
-    }
-}
-
-fn look_again(inner: &Arc<Inner>, actor: ActorId) {
-    if inner.head(actor).is_some() {
-        inner.directory.ring(inner, actor);
-    } else {
-        inner.release(actor);
-    }
-}
-
-fn died(inner: &Arc<Inner>, keeper: &ActorRef<KeeperMessage>, actor: ActorId, reason: &str) {
-    let Some(head) = inner.head(actor) else { return inner.release(actor) };
-    tracing::warn!(%actor, entry = head.number, reason, "an actor died of a message");
-    match inner.directory.count(actor, head.number) {
-        Cure::Bury => inner.bury(actor, head.number, reason),
-        Cure::Escalate => inner.escalate(actor, reason),
-        Cure::Reload { after, note } => {
-            if note {
-                inner.note(actor, Note::Restarted { reason: reason.to_owned() });
-            }
-            if after.is_zero() {
-                look_again(inner, actor);
-            } else {
-                keeper.send_after(after, move || KeeperMessage::Reload(actor));
-            }
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    const ACTOR: ActorId = ActorId(1 << 8);
-
-    #[test]
-    fn an_actor_that_dies_of_one_message_is_reloaded_until_the_message_is_given_up() {
-        let directory = Directory::default();
-        let reloads = (1..DEATHS_MAX).all(|_| matches!(directory.count(ACTOR, 1), Cure::Reload { .. }));
-        assert!(reloads);
-        assert_eq!(directory.count(ACTOR, 1), Cure::Bury);
-    }
-
-    #[test]
-    fn an_actor_that_dies_of_one_message_after_another_is_given_up_itself() {
-        let directory = Directory::default();
-        let reloads = (1..=3).all(|entry| matches!(directory.count(ACTOR, entry), Cure::Reload { .. }));
-        assert!(reloads);
-        assert_eq!(directory.count(ACTOR, 4), Cure::Escalate);
-        assert!(matches!(directory.count(ActorId(2 << 8), 1), Cure::Reload { .. }), "each counts for itself");
     }
 }

@@ -89,4 +89,12 @@ pub enum Fate {
         /// What is known.
         reason: String,
     },
+    /// It was ended with everything below it: it is temporary and its host died, or it ended with its significant
+    /// children.
+    Ended {
+        /// The child.
+        child: ActorId,
+        /// Why.
+        reason: String,
+    },
 }

@@ -70,8 +70,8 @@ impl Actor for Host {
             }
             Bell::Passivate => hosted.passivate(),
         };
-        if let Step::End = step {
-            hosted.inner.directory.forget(hosted.actor, &myself.get_cell());
+        if let Step::End { has_finished } = step {
+            hosted.inner.directory.forget(hosted.actor, &myself.get_cell(), has_finished);
             hosted.deactivate();
             myself.stop(None);
             // A bell that rang meanwhile is lost with this host.
@@ -97,7 +97,7 @@ async fn turns_allowed(inner: &Inner, actor: ActorId) -> usize {
 
 enum Step {
     Rest,
-    End,
+    End { has_finished: bool },
 }
 
 impl HostState {
@@ -107,12 +107,12 @@ impl HostState {
         for _ in 0..most {
             let Some(entry) = next else { return Step::Rest };
             if self.active.is_none() && !self.load(&entry) {
-                return Step::End;
+                return Step::End { has_finished: false };
             }
             match self.take(&entry).await {
-                Ok(receipt) if receipt.stopped => return Step::End,
+                Ok(receipt) if receipt.stopped => return Step::End { has_finished: true },
                 Ok(receipt) => next = receipt.next,
-                Err(Unaccepted::Closed | Unaccepted::Fenced) => return Step::End,
+                Err(Unaccepted::Closed | Unaccepted::Fenced) => return Step::End { has_finished: false },
                 // The behaviour broke a rule: die of it, so that the message is counted and in the end given up.
                 Err(Unaccepted::Broken(rule)) => panic!("{rule}"),
             }
@@ -125,7 +125,7 @@ impl HostState {
 
     /// End if nothing is to be done; children that are in memory keep their parent here.
     fn passivate(&mut self) -> Step {
-        if self.inner.may_passivate(self.actor) { Step::End } else { Step::Rest }
+        if self.inner.may_passivate(self.actor) { Step::End { has_finished: false } } else { Step::Rest }
     }
 
     /// From here on the actor's row may leave memory.

@@ -10,6 +10,7 @@ use std::{
 };
 
 use bytes::Bytes;
+use rustc_hash::FxHashMap;
 use serde_json::Value;
 
 use super::{
@@ -18,6 +19,7 @@ use super::{
     entry::Body,
     id::{ActorId, CallId, Partition},
     outbox::Outbox,
+    supervision::{AutoShutdown, Policy},
 };
 
 /// Mints ids. Ids of turns that never became durable are skipped, never used again in this life.
@@ -88,6 +90,7 @@ pub(crate) trait Instance: Send {
 pub(crate) trait Kind: Send + Sync {
     fn name(&self) -> &'static str;
     fn may_rest(&self) -> bool;
+    fn supervision(&self) -> Policy;
     fn load(&self, snapshot: Option<&Bytes>, events: &[Bytes]) -> Result<Box<dyn Instance>, codec::Error>;
     fn describe_event(&self, event: &[u8]) -> Result<Value, codec::Error>;
     fn describe_message(&self, message: &[u8]) -> Result<Value, codec::Error>;
@@ -158,6 +161,10 @@ impl<B: Behavior> Kind for Of<B> {
         B::MAY_REST
     }
 
+    fn supervision(&self) -> Policy {
+        B::SUPERVISION
+    }
+
     fn load(&self, snapshot: Option<&Bytes>, events: &[Bytes]) -> Result<Box<dyn Instance>, codec::Error> {
         let mut state = match snapshot {
             Some(sealed) => read_state::<B>(sealed)?,
@@ -216,6 +223,17 @@ impl Registry {
     /// Whether an actor of this kind may wait for nothing but the outside.
     pub(crate) fn may_rest(&self, kind: u32) -> bool {
         self.get(kind).is_none_or(|kind| kind.may_rest())
+    }
+
+    /// How the children of an actor of this kind are looked after.
+    pub(crate) fn supervision(&self, kind: u32) -> Policy {
+        self.get(kind).map_or(Policy::DEFAULT, |kind| kind.supervision())
+    }
+
+    /// The kinds whose actors end with their significant children.
+    pub(crate) fn auto_shutdowns(&self) -> FxHashMap<u32, AutoShutdown> {
+        let chosen = self.0.iter().map(|(kind, behavior)| (*kind, behavior.supervision().auto_shutdown));
+        chosen.filter(|(_, chosen)| *chosen != AutoShutdown::Never).collect()
     }
 
     /// An event as JSON, if its kind is known and its bytes decode.

@@ -2,7 +2,9 @@
 //!
 //! Observers read here, from a cursor; they never ask an actor.
 
+mod everything;
 mod refold;
+mod tail;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -12,9 +14,8 @@ use std::{
 use bytes::Bytes;
 use serde::Serialize;
 use serde_json::Value;
-use tokio::sync::{broadcast, watch};
 
-pub use self::refold::Refolded;
+pub use self::{refold::Refolded, tail::Tail};
 use super::{
     chain::{self, Head},
     codec,
@@ -22,7 +23,6 @@ use super::{
     kind::Registry,
     record::{FORMAT, NOTE, Note, Op, Record},
     store::{self, Past, PastEvent, Store},
-    system::Observed,
 };
 
 /// One event in the ledger.
@@ -114,22 +114,29 @@ impl Ledger {
         from: Sequence,
         visit: &mut dyn FnMut(Item) -> bool,
     ) -> Result<(), store::Error> {
-        let past = self.store.past()?;
-        let mut reader = Reader::new(only);
-        let mut go_on = true;
-        past.visit(only, &mut |event| {
-            let stream = event.stream;
-            let head = reader.take_past(&event);
-            go_on = event.record < from || visit(item(&self.registry, (stream, head), event));
-            go_on
-        })?;
-        if !go_on {
-            return Ok(());
+        let mut from = from;
+        loop {
+            let past = self.store.past()?;
+            let mut reader = Reader::new(only);
+            let mut go_on = true;
+            past.visit(only, &mut |event| {
+                let (stream, record) = (event.stream, event.record);
+                let head = reader.take_past(&event);
+                go_on = record < from || visit(item(&self.registry, (stream, head), event));
+                go_on
+            })?;
+            if !go_on {
+                return Ok(());
+            }
+            reader.begin_records();
+            let whole = self.scan(past.end().next(), &mut |sequence, record| {
+                reader.read(&*past, &self.registry, sequence, record, &mut |item| sequence < from || visit(item))
+            })?;
+            if whole {
+                return Ok(());
+            }
+            from = from.max(past.end().next());
         }
-        reader.begin_records();
-        self.scan(past.end().next(), &mut |sequence, record| {
-            reader.read(&*past, &self.registry, sequence, record, &mut |item| sequence < from || visit(item))
-        })
     }
 
     /// Compute every chain again and compare it with the heads that the records carry.
@@ -149,6 +156,15 @@ impl Ledger {
     }
 
     fn verify_only(&self, only: Option<StreamId>) -> Result<Verified, store::Error> {
+        loop {
+            if let Some(found) = self.try_to_verify(only)? {
+                return Ok(found);
+            }
+        }
+    }
+
+    /// `None` if records went into the past meanwhile.
+    fn try_to_verify(&self, only: Option<StreamId>) -> Result<Option<Verified>, store::Error> {
         let past = self.store.past()?;
         let mut reader = Reader::new(only);
         let mut found = Verified { problems: past.verify()?, ..Verified::default() };
@@ -159,7 +175,7 @@ impl Ledger {
         })?;
         let mut streams: BTreeSet<_> = reader.heads.keys().copied().collect();
         reader.begin_records();
-        self.scan(past.end().next(), &mut |sequence, record| {
+        let whole = self.scan(past.end().next(), &mut |sequence, record| {
             reader.walk(&*past, sequence, record, &mut |_, _, _| {
                 found.events += 1;
                 true
@@ -178,16 +194,23 @@ impl Ledger {
         })?;
         streams.extend(reader.heads.keys());
         found.streams = streams.len() as u64;
-        Ok(found)
+        Ok(whole.then_some(found))
     }
 
+    /// Read records from one on. `false` if it is not there any more, because it went into the past meanwhile: nothing was
+    /// visited then, and the past is to be looked at again.
     fn scan(
         &self,
         from: Sequence,
         visit: &mut dyn FnMut(Sequence, &Record) -> Result<bool, store::Error>,
-    ) -> Result<(), store::Error> {
-        let mut wrong = None;
+    ) -> Result<bool, store::Error> {
+        let (mut wrong, mut next, mut gone) = (None, from, false);
         self.store.scan(from, &mut |sequence, payload| {
+            gone = sequence != next;
+            if gone {
+                return false;
+            }
+            next = sequence.next();
             let record = codec::open::<Record>(FORMAT, payload)
                 .map_err(|error| store::Error::Undecodable { sequence, cause: error.to_string() });
             record.and_then(|record| visit(sequence, &record)).unwrap_or_else(|error| {
@@ -195,7 +218,14 @@ impl Ledger {
                 false
             })
         })?;
-        wrong.map_or(Ok(()), Err)
+        match wrong {
+            Some(error) => Err(error),
+            None if gone && self.store.past()?.end() < next => {
+                let cause = "it is neither among the records nor in the past".to_owned();
+                Err(store::Error::Undecodable { sequence: next, cause })
+            }
+            None => Ok(!gone),
+        }
     }
 }
 
@@ -344,105 +374,4 @@ fn item(registry: &Registry, (stream, head): (StreamId, Head), event: PastEvent)
     let hash = head.hash.iter().map(|byte| format!("{byte:02x}")).collect();
     let PastEvent { number, record, at_ms, actor, kind, .. } = event;
     Item { record: record.0, stream, number, at_ms, actor, kind: registry.name(kind), what, hash }
-}
-
-/// Follows one stream: what is in the ledger first, then what becomes durable.
-pub struct Tail {
-    receiver: broadcast::Receiver<Arc<Observed>>,
-    failure: watch::Receiver<Option<Arc<str>>>,
-    ledger: Ledger,
-    reader: Reader,
-    /// Who was live before the first record that was read.
-    past: Option<Box<dyn Past>>,
-    seen: Sequence,
-    behind: bool,
-}
-
-impl Tail {
-    pub(crate) fn new(
-        receiver: broadcast::Receiver<Arc<Observed>>,
-        failure: watch::Receiver<Option<Arc<str>>>,
-        ledger: Ledger,
-        stream: StreamId,
-    ) -> Self {
-        Self {
-            receiver,
-            failure,
-            ledger,
-            reader: Reader::new(Some(stream)),
-            past: None,
-            seen: Sequence(0),
-            behind: true,
-        }
-    }
-
-    /// The next events of the stream, at least one; `None` once the system has stopped.
-    ///
-    /// # Errors
-    /// If the store cannot be read.
-    pub async fn next(&mut self) -> Result<Option<Vec<Item>>, store::Error> {
-        loop {
-            let mut items = Vec::new();
-            if std::mem::take(&mut self.behind) {
-                self.catch_up(&mut items)?;
-            } else {
-                let heard = tokio::select! {
-                    biased;
-                    heard = self.receiver.recv() => heard,
-                    _ = self.failure.wait_for(Option::is_some) => Err(broadcast::error::RecvError::Closed),
-                };
-                match heard {
-                    Ok(observed) if observed.sequence > self.seen => self.take(&observed, &mut items)?,
-                    Ok(_) => {}
-                    // Too much happened at once: what was missed is in the ledger.
-                    Err(broadcast::error::RecvError::Lagged(_)) => self.behind = true,
-                    Err(broadcast::error::RecvError::Closed) => return Ok(None),
-                }
-            }
-            if !items.is_empty() {
-                return Ok(Some(items));
-            }
-        }
-    }
-
-    fn take(&mut self, observed: &Observed, items: &mut Vec<Item>) -> Result<(), store::Error> {
-        self.seen = observed.sequence;
-        let registry = &self.ledger.registry;
-        let Some(past) = &self.past else { return Ok(()) };
-        self.reader.read(&**past, registry, observed.sequence, &observed.record, &mut |item| {
-            items.push(item);
-            true
-        })?;
-        Ok(())
-    }
-
-    /// Read the stream again, from its beginning, because who is whose must be known; what was told is not told again.
-    fn catch_up(&mut self, items: &mut Vec<Item>) -> Result<(), store::Error> {
-        let (seen, wanted, registry) = (self.seen, self.reader.wanted, &self.ledger.registry);
-        let past = self.ledger.store.past()?;
-        let mut reader = Reader::new(wanted);
-        past.visit(wanted, &mut |event| {
-            let (stream, record) = (event.stream, event.record);
-            let head = reader.take_past(&event);
-            if record > seen {
-                items.push(item(registry, (stream, head), event));
-            }
-            true
-        })?;
-        reader.begin_records();
-        let last = &mut self.seen;
-        *last = (*last).max(past.end());
-        self.ledger.scan(past.end().next(), &mut |sequence, record| {
-            *last = (*last).max(sequence);
-            reader.read(&*past, registry, sequence, record, &mut |item| {
-                if sequence > seen {
-                    items.push(item);
-                }
-                true
-            })
-        })?;
-        self.reader = reader;
-        self.past = Some(past);
-        Ok(())
-    }
 }

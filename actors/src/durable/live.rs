@@ -30,6 +30,7 @@ pub(crate) use self::{
 };
 use super::{
     call::{Row, RowState},
+    care::Supervised,
     chain::{self, Head},
     codec,
     entry::{Body, Entry},
@@ -57,6 +58,7 @@ pub struct Actor {
     pub calls: u32,
     /// Why it is not run, if it is not.
     pub suspended: Option<String>,
+    pub(crate) supervised: Supervised,
     /// Messages in the order they are taken.
     pub mailbox: VecDeque<Entry>,
     pub(crate) next_entry: u64,
@@ -180,6 +182,9 @@ impl Live {
             }
             Op::Resume { actor } => _ = self.change(record, *actor, |row| row.suspended = None),
             Op::Note { actor, at, note } => self.note(record, *actor, at_ms(base_ms, *at), note),
+            Op::Supervised { actor, supervised } => {
+                self.change(record, *actor, |row| row.supervised = *supervised);
+            }
         }
     }
 
@@ -361,6 +366,7 @@ impl Actor {
             children: 0,
             calls: 0,
             suspended: None,
+            supervised: Supervised::default(),
             mailbox: VecDeque::new(),
             next_entry: 1,
             snapshot: None,

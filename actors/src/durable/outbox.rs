@@ -8,6 +8,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use super::{
     behavior::Rejection,
     call::Request,
+    care::Care,
     chain, codec,
     entry::Body,
     id::{ActorId, CallId},
@@ -70,6 +71,7 @@ pub(crate) struct Spawned {
     pub(crate) id: ActorId,
     pub(crate) kind: u32,
     pub(crate) first: Bytes,
+    pub(crate) care: Care,
 }
 
 /// A timer to be set (`due_ms` is `Some`) or cleared.

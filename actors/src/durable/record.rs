@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     call::{Failure, Probing, Row},
+    care::Supervised,
     chain::Head,
     codec,
     entry::Body,
@@ -85,12 +86,14 @@ pub(crate) enum Op {
     CallProbing { call: CallId, probing: Probing },
     /// The call promises a heartbeat at least this often. Follows its [`Op::Call`].
     CallBeats { call: CallId, within_ms: u64 },
+    /// How an actor is looked after.
+    Supervised { actor: ActorId, supervised: Supervised },
 }
 
 /// What the runtime itself writes into a stream.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Note {
-    /// The actor died and was loaded again.
+    /// The actor died and was loaded again; written by older builds.
     Restarted {
         /// What the panic said.
         reason: String,
@@ -149,6 +152,18 @@ pub enum Note {
         /// What was done.
         action: String,
     },
+    /// The actor's host died and the actor was loaded again, so often since the last such note.
+    Restarts {
+        /// How often.
+        count: u64,
+        /// What the last death was.
+        reason: String,
+    },
+    /// The runtime ends the actor, with everything below it.
+    Ending {
+        /// Why.
+        reason: String,
+    },
 }
 
 /// Events of the runtime enter the chain under this kind and format.
@@ -180,5 +195,29 @@ fn body_size(body: &Body) -> usize {
             _ => 128,
         },
         Body::Fired(_) | Body::Fate(_) => 32,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::durable::care::Care;
+
+    #[test]
+    fn how_a_child_is_looked_after_keeps_its_bytes() {
+        let supervised = Supervised { care: Care::TEMPORARY.significant(), significants: 3, is_ending: true };
+        let record =
+            Record { base_ms: 1, ops: vec![Op::Supervised { actor: ActorId(0x100), supervised }], heads: Vec::new() };
+        assert_eq!(crate::hex::text(&codec::seal(FORMAT, &record)), "f400cc583059010b010119fb000101010301001811784b");
+    }
+
+    #[test]
+    fn notes_of_supervision_keep_their_bytes() {
+        let notes =
+            [Note::Restarts { count: 2, reason: "a bug".to_owned() }, Note::Ending { reason: "a bug".to_owned() }];
+        assert_eq!(
+            notes.map(|note| crate::hex::text(&codec::seal(NOTE, &note))),
+            ["f400d8f4ae760108090205612062756777e97399", "f400d8f4ae7601070a0561206275679a1449ac",]
+        );
     }
 }

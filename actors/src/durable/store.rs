@@ -122,6 +122,15 @@ pub trait Past: Send + Sync {
     /// If it cannot be read.
     fn head(&self, stream: StreamId) -> Result<Head, Error>;
 
+    /// Visit the bytes of every row that was live at the end.
+    ///
+    /// # Errors
+    /// If one cannot be read.
+    fn live(&self, visit: &mut dyn FnMut(&[u8])) -> Result<(), Error> {
+        let _ = visit;
+        Ok(())
+    }
+
     /// Recompute every chain in it, and tell what is wrong, in sentences.
     ///
     /// # Errors

@@ -18,6 +18,7 @@ mod child;
 mod error;
 mod event;
 mod exit;
+mod group;
 mod handle;
 mod host;
 mod intensity;
@@ -29,7 +30,6 @@ mod state;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use self::intensity::Window;
 pub use self::{
     backoff::Backoff,
     child::{ChildId, Status},
@@ -41,4 +41,8 @@ pub use self::{
     report::{Happened, Observer, Report},
     restart_log::{RestartLog, RestartRecord},
     spec::{ChildSpec, Setup, StartFailure, Starting},
+};
+pub(crate) use self::{
+    group::{Sibling, together},
+    intensity::Window,
 };

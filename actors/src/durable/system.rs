@@ -6,10 +6,14 @@
 //! Lock order: the core before the directory or the in-flight table, never the other way round.
 
 mod builder;
+mod ending;
 mod inner;
+mod janitor;
 mod jumps;
 mod letters;
+mod once;
 mod passivation;
+mod restarts;
 mod resume;
 mod send;
 mod suspects;
@@ -33,8 +37,10 @@ pub(crate) use self::inner::{Core, Ended, Inner, Observed, Unaccepted};
 pub(crate) use self::resume::read_window;
 pub use self::{
     builder::{Recovery, SystemBuilder},
+    janitor::{Expiring, KeyFigures, RowFate, Swept},
     jumps::Jumped,
     send::SendError,
+    tree::Killed,
     view::Census,
 };
 use super::{
@@ -55,6 +61,8 @@ const ENTRANCE_MAX: usize = 10 * 1024 * 1024;
 
 /// How long a stop waits for rows to be written.
 const STOP_CHECKPOINT: Duration = Duration::from_secs(5);
+/// How long a stop waits for services and hosts to end; the longest that one of them is given is 5 s.
+const STOP_TREE: Duration = Duration::from_secs(10);
 /// The longest key of an index row.
 const KEY_MAX: usize = 1_000;
 
@@ -151,7 +159,8 @@ pub struct Figures {
 #[derive(Clone)]
 pub struct System {
     pub(crate) inner: Arc<Inner>,
-    life: Arc<Life>,
+    /// `None`: a service's own handle, which does not keep the system alive.
+    life: Option<Arc<Life>>,
     repairs: Arc<[String]>,
 }
 
@@ -198,10 +207,11 @@ impl System {
             return Err(Error::TooLarge { bytes: KEY_MAX + 1, max: KEY_MAX });
         }
         self.inner.admits()?;
+        let unless = entrance.unless.clone();
         let mut entrance = Some(entrance);
         loop {
-            let existing = match entrance.as_ref().and_then(|entrance| entrance.unless.clone()) {
-                Some(key) => Some(self.inner.lookup(&key).await?),
+            let existing = match &unless {
+                Some(key) => Some(self.inner.lookup(key).await?),
                 None => None,
             };
             let entered =
@@ -211,7 +221,10 @@ impl System {
                     self.inner.ring_all(&receipt, None);
                     return Ok(Ok(receipt.sequence));
                 }
-                Entered::Exists(existing) => return Ok(Err(existing)),
+                Entered::Exists(existing) => {
+                    unless.iter().for_each(|key| self.inner.janitor.hit(key));
+                    return Ok(Err(existing));
+                }
                 Entered::LookAgain => {}
                 Entered::Cold(actor) => self.inner.bring(vec![actor]).await?,
             }
@@ -396,21 +409,29 @@ impl System {
     #[must_use]
     pub fn abandon(&self) -> Heir {
         self.inner.close("the system was given up");
-        self.life.end();
+        if let Some(life) = &self.life {
+            life.end();
+        }
         let durable = Sequence(self.inner.durable.load(Ordering::Acquire));
         self.inner.in_flight.bereave(durable);
         Heir(self.inner.in_flight.clone())
     }
 
-    /// Stop: running calls are asked to stop and given `grace`; what was accepted becomes durable; hosts end. What is
-    /// unfinished goes on at the next start.
+    /// Stop: running calls are asked to stop and given `grace`; what was accepted becomes durable; services, tools and hosts end, in
+    /// the reverse order of their start, each within its time. What is unfinished goes on at the next start.
     pub async fn stop(&self, grace: Duration) {
+        let Some(life) = &self.life else { return };
         self.inner.core.lock().draining = true;
         self.inner.drain_tools(grace).await;
+        self.inner.note_pending_restarts().await;
         let inner = self.inner.clone();
         let saved = self.inner.runtime.spawn_blocking(move || inner.checkpoint_now(STOP_CHECKPOINT)).await;
         if let Ok(Err(reason)) = saved {
             tracing::warn!(reason, "rows were not written at the end; the next start replays the journal instead");
+        }
+        // While the store is still open, so that nobody ends by himself before it is his turn.
+        if let Err(error) = life.root.shutdown(STOP_TREE).await {
+            tracing::warn!(%error, "what is in the tree did not end in time");
         }
         let latest = {
             let mut core = self.inner.core.lock();
@@ -422,7 +443,12 @@ impl System {
             // What is not noted is found by reading.
             let _ = self.inner.store.idle();
         }
-        self.life.end();
+        life.end();
+    }
+
+    /// A handle for a service, which ends with the system.
+    fn for_service(inner: Arc<Inner>) -> Self {
+        Self { inner, life: None, repairs: Arc::default() }
     }
 }
 

@@ -1,6 +1,6 @@
 //! The kernel on real ractor actors: turns, deaths, dead letters, restarts, timers, tools.
 
-mod verify;
+mod asleep;
 
 use std::{
     sync::{
@@ -10,6 +10,7 @@ use std::{
     time::Duration,
 };
 
+use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
@@ -22,18 +23,25 @@ use crate::{
     tool::{CallContext, Closure, Tool},
 };
 
-mod asleep;
 mod crowds;
 mod deaths;
+mod faults;
+mod full;
 mod heartbeats;
 mod jumps;
+mod keys;
+mod killed;
 mod letters;
 mod losses;
+mod order;
 mod orphans;
 mod passivation;
+mod points;
 mod send;
 mod stalls;
+mod supervision;
 mod tree;
+mod verify;
 
 const SOON: Duration = Duration::from_secs(10);
 

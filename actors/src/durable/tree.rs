@@ -12,6 +12,7 @@ use super::{
     id::ActorId,
     kind::Registry,
     live::{Actor, Live},
+    supervision::ChildInfo,
     system::{Error, System},
 };
 
@@ -63,9 +64,21 @@ pub struct ToolNode {
     pub in_doubt: usize,
 }
 
+/// A service of a running system.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct ServiceNode {
+    /// Its name.
+    pub service: String,
+    /// How often it failed and was started again.
+    pub restarts: u64,
+}
+
 /// Everything that is there.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Tree {
+    /// What runs beside tools and actors, in the order of its start; nothing without a process.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub services: Vec<ServiceNode>,
     /// Tools that are registered, or called.
     pub tools: Vec<ToolNode>,
     /// Timers that are set.
@@ -98,7 +111,11 @@ impl System {
             tool.waiting = tool.waiting.saturating_sub(used);
             (tool.permits, tool.permits_max) = (Some(used), Some(most));
         }
-        Ok(Tree::of(briefs, found, &self.hosted().into_iter().collect()))
+        let mut services = self.services().await;
+        services.retain(|child| !found.contains_key(&*child.id));
+        let named = |child: ChildInfo| ServiceNode { service: child.id.to_string(), restarts: child.restarts };
+        let services = services.into_iter().map(named).collect();
+        Ok(Tree { services, ..Tree::of(briefs, found, &self.hosted().into_iter().collect()) })
     }
 }
 
@@ -156,6 +173,6 @@ impl Tree {
         }
         roots.reverse();
         let tools = tools.into_iter().map(|(name, tool)| ToolNode { tool: name, ..tool }).collect();
-        Self { tools, timers, roots }
+        Self { services: Vec::new(), tools, timers, roots }
     }
 }

@@ -469,6 +469,7 @@ fn befell(turn: &mut Turn<'_, Phase>, fate: Fate) -> Result<(), Rejection> {
         }
         // Its mailbox is kept; it goes on once it can be loaded.
         Fate::Suspended { reason, .. } => hold(turn, format!("a task cannot be loaded: {reason}")),
+        Fate::Ended { reason, .. } => hold(turn, format!("a task was ended: {reason}")),
         Fate::Stuck { child, reason } if turn.state().running.contains_key(&child) => hold(turn, reason),
         Fate::Poisoned { .. } | Fate::Stuck { .. } => {}
     }

@@ -28,7 +28,8 @@ impl FromStr for RunId {
 
     fn from_str(text: &str) -> Result<Self, String> {
         let digits = text.strip_prefix("run_").unwrap_or(text).replace('-', "");
-        let number = u128::from_str_radix(&digits, 16).ok().filter(|_| digits.len() == 32);
+        let is_id = digits.len() == 32 && digits.bytes().all(|digit| digit.is_ascii_hexdigit());
+        let number = u128::from_str_radix(&digits, 16).ok().filter(|_| is_id);
         number.map(|number| Self(number.to_be_bytes())).ok_or_else(|| format!("`{text}` is not the id of a run"))
     }
 }
@@ -60,5 +61,7 @@ mod tests {
         assert_eq!(id.to_string().parse(), Ok(id));
         assert_eq!("abababab-abab-abab-abab-abababababab".parse(), Ok(id));
         assert!("run_12".parse::<RunId>().is_err());
+        // The number parser takes a sign, which no id has.
+        assert!("run_+0000000000000000000000000000000".parse::<RunId>().is_err());
     }
 }

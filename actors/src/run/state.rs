@@ -216,6 +216,9 @@ impl Behavior for Run {
             (Running | Stopping, Message::Fate(Fate::Suspended { reason, .. })) => {
                 hold(turn, format!("a phase cannot be loaded: {reason}"))
             }
+            (Running | Stopping, Message::Fate(Fate::Ended { reason, .. })) => {
+                hold(turn, format!("a phase was ended: {reason}"))
+            }
             (Running | Stopping, Message::Fate(Fate::Stuck { reason, .. })) => {
                 // Whatever it is held for already says more.
                 if turn.state().held.is_none() { hold(turn, reason) } else { Ok(()) }

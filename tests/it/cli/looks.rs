@@ -9,7 +9,7 @@ use super::{
     place::{Place, code, json, lines, stderr, stdout},
 };
 
-const LOOKS: [&[&str]; 11] = [
+const LOOKS: [&[&str]; 12] = [
     &["runs", "list"],
     &["runs", "show", "last"],
     &["ledger", "show", "last"],
@@ -17,6 +17,7 @@ const LOOKS: [&[&str]; 11] = [
     &["ledger", "verify"],
     &["store", "verify"],
     &["store", "stats"],
+    &["store", "collect", "--dry-run"],
     &["doubt", "list"],
     &["dead", "list"],
     &["stuck", "list"],

@@ -1,10 +1,14 @@
 //! What an operator does: dead letters of runs, and runs that are held.
 
-use std::time::Duration;
+use std::{
+    fs::File,
+    time::{Duration, UNIX_EPOCH},
+};
 
 use headframe::{
     Engine,
-    durable::Address,
+    artifacts::Artifacts,
+    durable::{Address, Killed},
     plan::Plan,
     run::{self, Run},
 };
@@ -87,4 +91,55 @@ async fn a_dropped_letter_is_gone_and_an_unknown_one_is_not_found() {
     assert_eq!(code(&place.run(&["dead", "drop", &number])), 0);
     assert_eq!(code(&place.run(&["dead", "drop", &number])), 3);
     assert!(stderr(&place.run(&["dead", "list"])).contains("there are no dead letters"));
+}
+
+#[test]
+fn left_over_artifacts_are_shown_before_they_are_removed() {
+    let place = Place::new();
+    place.spec("shapes.yaml", "echo", "{ a: 1 }", "");
+    place.run(&["run", "shapes.yaml"]);
+    let artifacts = Artifacts::open(place.path(".headframe/artifacts")).unwrap();
+    let left = artifacts.put(b"left over").unwrap();
+    File::open(artifacts.path(left.digest)).unwrap().set_modified(UNIX_EPOCH).unwrap();
+    let looked = place.run(&["store", "collect", "--dry-run"]);
+    assert_eq!(code(&looked), 0, "{}", stderr(&looked));
+    assert!(stdout(&looked).contains(&left.digest.hex()), "{}", stdout(&looked));
+    assert!(artifacts.contains(left.digest));
+    let done = told_json(&place.run(&["store", "collect", "-o", "json"]));
+    assert_eq!((&done["artifacts"]["removed"], &done["artifacts"]["removed_bytes"]), (&json!(1), &json!(9)), "{done}");
+    assert!(!artifacts.contains(left.digest));
+    let stats = told_json(&place.run(&["store", "stats", "-o", "json"]));
+    assert_eq!((&stats["artifacts"], &stats["submission_keys"]), (&json!(0), &json!(0)));
+    place.is_clean();
+}
+
+#[tokio::test]
+async fn restarts_are_shown_in_the_ledger_and_with_the_actor() {
+    let place = Place::new();
+    held(&place).await;
+    let engine = Engine::builder().data(place.path(".headframe")).start().await.unwrap();
+    let actor = engine.runs().await.unwrap()[0].actor;
+    for kill in 0..3 {
+        // A message gives it a host, which has nothing to do once that is taken.
+        let reason = format!("reason {kill}");
+        engine.system().tell(Address::<Run>::new(actor), run::Message::Held { reason: reason.clone() }).await.unwrap();
+        while engine.runs().await.unwrap()[0].held.as_ref() != Some(&reason) {
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(engine.system().kill(&actor.to_string()).await.unwrap(), Killed::Host);
+        while engine.system().hosted().contains(&actor) {
+            tokio::task::yield_now().await;
+        }
+    }
+    let actor = actor.to_string();
+    engine.stop().await;
+    let shown = told_json(&place.run(&["actors", "show", &actor, "-o", "json"]));
+    assert_eq!(shown["restarts"], 3);
+    assert!(
+        stdout(&place.run(&["actors", "show", &actor]))
+            .contains("was loaded again 3 times, the last time: it was killed")
+    );
+    let ledger = stdout(&place.run(&["ledger", "show", "last"]));
+    assert!(ledger.contains("was loaded again: it was killed"), "{ledger}");
+    assert!(ledger.contains("was loaded again 2 times: it was killed"), "{ledger}");
 }

@@ -80,7 +80,7 @@ impl Accepted {
 
     /// A person lets a suspended actor run again.
     pub(crate) fn resume(&mut self, now_ms: u64, actor: ActorId) -> Option<Receipt> {
-        self.live.actors.get(&actor).filter(|row| row.suspended.is_some())?;
+        self.live.actors.get(&actor).filter(|row| row.suspended.is_some() && !row.supervised.is_ending)?;
         self.begin(now_ms, 24);
         let mut receipt = Receipt { sequence: self.open.sequence(), ..Receipt::default() };
         self.push(Op::Resume { actor });

@@ -2,8 +2,6 @@
 //!
 //! **Invariant:** nobody with a call that has no outcome is ended, and a child is ended before its parent.
 
-use rustc_hash::FxHashSet;
-
 use super::{Accepted, Receipt};
 use crate::durable::{
     entry::Body,
@@ -46,7 +44,8 @@ impl Accepted {
         let (counted, children): (u32, u32) =
             rows().fold((0, 0), |(calls, children), row| (calls + row.calls, children + row.children));
         // What is counted may be missing, and then nothing is waited for.
-        let calls = if counted == 0 { 0 } else { self.calls_of(&all().collect()) };
+        let calls = if counted == 0 { 0 } else { self.calls_of(&all().collect::<Vec<_>>()).len() };
+        let calls = u32::try_from(calls).unwrap_or(u32::MAX);
         let living = members.iter().filter(|actor| self.live.actors.contains_key(actor)).count();
         let is_whole = self.live.actors.contains_key(&root) && (is_all || children as usize == living);
         match (calls, is_whole) {
@@ -60,7 +59,21 @@ impl Accepted {
         let at = self.begin(now_ms, 1_024 + 24 * members.len());
         let mut receipt = Receipt { sequence: self.open.sequence(), ..Receipt::default() };
         self.write_note(root, at, Note::GivenUp { actors: members.len() as u64, by: by.to_owned() });
+        self.end_leaves(members);
+        self.forget_missing(root);
+        if self.live.actors.get(&root).is_some_and(|row| row.suspended.is_some() && !row.supervised.is_ending) {
+            self.push(Op::Resume { actor: root });
+            receipt.ring.push(root);
+        }
+        self.deliver(root, at, told.clone(), None, &mut receipt);
+        receipt
+    }
+
+    /// End actors, each before its parent.
+    pub(super) fn end_leaves(&mut self, members: &[ActorId]) {
+        // A child's number is higher than its parent's, so one pass is enough.
         let mut left: Vec<_> = members.to_vec();
+        left.sort_unstable_by_key(|actor| std::cmp::Reverse(*actor));
         while !left.is_empty() {
             let before = left.len();
             left.retain(|actor| !self.end_leaf(*actor));
@@ -69,18 +82,6 @@ impl Accepted {
                 self.forget_missing(left[0]);
             }
         }
-        self.forget_missing(root);
-        if self.live.actors.get(&root).is_some_and(|row| row.suspended.is_some()) {
-            self.push(Op::Resume { actor: root });
-            receipt.ring.push(root);
-        }
-        self.deliver(root, at, told.clone(), None, &mut receipt);
-        receipt
-    }
-
-    fn calls_of(&self, callers: &FxHashSet<ActorId>) -> u32 {
-        let calls = self.live.calls.values().filter(|row| callers.contains(&row.caller)).count();
-        u32::try_from(calls).unwrap_or(u32::MAX)
     }
 
     /// An actor counts children and calls that are not there: take them off its count.

@@ -12,8 +12,9 @@ use crate::durable::{
 impl Accepted {
     /// After a start: actors that were suspended are tried again; one that still cannot be loaded is suspended again.
     pub(crate) fn resume_suspended(&mut self, now_ms: u64) {
-        let suspended =
-            self.live.actors.iter().filter(|(_, row)| row.suspended.is_some() && !self.held.contains(&row.stream));
+        let suspended = self.live.actors.iter().filter(|(_, row)| {
+            row.suspended.is_some() && !row.supervised.is_ending && !self.held.contains(&row.stream)
+        });
         let suspended: Vec<_> = suspended.map(|(actor, _)| *actor).collect();
         for actor in suspended {
             self.begin(now_ms, 24);
@@ -26,19 +27,10 @@ impl Accepted {
     pub(crate) fn bury(&mut self, now_ms: u64, actor: ActorId, entry: u64, reason: &str) -> Receipt {
         let at = self.begin(now_ms, 1_024);
         let mut receipt = Receipt { sequence: self.open.sequence(), ..Receipt::default() };
-        let Some(row) = self.live.actors.get_mut(&actor) else { return receipt };
-        if row.mailbox.front().is_none_or(|head| head.number != entry) {
+        let Some(parent) = self.live.actors.get(&actor).map(|row| row.parent) else { return receipt };
+        if !self.put_aside(actor, at, entry, reason) {
             return receipt;
         }
-        let Some(head) = row.mailbox.pop_front() else { return receipt };
-        let parent = row.parent;
-        if !self.open.take_back(head.place) {
-            self.push(Op::Discard { actor, number: entry });
-        }
-        if let Some(token) = head.reply {
-            self.reply(token, Err(format!("the actor died of the message: {reason}")));
-        }
-        self.give_up(actor, at, reason.to_owned(), head.body);
         self.write_note(actor, at, Note::Buried { reason: reason.to_owned() });
         let fate = Fate::Poisoned { child: actor, reason: reason.to_owned() };
         self.tell_owner(actor, parent, at, fate, reason, &mut receipt);
@@ -46,6 +38,23 @@ impl Accepted {
             receipt.ring.push(actor);
         }
         receipt
+    }
+
+    /// Put the message at the head with the dead letters, if it is still there, because the actor died of it.
+    pub(super) fn put_aside(&mut self, actor: ActorId, at: u32, entry: u64, reason: &str) -> bool {
+        let Some(row) = self.live.actors.get_mut(&actor) else { return false };
+        if row.mailbox.front().is_none_or(|head| head.number != entry) {
+            return false;
+        }
+        let Some(head) = row.mailbox.pop_front() else { return false };
+        if !self.open.take_back(head.place) {
+            self.push(Op::Discard { actor, number: entry });
+        }
+        if let Some(token) = head.reply {
+            self.reply(token, Err(format!("the actor died of the message: {reason}")));
+        }
+        self.give_up(actor, at, reason.to_owned(), head.body);
+        true
     }
 
     /// The actor cannot be loaded: it keeps its mailbox and is not run.

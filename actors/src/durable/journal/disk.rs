@@ -11,6 +11,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
+const COPIED_AT_ONCE: usize = 1024 * 1024;
+
 /// How a file is opened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Access {
@@ -41,8 +43,10 @@ pub(crate) trait Disk: Send + Sync + 'static {
     fn create_folder(&self, path: &Path) -> io::Result<()>;
     /// The names in a folder.
     fn list(&self, folder: &Path) -> io::Result<Vec<String>>;
-    /// Rename within a folder, over what is there.
+    /// Rename, over what is there. Of two folders the one that it comes into is synced first.
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
+    /// Give a file another name as well.
+    fn link(&self, from: &Path, to: &Path) -> io::Result<()>;
     /// Unlink a file.
     fn remove(&self, path: &Path) -> io::Result<()>;
     /// Make the names in a folder durable.
@@ -67,6 +71,41 @@ pub(crate) trait File: Send + Sync {
     fn sync_all(&self) -> io::Result<()>;
     /// How long it is.
     fn len(&self) -> io::Result<u64>;
+}
+
+/// Whether there is such a file.
+pub(crate) fn exists(disk: &dyn Disk, path: &Path) -> bool {
+    disk.open(path, Access::Read).is_ok()
+}
+
+/// All that a file holds.
+pub(crate) fn read(disk: &dyn Disk, path: &Path) -> io::Result<Vec<u8>> {
+    let file = disk.open(path, Access::Read)?;
+    let mut bytes = vec![0; usize::try_from(file.len()?).map_err(io::Error::other)?];
+    let read = file.read_at(&mut bytes, 0)?;
+    bytes.truncate(read);
+    Ok(bytes)
+}
+
+/// Make a file that holds this, durably but for its name.
+pub(crate) fn write(disk: &dyn Disk, path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let file = disk.open(path, Access::Create)?;
+    file.write_at(bytes, 0)?;
+    file.sync_all()
+}
+
+/// Copy a file, durably but for its name.
+pub(crate) fn copy(disk: &dyn Disk, from: &Path, to: &Path) -> io::Result<()> {
+    let (source, target) = (disk.open(from, Access::Read)?, disk.open(to, Access::Create)?);
+    let (mut buffer, mut at) = (vec![0; COPIED_AT_ONCE], 0);
+    loop {
+        let read = source.read_at(&mut buffer, at)?;
+        if read == 0 {
+            return target.sync_all();
+        }
+        target.write_at(&buffer[..read], at)?;
+        at += read as u64;
+    }
 }
 
 /// The file system of this machine.
@@ -103,6 +142,10 @@ impl Disk for RealDisk {
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
         fs::rename(from, to)
+    }
+
+    fn link(&self, from: &Path, to: &Path) -> io::Result<()> {
+        fs::hard_link(from, to)
     }
 
     fn remove(&self, path: &Path) -> io::Result<()> {

@@ -218,7 +218,24 @@ impl Disk for SimDisk {
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
         let mut state = self.step(|| format!("rename {} {}", from.display(), to.display()))?;
-        let change = Change::Rename(from.to_path_buf(), to.to_path_buf());
+        let inode = *state.names.get(from).ok_or(io::ErrorKind::NotFound)?;
+        // From one folder to another it is two changes, and a disk may keep either.
+        let changes = if from.parent() == to.parent() {
+            vec![Change::Rename(from.to_path_buf(), to.to_path_buf())]
+        } else {
+            vec![Change::Link(to.to_path_buf(), inode), Change::Unlink(from.to_path_buf())]
+        };
+        for change in changes {
+            change.apply(&mut state.names);
+            state.changes.push(change);
+        }
+        Ok(())
+    }
+
+    fn link(&self, from: &Path, to: &Path) -> io::Result<()> {
+        let mut state = self.step(|| format!("link {} {}", from.display(), to.display()))?;
+        let inode = *state.names.get(from).ok_or(io::ErrorKind::NotFound)?;
+        let change = Change::Link(to.to_path_buf(), inode);
         change.apply(&mut state.names);
         state.changes.push(change);
         Ok(())

@@ -50,9 +50,10 @@ impl Survey {
         Ok(survey)
     }
 
-    /// The last record known to be synced.
+    /// The last record known to be synced: HEAD says so, or it went with a segment, which only what was synced does.
     pub(crate) fn floor(&self) -> Sequence {
-        self.head.head().map_or(Sequence(0), |head| head.durable)
+        let trimmed = Sequence(self.first().0.saturating_sub(1));
+        self.head.head().map_or(trimmed, |head| head.durable.max(trimmed))
     }
 
     /// The first record that is there, or would be: those before it were put into a base, and their segments removed.

@@ -40,17 +40,26 @@ impl Ledger {
     /// # Errors
     /// If the store cannot be read.
     pub fn refold(&self, live: &Live) -> Result<Refolded, store::Error> {
+        loop {
+            if let Some(found) = self.try_to_refold(live)? {
+                return Ok(found);
+            }
+        }
+    }
+
+    /// `None` if records went into the past meanwhile.
+    fn try_to_refold(&self, live: &Live) -> Result<Option<Refolded>, store::Error> {
         let past = self.store.past()?;
         let mut folds = Folds::new(live, &self.registry);
         past.visit(None, &mut |event| folds.take(&event))?;
         let mut reader = Reader::new(None);
-        self.scan(past.end().next(), &mut |sequence, record| {
+        let whole = self.scan(past.end().next(), &mut |sequence, record| {
             reader.walk(&*past, sequence, record, &mut |_, _, event| folds.take(&event))
         })?;
         let lost = past.lost();
         let mut found = Refolded { problems: structure(live), events: folds.events, ..Refolded::default() };
         folds.compare(&lost, &mut found);
-        Ok(found)
+        Ok(whole.then_some(found))
     }
 }
 

@@ -88,7 +88,18 @@ impl Index {
 
     /// The keys of a range that are in memory, with their rows; `None` for a row that was removed.
     pub(crate) fn overlay(&self, from: &Bytes, to: &Bytes) -> BTreeMap<Bytes, Option<Bytes>> {
-        self.rows.range(from.clone()..to.clone()).map(|(key, slot)| (key.clone(), slot.value.clone())).collect()
+        self.overlay_page(from, to, usize::MAX)
+    }
+
+    /// The first so many of them.
+    pub(crate) fn overlay_page(&self, from: &Bytes, to: &Bytes, most: usize) -> BTreeMap<Bytes, Option<Bytes>> {
+        let rows = self.rows.range(from.clone()..to.clone()).take(most);
+        rows.map(|(key, slot)| (key.clone(), slot.value.clone())).collect()
+    }
+
+    /// Grows whenever a row leaves memory.
+    pub(crate) fn evictions(&self) -> u64 {
+        self.evictions
     }
 
     pub(super) fn put(&mut self, key: &Bytes, value: &Bytes, dirty: &mut Dirty) {

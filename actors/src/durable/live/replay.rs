@@ -165,6 +165,7 @@ impl Live {
             | Op::Suspend { actor, .. }
             | Op::Resume { actor }
             | Op::Stop { actor }
+            | Op::Supervised { actor, .. }
             | Op::Note { actor, .. } => [Some(*actor), None],
             Op::Ended { actor, parent } => [Some(*actor), Some(*parent)],
             Op::Deliver { to, .. } => [Some(*to), None],

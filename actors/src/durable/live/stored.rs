@@ -20,6 +20,7 @@ use serde::{Deserialize, Serialize};
 use super::{Actor, Timer, dirty::Keep};
 use crate::durable::{
     call::Row,
+    care::Supervised,
     chain::Head,
     codec,
     entry::{Body, Entry},
@@ -27,6 +28,8 @@ use crate::durable::{
 };
 
 const ACTOR: codec::Format = codec::Format::new("row/actor", 1);
+/// The same, of an actor about whose supervision something was said.
+const SUPERVISED: codec::Format = codec::Format::new("row/actor", 2);
 const CALL: codec::Format = codec::Format::new("row/call", 1);
 /// A call that promises heartbeats: the row, and the longest silence in milliseconds.
 const BEATING: codec::Format = codec::Format::new("row/call", 2);
@@ -114,6 +117,13 @@ struct ActorRow<'a> {
     changed: Sequence,
 }
 
+/// One about whose supervision something was said.
+#[derive(Serialize, Deserialize)]
+struct SupervisedRow<'a> {
+    row: ActorRow<'a>,
+    supervised: Supervised,
+}
+
 /// The bytes of an actor's row; `head` is that of the stream whose root it is.
 pub(crate) fn seal_actor(actor: &Actor, head: Option<Head>) -> Bytes {
     let stored = ActorRow {
@@ -135,12 +145,24 @@ pub(crate) fn seal_actor(actor: &Actor, head: Option<Head>) -> Bytes {
         head,
         changed: actor.keep.changed,
     };
-    codec::seal(ACTOR, &stored)
+    if actor.supervised == Supervised::default() {
+        codec::seal(ACTOR, &stored)
+    } else {
+        codec::seal(SUPERVISED, &SupervisedRow { row: stored, supervised: actor.supervised })
+    }
 }
 
 /// The actor in a row, and the head of the stream whose root it is.
 pub(crate) fn open_actor(sealed: &[u8]) -> Result<(Actor, Option<Head>), codec::Error> {
-    let stored: ActorRow<'static> = codec::open(ACTOR, sealed)?;
+    let wrapped = codec::unwrap(ACTOR.type_id, sealed)?;
+    let (stored, supervised): (ActorRow<'static>, Supervised) = match wrapped.format {
+        ACTOR => (wrapped.decode()?, Supervised::default()),
+        SUPERVISED => {
+            let SupervisedRow { row, supervised } = wrapped.decode()?;
+            (row, supervised)
+        }
+        format => return Err(codec::Error::Version { found: format.version, known: SUPERVISED.version }),
+    };
     let mailbox = stored.mailbox.into_iter().map(|(number, accepted_at, body)| Entry {
         number,
         accepted_at,
@@ -161,6 +183,7 @@ pub(crate) fn open_actor(sealed: &[u8]) -> Result<(Actor, Option<Head>), codec::
         children: stored.children,
         calls: stored.calls,
         suspended,
+        supervised,
         next_entry: mailbox.back().map_or(1, |entry| entry.number + 1),
         mailbox,
         snapshot: stored.snapshot.into_owned(),
@@ -187,4 +210,36 @@ pub(crate) fn open_call(sealed: &[u8]) -> Result<Row, codec::Error> {
     let (mut row, within_ms): (Row, u64) = stored.decode()?;
     row.request.heartbeat_ms = Some(within_ms);
     Ok(row)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::durable::care::Care;
+
+    fn actor() -> Actor {
+        Actor::new(7, ActorId(0x100), StreamId(0x100))
+    }
+
+    #[test]
+    fn a_row_about_whose_supervision_nothing_was_said_keeps_its_bytes() {
+        let sealed = seal_actor(&actor(), None);
+        assert_eq!(crate::hex::text(&sealed), "f400152aa5f9011107fb0001fb000100000000000000000000184631d9");
+        assert_eq!(open_actor(&sealed).unwrap(), (actor(), None));
+    }
+
+    #[test]
+    fn how_a_child_is_looked_after_is_in_its_row_and_keeps_its_bytes() {
+        let supervised = Supervised { care: Care::TEMPORARY, significants: 2, is_ending: true };
+        let actor = Actor { supervised, ..actor() };
+        let sealed = seal_actor(&actor, None);
+        assert_eq!(crate::hex::text(&sealed), "f400152aa5f9021507fb0001fb000100000000000000000000010002017d9aba5a");
+        assert_eq!(open_actor(&sealed).unwrap(), (actor, None));
+    }
+
+    #[test]
+    fn a_row_of_a_newer_build_is_refused_by_name() {
+        let newer = codec::seal(codec::Format { version: 3, ..ACTOR }, &0_u8);
+        assert_eq!(open_actor(&newer).unwrap_err(), codec::Error::Version { found: 3, known: 2 });
+    }
 }

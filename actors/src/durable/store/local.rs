@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! FOLDER/HEAD, journal/   what happened, in order: the truth (`journal.rs`)
-//! FOLDER/live/            rows as of the last checkpoint, in sled: where a start begins (`shelf.rs`, `ground.rs`)
+//! FOLDER/live/            rows as of the last checkpoint, in sled: where a start begins (`shelf.rs`, `ground.rs`, `live_rows.rs`)
 //! FOLDER/base/            all rows as of some record: what rows are built from again (`base.rs`)
 //! FOLDER/ledger/          events of records whose segments are gone from the journal (`archive.rs`)
 //! FOLDER/ballast          room that is given back when the disk is full (`ballast.rs`)
@@ -19,9 +19,12 @@ mod archive;
 mod archiver;
 mod ballast;
 mod base;
+#[cfg(test)]
+mod crashes;
 mod format;
 mod ground;
 mod inspect;
+mod live_rows;
 mod lives;
 mod loss;
 mod losses;
@@ -36,7 +39,7 @@ use parking_lot::Mutex;
 
 #[cfg(test)]
 pub(crate) use self::inspect::check;
-use self::{archiver::Archiver, ballast::Ballast, ground::LiveRows};
+use self::{archiver::Archiver, ballast::Ballast, live_rows::LiveRows};
 use super::{Checked, Checkpoint, Error, Fence, Loss, Opened, Past, Recovered, RowsChecked, Settled, Stats, Store};
 use crate::durable::{
     id::{Epoch, Sequence},
@@ -197,7 +200,7 @@ impl Local {
     /// Whether a loss was being accepted, and that did not come to its end.
     #[must_use]
     pub fn is_unsettled(folder: &Path) -> bool {
-        loss::is_unsettled(folder)
+        loss::is_unsettled(&RealDisk, folder)
     }
 
     /// Accept what [`loss`](Self::loss) tells of: cut the journal before it, tell the runs, put open calls in doubt, and hold
@@ -267,6 +270,12 @@ impl Local {
         Ok(found.opened)
     }
 
+    fn open_without_rows(&self) -> Result<Opened, Error> {
+        let opened = ground::image(&*self.setup.disk, &self.setup.folder)?;
+        self.begun.lock().from = opened.from;
+        Ok(opened)
+    }
+
     fn look(&self, found: &recovery::Found) -> Epoch {
         let mut shared = self.shared.lock();
         shared.segments.clone_from(&found.survey.live);
@@ -277,15 +286,13 @@ impl Local {
 
 impl Store for Local {
     fn open(&self) -> Result<Opened, Error> {
-        if self.options.read_only || !self.options.rows {
-            return ground::image(&*self.setup.disk, &self.setup.folder).inspect(|opened| {
-                self.begun.lock().from = opened.from;
-            });
+        if self.options.read_only {
+            return self.open_without_rows();
         }
-        if loss::is_unsettled(&self.setup.folder) {
+        if loss::is_unsettled(&*self.setup.disk, &self.setup.folder) {
             return Err(Error::Unsettled { folder: self.setup.folder.clone() });
         }
-        self.prepare()
+        if self.options.rows { self.prepare() } else { self.open_without_rows() }
     }
 
     fn recover(&self, visit: &mut dyn FnMut(Sequence, &[u8]) -> Result<(), Error>) -> Result<Recovered, Error> {
@@ -354,8 +361,13 @@ impl Store for Local {
             // While nothing is let in no record may come that would look again.
             writer.see_to_the_next();
         }
-        let trouble = self.trouble();
+        let rows = self.shelf.lock().clone();
+        let trouble = self.trouble().or_else(|| rows.as_ref().and_then(|rows| rows.trouble()));
         self.ballast.look(trouble.is_some());
+        if let Some(rows) = rows {
+            // Perhaps in the room that was just given back.
+            rows.mend();
+        }
         self.ballast.shortage().or(trouble)
     }
 

@@ -22,11 +22,13 @@ pub struct Backoff {
 
 impl Default for Backoff {
     fn default() -> Self {
-        Self { base: Duration::from_millis(10), max: Duration::from_secs(5), seed: 0 }
+        Self::DEFAULT
     }
 }
 
 impl Backoff {
+    /// From 10 ms up to 5 s.
+    pub const DEFAULT: Self = Self { base: Duration::from_millis(10), max: Duration::from_secs(5), seed: 0 };
     /// Every restart is at once, as in OTP.
     pub const NONE: Self = Self { base: Duration::ZERO, max: Duration::ZERO, seed: 0 };
 

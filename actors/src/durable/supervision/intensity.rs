@@ -13,9 +13,14 @@ pub struct Intensity {
     pub period: Duration,
 }
 
+impl Intensity {
+    /// Three within ten seconds.
+    pub const DEFAULT: Self = Self { max_restarts: 3, period: Duration::from_secs(10) };
+}
+
 impl Default for Intensity {
     fn default() -> Self {
-        Self { max_restarts: 3, period: Duration::from_secs(10) }
+        Self::DEFAULT
     }
 }
 

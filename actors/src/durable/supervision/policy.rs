@@ -24,7 +24,7 @@ pub enum Strategy {
 
 impl Strategy {
     /// Whether one child's failure ends others.
-    pub(super) fn is_group(self) -> bool {
+    pub(in crate::durable) fn is_group(self) -> bool {
         matches!(self, Self::OneForAll | Self::RestForOne)
     }
 }
@@ -83,7 +83,7 @@ pub enum AutoShutdown {
 }
 
 /// The rules of one supervisor.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Policy {
     /// Which children start again.
     pub strategy: Strategy,
@@ -95,30 +95,39 @@ pub struct Policy {
     pub auto_shutdown: AutoShutdown,
 }
 
+impl Default for Policy {
+    fn default() -> Self {
+        Self::DEFAULT
+    }
+}
+
 impl Policy {
+    /// One for one, three restarts in ten seconds, and no end by itself.
+    pub const DEFAULT: Self = Self::new(Strategy::OneForOne);
+
     /// A strategy, with the defaults for the rest.
     #[must_use]
-    pub fn new(strategy: Strategy) -> Self {
-        Self { strategy, ..Self::default() }
+    pub const fn new(strategy: Strategy) -> Self {
+        Self { strategy, intensity: Intensity::DEFAULT, backoff: Backoff::DEFAULT, auto_shutdown: AutoShutdown::Never }
     }
 
     /// Give up after more than so many restarts within a period.
     #[must_use]
-    pub fn intensity(mut self, max_restarts: u32, period: Duration) -> Self {
+    pub const fn intensity(mut self, max_restarts: u32, period: Duration) -> Self {
         self.intensity = Intensity { max_restarts, period };
         self
     }
 
     /// Wait so before restarts.
     #[must_use]
-    pub fn backoff(mut self, backoff: Backoff) -> Self {
+    pub const fn backoff(mut self, backoff: Backoff) -> Self {
         self.backoff = backoff;
         self
     }
 
     /// End with the significant children.
     #[must_use]
-    pub fn auto_shutdown(mut self, auto_shutdown: AutoShutdown) -> Self {
+    pub const fn auto_shutdown(mut self, auto_shutdown: AutoShutdown) -> Self {
         self.auto_shutdown = auto_shutdown;
         self
     }

@@ -44,10 +44,15 @@ impl RestartLog {
     /// Take a report. The first restart of a child gives a record at once; those of the minute after it are counted.
     pub fn note(&mut self, now_ms: u64, report: &Report) -> Option<RestartRecord> {
         let Happened::Restarting { reason, .. } = &report.happened else { return None };
-        let recent = self.children.entry(report.child.clone()).or_default();
+        self.count(now_ms, &report.child, reason)
+    }
+
+    /// Take a restart that no supervisor's report tells of.
+    pub fn count(&mut self, now_ms: u64, child: &ChildId, reason: &str) -> Option<RestartRecord> {
+        let recent = self.children.entry(child.clone()).or_default();
         recent.count += 1;
-        recent.reason.clone_from(reason);
-        recent.is_due(now_ms).then(|| recent.record(now_ms, &report.child))
+        reason.clone_into(&mut recent.reason);
+        recent.is_due(now_ms).then(|| recent.record(now_ms, child))
     }
 
     /// When [`Self::due`] has something to do next.

@@ -18,9 +18,12 @@ use tokio::sync::{Notify, broadcast, watch};
 use super::{
     Ending, Heir, Life, System,
     inner::{Core, Inner},
+    janitor::{Expiring, Janitor},
     jumps::Clocks,
+    once::{self, Once},
     passivation::Idle,
-    tree,
+    restarts::Restarts,
+    tree::{self, Beside},
     unstick::Unstick,
 };
 use crate::{
@@ -82,6 +85,12 @@ pub struct SystemBuilder {
     readings: Option<Arc<dyn Readings>>,
     unstick_every: Duration,
     heir: Option<Heir>,
+    janitor_every: Duration,
+    keys_kept: Duration,
+    expiring: Vec<Arc<dyn Expiring>>,
+    services: Vec<Beside>,
+    #[cfg(test)]
+    children: Vec<crate::durable::supervision::ChildSpec>,
 }
 
 impl Default for SystemBuilder {
@@ -100,6 +109,12 @@ impl Default for SystemBuilder {
             readings: None,
             unstick_every: Duration::from_secs(5),
             heir: None,
+            janitor_every: Duration::from_secs(10 * 60),
+            keys_kept: once::KEPT,
+            expiring: Vec::new(),
+            #[cfg(test)]
+            children: Vec::new(),
+            services: Vec::new(),
         }
     }
 }
@@ -148,8 +163,15 @@ impl SystemBuilder {
         self
     }
 
-    /// Watch these clocks for jumps instead of the machine's. With a clock of one's own and without this, nothing is
-    /// watched.
+    /// Run one more service in the tree.
+    #[cfg(test)]
+    pub(crate) fn child(mut self, service: crate::durable::supervision::ChildSpec) -> Self {
+        self.children.push(service);
+        self
+    }
+
+    /// Read these clocks instead of the machine's: time goes on with the second, from what the first shows at the start, and
+    /// they are watched for jumps. With a clock of one's own they are only watched, and without this nothing is.
     #[must_use]
     pub fn readings(mut self, readings: Arc<dyn Readings>) -> Self {
         self.readings = Some(readings);
@@ -197,6 +219,38 @@ impl SystemBuilder {
         self
     }
 
+    /// Remember the keys of messages that are told once so long from their first use; 24 h when not said.
+    #[must_use]
+    pub fn keys_kept(mut self, kept: Duration) -> Self {
+        self.keys_kept = kept;
+        self
+    }
+
+    /// Let the janitor look after these index rows, too.
+    #[must_use]
+    pub fn expiring(mut self, rows: Arc<dyn Expiring>) -> Self {
+        self.expiring.push(rows);
+        self
+    }
+
+    /// Run something beside the system's own services, under the same root: it is started again when it panics, and cut short
+    /// when the store closes. The handle that it is given does not keep the system alive, and cannot stop it.
+    #[must_use]
+    pub fn service<F>(mut self, name: &'static str, run: impl Fn(System) -> F + Send + Sync + 'static) -> Self
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        self.services.push(Beside { name, run: Arc::new(move |system| Box::pin(run(system))) });
+        self
+    }
+
+    /// Look this often for keys whose time is over; 10 minutes when not said.
+    #[must_use]
+    pub fn janitor_every(mut self, every: Duration) -> Self {
+        self.janitor_every = every.max(Duration::from_millis(1));
+        self
+    }
+
     /// Write rows that changed this often (5 s when not said), and whenever `bytes` of records (64 MiB) came since. Four
     /// times as many may wait for their rows; then hosts and admission wait, too.
     #[must_use]
@@ -216,15 +270,20 @@ impl SystemBuilder {
             tracing::warn!("{repair}");
         }
         let ids = Ids::after(live.highest_id);
-        let clocks = Clocks::new(self.readings.or_else(|| self.clock.is_none().then(|| Arc::new(SystemClock) as _)));
+        let readings = self.readings.or_else(|| self.clock.is_none().then(|| Arc::new(SystemClock) as _));
         let last_record_ms = live.latest_ms;
         let (recorder, suspects) = open_recorder(self.flight_recorder.as_deref(), self.limits);
-        let clock = self.clock.unwrap_or_else(|| Arc::new(SteadyClock::not_before(live.latest_ms)));
+        let clock = self.clock.unwrap_or_else(|| {
+            let readings = readings.clone().unwrap_or_else(|| Arc::new(SystemClock));
+            Arc::new(SteadyClock::on(readings, live.latest_ms))
+        });
+        let clocks = Clocks::new(readings);
         let rows = opened.rows.as_deref();
         let held = self.recovered.map(|look| look(&Recovery { live: &live, rows })).transpose()?.unwrap_or_default();
         let mut accepted = Accepted::new(live, recovered.durable.next());
         let holds = !held.is_empty();
         accepted.hold(held);
+        accepted.shut_down_by_kind(self.registry.auto_shutdowns());
         if let Some(rows) = rows {
             let waiting = accepted.callers_to_look_at(clock.now_ms(), holds);
             for actor in waiting.into_iter().filter(|actor| accepted.is_cold(*actor)).collect::<Vec<_>>() {
@@ -246,6 +305,8 @@ impl SystemBuilder {
         accepted.resume_suspended(clock.now_ms());
         let tools =
             self.tools.into_iter().map(|(name, tool)| (codec::fnv1a(&name), ToolSlot::new(name, tool))).collect();
+        let once: Arc<dyn Expiring> = Arc::new(Once { kept: self.keys_kept });
+        let expiring = std::iter::once(once).chain(self.expiring).collect();
         let inner = Arc::new(Inner {
             core: Mutex::new(Core {
                 accepted,
@@ -284,8 +345,11 @@ impl SystemBuilder {
             room: Notify::new(),
             is_short: AtomicBool::new(false),
             unstick: Unstick::new(self.unstick_every),
+            restarts: Restarts::default(),
+            janitor: Janitor::new(self.janitor_every, expiring),
+            services: self.services,
             #[cfg(test)]
-            faults: super::inner::Faults::default(),
+            faults: super::inner::Faults { services: Mutex::new(self.children), ..Default::default() },
             timer_set: Notify::new(),
             armed_ms: AtomicU64::new(u64::MAX),
             failure: watch::channel(None).0,
@@ -328,9 +392,7 @@ async fn launch(inner: Arc<Inner>, start: Start, repairs: Vec<String>) -> Result
     // From here on, whatever goes wrong ends all of it.
     let ending = Ending::of(inner.clone());
     spawn_committer(&inner).map_err(|error| internal(error.to_string()))?;
-    if inner.rows.is_some() {
-        spawn_checkpointer(&inner, start.rows_at).map_err(|error| internal(error.to_string()))?;
-    }
+    spawn_checkpointer(&inner, start.rows_at).map_err(|error| internal(error.to_string()))?;
     watcher::spawn(inner.flight.clone(), start.long_turn, start.limits).map_err(|error| internal(error.to_string()))?;
     inner.note_start(start.last_record_ms);
     inner.take_suspects(start.suspects).await;
@@ -338,7 +400,7 @@ async fn launch(inner: Arc<Inner>, start: Start, repairs: Vec<String>) -> Result
     let root = tree::start(&inner).await.map_err(|error| internal(error.to_string()))?;
     inner.take_over();
     inner.resume_work();
-    let life = Arc::new(Life { root, _ending: ending });
+    let life = Some(Arc::new(Life { root, _ending: ending }));
     Ok(System { inner, life, repairs: repairs.into() })
 }
 

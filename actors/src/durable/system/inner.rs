@@ -12,7 +12,9 @@ use parking_lot::{Condvar, Mutex};
 use rustc_hash::FxHashMap;
 use tokio::sync::{Notify, broadcast, oneshot, watch};
 
-use super::{Error, jumps::Clocks, passivation::Idle, unstick::Unstick};
+use super::{
+    Error, janitor::Janitor, jumps::Clocks, passivation::Idle, restarts::Restarts, tree::Beside, unstick::Unstick,
+};
 use crate::{
     clock::Clock,
     durable::{
@@ -25,8 +27,9 @@ use crate::{
         hosted::Hosted,
         id::{ActorId, CallId, Sequence},
         kind::{Extensions, Ids, Registry},
-        record::{Note, Record},
+        record::Record,
         store::{Fence, Rows, Store},
+        supervision::Intensity,
     },
     tool::{InFlight, ToolSlot},
 };
@@ -43,6 +46,10 @@ pub(crate) struct Faults {
     pub(crate) loses_timers: std::sync::atomic::AtomicBool,
     /// The unsticker does not look.
     pub(crate) holds_looks: std::sync::atomic::AtomicBool,
+    /// More services, started before the tools.
+    pub(crate) services: Mutex<Vec<crate::durable::supervision::ChildSpec>>,
+    /// What was reported of services and tools.
+    pub(crate) reports: Mutex<Vec<crate::durable::supervision::Report>>,
 }
 
 /// Why a host's commit was not accepted.
@@ -117,6 +124,9 @@ pub(crate) struct Inner {
     /// Whether the store is short of room.
     pub(crate) is_short: AtomicBool,
     pub(super) unstick: Unstick,
+    pub(super) janitor: Janitor,
+    pub(super) services: Vec<Beside>,
+    pub(super) restarts: Restarts,
     #[cfg(test)]
     pub(crate) faults: Faults,
     pub(super) timer_set: Notify,
@@ -186,6 +196,9 @@ impl Inner {
         for call in &receipt.cancelled {
             self.cancel(*call);
         }
+        for actor in &receipt.ending {
+            self.go_on_ending(*actor);
+        }
     }
 
     pub(crate) fn head(&self, actor: ActorId) -> Option<Entry> {
@@ -216,17 +229,14 @@ impl Inner {
     }
 
     /// An actor dies of one message after another: it is not run until somebody has looked, and its owner is told.
-    pub(crate) fn escalate(self: &Arc<Self>, actor: ActorId, reason: &str) {
-        let reason = format!("escalated: it died of more than 3 messages within 10 s, the last time: {reason}");
+    pub(crate) fn escalate(self: &Arc<Self>, actor: ActorId, intensity: Intensity, reason: &str) {
+        let Intensity { max_restarts, period } = intensity;
+        let times = format!("it died of more than {max_restarts} messages within {} s", period.as_secs_f32());
+        let reason = format!("escalated: {times}, the last time: {reason}");
         tracing::error!(%actor, reason, "an actor is suspended");
         if let Ok(receipt) = self.with_accepted(|accepted, now_ms| accepted.suspend(now_ms, actor, &reason)) {
             self.ring_all(&receipt, None);
         }
-    }
-
-    pub(crate) fn note(&self, actor: ActorId, note: Note) {
-        // A closed store takes no notes, and whoever is told of the closing needs none.
-        let _ = self.with_accepted(|accepted, now_ms| accepted.note(now_ms, actor, note));
     }
 
     pub(crate) fn save_checkpoint(&self, call: CallId, bytes: Bytes) {

@@ -82,6 +82,12 @@ impl Inner {
         let _ = self.with_accepted(|accepted, now_ms| accepted.enter(now_ms, entrance).is_ok());
     }
 
+    /// Whether an expiry that cannot be taken back must wait.
+    pub(crate) fn holds_expiries(&self) -> bool {
+        let readings = self.clocks.readings.as_ref();
+        readings.is_some_and(|readings| self.clocks.grace.lock().holds(readings.read().boot_ms))
+    }
+
     /// Look until the life ends.
     pub(super) async fn run_clocks(self: Arc<Self>) {
         if self.clocks.readings.is_none() {
@@ -107,7 +113,6 @@ impl System {
     /// Whether the wall clock jumped a while ago, so that an expiry which cannot be taken back must wait.
     #[must_use]
     pub fn holds_expiries(&self) -> bool {
-        let clocks = &self.inner.clocks;
-        clocks.readings.as_ref().is_some_and(|readings| clocks.grace.lock().holds(readings.read().boot_ms))
+        self.inner.holds_expiries()
     }
 }

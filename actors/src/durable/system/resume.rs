@@ -41,6 +41,7 @@ impl Inner {
             (calls, mail)
         });
         let Ok((calls, mail)) = started else { return };
+        self.resume_endings();
         for actor in mail {
             self.directory.ring(self, actor);
         }

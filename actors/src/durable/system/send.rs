@@ -8,7 +8,7 @@ use std::{fmt, sync::Arc, time::Duration};
 use bytes::Bytes;
 use tokio::sync::oneshot;
 
-use super::{Error, System};
+use super::{Error, System, once};
 use crate::durable::{
     accepted::{Entrance, Existing},
     behavior::{Behavior, message_format, reply_format},
@@ -176,7 +176,8 @@ impl System {
         told.await.map_err(|error| SendError::of(error, message))
     }
 
-    /// Tell an actor something once per key: a second call with the key does nothing.
+    /// Tell an actor something once per key: a second call with the key does nothing. A key is remembered for 24 h from its
+    /// first use, or as long as [`SystemBuilder::keys_kept`](super::SystemBuilder::keys_kept) says.
     ///
     /// # Errors
     /// Gives the message back: see [`SendError`]. Whatever the error, a repeat with the same key is safe.
@@ -186,10 +187,10 @@ impl System {
         to: Address<B>,
         message: B::Message,
     ) -> Result<(), SendError<B::Message>> {
-        let row = Bytes::from(format!("once/{key}"));
+        let row = once::key(key);
         let entrance = Entrance {
             unless: Some(row.clone()),
-            puts: vec![(row, Bytes::from_static(b"1"))],
+            puts: vec![(row, once::row(self.inner.clock.now_ms()))],
             deliver: Some((to.id, body::<B>(&message))),
             ..Entrance::default()
         };

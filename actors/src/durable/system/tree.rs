@@ -1,14 +1,16 @@
 //! The tree under which everything in a system runs.
 //!
 //! ```text
-//! engine (rest-for-one)
-//! ├── store      ends when the store closes, and everything after it with it
+//! engine (rest-for-one; ends with the store)
+//! ├── store      significant: ends when the store closes, and everything else with it, in reverse order
 //! ├── timers     turns due timers into messages
 //! ├── clocks     looks for jumps of the wall clock
 //! ├── passivation ends hosts that are idle
 //! ├── unsticker  looks for waits that contradict what is there
+//! ├── janitor    removes keys whose time is over
+//! ├── ...        services of whoever builds the system, such as the collector of artifacts
 //! ├── tools (one-for-one): the actor before each tool
-//! └── runs       the keeper of all hosts: dynamic, a host's failures count for itself alone (`directory.rs`)
+//! └── runs       the keeper of all hosts: dynamic, a host's failures count for itself alone (`keeper.rs`)
 //! ```
 //! Hosts are not restarted by a supervisor's rules but by reloading them: a message may be taken again, and the fence
 //! keeps a former host from doing harm. So a keeper that died is replaced, and everyone with mail is rung.
@@ -18,17 +20,16 @@
 
 use std::{future::Future, sync::Arc, time::Duration};
 
-use bytes::Bytes;
 use parking_lot::Mutex;
 use ractor::{Actor, ActorCell, ActorProcessingErr, ActorRef};
 
-use super::{System, inner::Inner};
+use super::{Error, System, inner::Inner};
 use crate::durable::{
-    accepted::Entrance,
-    directory::Keeper,
+    id::ActorId,
+    keeper::Keeper,
     supervision::{
-        Backoff, ChildInfo, ChildSpec, Happened, Intensity, Observer, Policy, Restart, RestartLog, RestartRecord,
-        Setup, Shutdown, StartFailure, Strategy, Supervisor,
+        AutoShutdown, Backoff, ChildInfo, ChildSpec, Happened, Intensity, Observer, Policy, Restart, Setup, Shutdown,
+        StartFailure, Strategy, Supervisor,
     },
 };
 
@@ -48,15 +49,19 @@ pub(super) async fn start(inner: &Arc<Inner>) -> Result<Supervisor, StartFailure
     let observer = observer(inner);
     let tools = inner.tools.values().map(|slot| slot.child(inner));
     let tools = tools.fold(Setup::new("tools", policy(Strategy::OneForOne, TOOL_RESTARTS)), Setup::child);
-    let root = Setup::new("engine", policy(Strategy::RestForOne, 10))
-        .child(service(inner, "store", |inner| async move { inner.until_closed().await }))
+    let beside = inner.services.iter().map(|beside| beside.child(inner));
+    let store = service(inner, "store", |inner| async move { inner.until_closed().await });
+    let root = Setup::new("engine", policy(Strategy::RestForOne, 10).auto_shutdown(AutoShutdown::AnySignificant))
+        .child(store.significant())
         .child(service(inner, "timers", Inner::run_timers))
         .child(service(inner, "clocks", Inner::run_clocks))
         .child(service(inner, "passivation", Inner::run_passivation))
         .child(service(inner, "unsticker", Inner::run_unsticker))
-        .child(tools.observer(observer.clone()).into_child())
-        .child(keeper(inner))
-        .observer(observer);
+        .child(service(inner, "janitor", Inner::run_janitor));
+    let root = beside.fold(root, Setup::child);
+    #[cfg(test)]
+    let root = std::mem::take(&mut *inner.faults.services.lock()).into_iter().fold(root, Setup::child);
+    let root = root.child(tools.observer(observer.clone()).into_child()).child(keeper(inner)).observer(observer);
     Supervisor::start(root).await
 }
 
@@ -92,6 +97,32 @@ where
     ChildSpec::new(name, start).restart(Restart::Transient).shutdown(Shutdown::BrutalKill)
 }
 
+/// A service of whoever builds the system.
+pub(crate) struct Beside {
+    pub(super) name: &'static str,
+    pub(super) run: Arc<dyn Fn(System) -> Running + Send + Sync>,
+}
+
+impl Beside {
+    fn child(&self, inner: &Arc<Inner>) -> ChildSpec {
+        let run = self.run.clone();
+        service(inner, self.name, move |inner| {
+            let running = run(System::for_service(inner.clone()));
+            async move {
+                // One that has nothing more to do waits, because a service ends when the store closes, and not before.
+                let running = async {
+                    running.await;
+                    std::future::pending().await
+                };
+                tokio::select! {
+                    () = running => {}
+                    () = inner.until_closed() => {}
+                }
+            }
+        })
+    }
+}
+
 type Running = std::pin::Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// Does one thing, as an actor, so that it can be watched and killed.
@@ -124,15 +155,17 @@ impl Actor for Service {
 
 /// Writes restarts down.
 fn observer(inner: &Arc<Inner>) -> Observer {
-    let (inner, log) = (Arc::downgrade(inner), Mutex::new(RestartLog::default()));
+    let inner = Arc::downgrade(inner);
     Arc::new(move |report| {
+        #[cfg(test)]
+        if let Some(inner) = inner.upgrade() {
+            inner.faults.reports.lock().push(report.clone());
+        }
         if let Happened::Escalated { reason, .. } = &report.happened {
             tracing::error!(supervisor = %report.supervisor, child = %report.child, reason, "a supervisor gives up");
         }
-        let Some(inner) = inner.upgrade() else { return };
-        if let Some(record) = log.lock().note(inner.clock.now_ms(), &report) {
-            tracing::warn!(child = %record.child, count = record.count, reason = record.reason, "restarted");
-            inner.write_restart(&record);
+        if let Some(inner) = inner.upgrade() {
+            inner.note_service_restart(&report);
         }
     })
 }
@@ -142,23 +175,13 @@ impl Inner {
         // An error says that nobody can close it any more.
         let _ = self.failure.subscribe().wait_for(Option::is_some).await;
     }
-
-    /// In an index row, because the services have no stream of their own.
-    fn write_restart(&self, record: &RestartRecord) {
-        let key = Bytes::from(format!("restart/{}", record.child));
-        let mut reason = record.reason.clone();
-        crate::durable::cut(&mut reason, 1_000);
-        let row = serde_json::json!({ "at_ms": self.clock.now_ms(), "count": record.count, "reason": reason });
-        let entrance = Entrance { puts: vec![(key, Bytes::from(row.to_string()))], ..Entrance::default() };
-        // A closed store takes no notes.
-        let _ = self.with_accepted(|accepted, now_ms| accepted.enter(now_ms, entrance));
-    }
 }
 
 impl System {
     /// What runs beside the hosts: the services of the system, and the actor before each tool.
     pub async fn services(&self) -> Vec<ChildInfo> {
-        let Ok(mut services) = self.life.root.which_children().await else { return Vec::new() };
+        let Some(life) = &self.life else { return Vec::new() };
+        let Ok(mut services) = life.root.which_children().await else { return Vec::new() };
         let tools = services.iter().find(|child| &*child.id == "tools").and_then(|child| child.cell.clone());
         if let Some(Ok(tools)) = match tools.and_then(Supervisor::of) {
             Some(tools) => Some(tools.which_children().await),
@@ -177,4 +200,45 @@ impl System {
             true
         })
     }
+
+    /// Kill anything that [`System::tree`] shows, as a fault would, by the id under which it shows it: an actor
+    /// (`actor_1f00`), a service, or the actor before a tool, by its name. A tool that is named like a service is reached
+    /// with [`System::kill_tool`].
+    ///
+    /// # Errors
+    /// [`Error::Missing`], which says what there is, if nothing has that id; [`Error::OutcomeUnknown`] if the store closed.
+    pub async fn kill(&self, id: &str) -> Result<Killed, Error> {
+        if let Some(actor) = id.strip_prefix("actor_").and_then(|_| id.parse().ok()) {
+            return self.kill_actor(actor).await;
+        }
+        if self.kill_service(id).await {
+            return Ok(Killed::Service);
+        }
+        let names: Vec<_> = self.services().await.iter().map(|child| child.id.to_string()).collect();
+        Err(Error::Missing(format!(
+            "service or tool `{id}` to kill; there are {}, and actors by their ids",
+            names.join(", ")
+        )))
+    }
+
+    async fn kill_actor(&self, actor: ActorId) -> Result<Killed, Error> {
+        if self.kill_host(actor) {
+            return Ok(Killed::Host);
+        }
+        match self.actor(actor).await? {
+            Some(_) => Ok(Killed::Nothing),
+            None => Err(Error::Missing(format!("live actor {actor} to kill; `System::tree` shows those there are"))),
+        }
+    }
+}
+
+/// What [`System::kill`] killed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Killed {
+    /// The host of an actor.
+    Host,
+    /// A service, or the actor before a tool.
+    Service,
+    /// The actor has no host now: it is asleep, suspended, or waits until a back-off is over.
+    Nothing,
 }

@@ -80,6 +80,7 @@ impl Inner {
         while tokio::time::timeout(every, closed.wait_for(Option::is_some)).await.is_err() {
             let now = crate::clock::monotonic();
             let is_late = now.duration_since(std::mem::replace(&mut last, now)) > every * 2;
+            self.note_due_restarts().await;
             for due in self.look_for_stuck(is_late).await {
                 self.unstick(due).await;
             }

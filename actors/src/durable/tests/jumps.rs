@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::clock::{ManualClock, ManualReadings, Reading, SteadyClock};
+use crate::durable::store::{Local, LocalOptions};
 
 const DAY_MS: u64 = 24 * 60 * 60 * 1_000;
 
@@ -78,6 +79,74 @@ async fn a_clock_of_ones_own_is_not_watched() {
         counter(&system).await;
         system.inner.look_at_clocks();
         assert_eq!((system.last_jump().await.unwrap(), system.holds_expiries()), (None, false));
+        system.stop(SOON).await;
+    }
+}
+
+const HOUR_MS: u64 = 60 * 60 * 1_000;
+
+async fn start_in(folder: &std::path::Path, clocks: &Arc<ManualReadings>) -> System {
+    let store = Local::open(folder, LocalOptions::default()).unwrap();
+    builder().readings(clocks.clone()).start(Arc::new(store)).await.unwrap()
+}
+
+/// When, in the time of the system, each number was added.
+fn added(system: &System) -> Vec<(u64, u64)> {
+    let mut added = Vec::new();
+    let visit = &mut |item: Item| {
+        if let What::Event(event) = &item.what
+            && let Some(number) = event["Added"].as_u64().filter(|number| *number > 0)
+        {
+            added.push((number, item.at_ms));
+        }
+        true
+    };
+    system.ledger().all(visit).unwrap();
+    added
+}
+
+/// The clock is set between two lives of a real store, and again within the second.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn timers_survive_a_clock_that_is_set_between_lives_and_are_not_early_within_one() {
+    let day_ms = i64::try_from(DAY_MS).unwrap();
+    for by_ms in [-day_ms, 8 * day_ms, 400 * day_ms] {
+        let (folder, began_ms) = (tempfile::tempdir().unwrap(), now_ms());
+        let before = clocks(began_ms);
+        let system = start_in(folder.path(), &before).await;
+        let (old, new) = (counter(&system).await, counter(&system).await);
+        let later = |number| Told::AddLater { number, after_ms: HOUR_MS };
+        system.tell(old, later(1)).await.unwrap();
+        until(&system, old, |count| count.scheduled == 1).await;
+        system.stop(SOON).await;
+
+        // The machine was started anew, too.
+        let set_ms = began_ms.saturating_add_signed(by_ms);
+        let after = Arc::new(ManualReadings::at(Reading { wall_ms: set_ms, boot_ms: 7 }));
+        let system = start_in(folder.path(), &after).await;
+        let jumped = system.last_jump().await.unwrap().expect("a start so far from the last record is written down");
+        assert_eq!((jumped.at_start, jumped.wall_ms), (true, set_ms));
+        assert!((jumped.by_ms - by_ms).abs() < 60_000 && system.holds_expiries(), "{jumped:?}");
+        let second_ms = set_ms.max(began_ms);
+        system.tell(new, later(2)).await.unwrap();
+        until(&system, new, |count| count.scheduled == 2).await;
+        for set in [day_ms, -2 * day_ms] {
+            after.set_wall(set);
+            system.inner.look_at_clocks();
+            let jumped = system.last_jump().await.unwrap().unwrap();
+            assert_eq!((jumped.at_start, jumped.by_ms), (false, set));
+        }
+        after.advance(HOUR_MS);
+        for (counter, number) in [(old, 1), (new, 2)] {
+            until(&system, counter, |count| count.total == number).await;
+        }
+        let added = added(&system);
+        assert_eq!(added.len(), 2, "each fires once: {added:?}");
+        let at_ms = |wanted| added.iter().find(|(number, _)| *number == wanted).unwrap().1;
+        assert!(at_ms(1) >= began_ms + HOUR_MS, "by {by_ms}: {added:?}");
+        assert!(at_ms(2) >= second_ms + HOUR_MS, "by {by_ms}: {added:?}");
+        if by_ms > 0 {
+            assert!(at_ms(1) < second_ms + HOUR_MS, "it was due when the life began: {added:?}");
+        }
         system.stop(SOON).await;
     }
 }

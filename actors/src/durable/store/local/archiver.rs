@@ -10,7 +10,12 @@
 //! and its folder synced. What a crash leaves half done is done again, or found done.
 
 use std::{
-    collections::BTreeMap, iter::Peekable, ops::ControlFlow, path::PathBuf, sync::Arc, thread::JoinHandle,
+    collections::BTreeMap,
+    iter::Peekable,
+    ops::ControlFlow,
+    path::{Path, PathBuf},
+    sync::Arc,
+    thread::JoinHandle,
     time::Duration,
 };
 
@@ -22,8 +27,7 @@ use super::{
     archive::{self, Heads, NO_LINK, Range, Segment},
     base::{self, Base},
     ground::{self, Image},
-    losses,
-    past::{self, BaseGround},
+    past::{BaseGround, Counted},
 };
 use crate::durable::{
     chain::Head,
@@ -42,8 +46,8 @@ use crate::durable::{
 
 /// After a failure it is tried again so much later.
 const RETRY: Duration = Duration::from_secs(30);
-/// About so many bytes of events go into one ledger segment.
-const SEGMENT_BYTES: usize = 64 * 1024 * 1024;
+/// How long a ledger segment is, but in tests.
+const LEDGER_BYTES: usize = 64 * 1024 * 1024;
 
 /// The thread. Dropping it ends it, and waits for that.
 pub(super) struct Archiver {
@@ -55,7 +59,7 @@ impl Archiver {
     /// Start it; `None` if the system gives no thread, which only lets the journal grow.
     pub(super) fn start(setup: &Setup, shared: &Arc<Mutex<Shared>>, options: &LocalOptions) -> Option<Self> {
         let ends = Arc::new((Mutex::new(false), Condvar::new()));
-        let work = Work { setup: setup.clone(), shared: shared.clone(), base_bytes: options.base_bytes };
+        let work = Work::new(setup, shared, options.base_bytes);
         let every = options.base_every;
         let told = ends.clone();
         #[expect(clippy::disallowed_methods, reason = "bases are made by a thread of their own")]
@@ -98,12 +102,18 @@ fn run(work: &Work, every: Duration, (ends, bell): &(Mutex<bool>, Condvar)) {
 
 /// What it works on.
 pub(super) struct Work {
-    pub(super) setup: Setup,
-    pub(super) shared: Arc<Mutex<Shared>>,
-    pub(super) base_bytes: u64,
+    setup: Setup,
+    shared: Arc<Mutex<Shared>>,
+    base_bytes: u64,
+    /// About so many bytes of events go into one ledger segment.
+    pub(super) ledger_bytes: usize,
 }
 
 impl Work {
+    pub(super) fn new(setup: &Setup, shared: &Arc<Mutex<Shared>>, base_bytes: u64) -> Self {
+        Self { setup: setup.clone(), shared: shared.clone(), base_bytes, ledger_bytes: LEDGER_BYTES }
+    }
+
     fn disk(&self) -> &dyn Disk {
         &*self.setup.disk
     }
@@ -113,7 +123,7 @@ impl Work {
     }
 
     /// Make a base if one is due, and finish what an earlier life began.
-    fn look(&self, ends: &dyn Fn() -> bool) -> Result<(), Error> {
+    pub(super) fn look(&self, ends: &dyn Fn() -> bool) -> Result<(), Error> {
         let bases = base::list(self.disk(), &self.folder(base::FOLDER))?;
         let newest = bases.last().map_or(Sequence(0), |(sequence, _)| *sequence);
         let (segments, durable) = {
@@ -132,7 +142,7 @@ impl Work {
         Ok(())
     }
 
-    fn len(&self, path: &std::path::Path) -> Result<u64, Error> {
+    fn len(&self, path: &Path) -> Result<u64, Error> {
         let open = self.disk().open(path, crate::durable::journal::disk::Access::Read);
         open.and_then(|file| file.len()).map_err(|source| Error::Io {
             action: "read",
@@ -153,20 +163,31 @@ impl Work {
         for draft in base::leftovers(self.disk(), &folder)? {
             self.disk().remove(&draft).map_err(|source| Error::Io { action: "remove", file: draft, source })?;
         }
-        let old = ground::newest(self.disk(), &self.setup.folder, Some(to))?;
+        let old = ground::newest(self.disk(), &self.setup.folder, Some(to), &mut Vec::new())?;
         let store = self.store();
         let Some((changes, meta)) = self.changes(old, to, ends)? else { return Ok(()) };
         let draft = base::draft(&folder, to);
         let header = base::Header { store, sequence: to, meta: meta.to_vec() };
-        let mut writer = base::Writer::create(self.disk(), &draft, &header)?;
-        // Opened again: what was read for the changes is read once more, in order.
-        let old = ground::newest(self.disk(), &self.setup.folder, Some(to))?;
-        merge(old, changes, &mut writer)?;
-        let made = writer.finish()?;
-        let path = base::publish(self.disk(), &folder, &draft, to)?;
-        Base::open(self.disk(), &path)?.verify()?;
+        let made = self.write(&draft, &header, changes).inspect_err(|_| {
+            // Half a base on a full disk is room that others need.
+            let _ = self.disk().remove(&draft);
+        })?;
+        base::publish(self.disk(), &folder, &draft, to)?;
         tracing::info!(record = %to, rows = made.rows, bytes = made.bytes, took = ?began.elapsed(), "a base was made");
         self.trim()
+    }
+
+    fn write(
+        &self,
+        draft: &Path,
+        header: &base::Header,
+        changes: BTreeMap<Bytes, Option<Bytes>>,
+    ) -> Result<base::Summary, Error> {
+        let mut writer = base::Writer::create(self.disk(), draft, header)?;
+        // Opened again: what was read for the changes is read once more, in order.
+        let old = ground::newest(self.disk(), &self.setup.folder, Some(header.sequence), &mut Vec::new())?;
+        merge(old, changes, &mut writer)?;
+        writer.finish()
     }
 
     fn store(&self) -> u64 {
@@ -231,17 +252,41 @@ impl Work {
         Err(Error::Inconsistent { folder: self.setup.folder.clone(), cause })
     }
 
-    /// Archive what the older of two bases makes needless in the journal, and remove it there.
+    /// Archive what the older of two bases makes needless in the journal, and remove it there. Both are read back first.
     fn trim(&self) -> Result<(), Error> {
         let folder = self.folder(base::FOLDER);
-        let bases = base::list(self.disk(), &folder)?;
-        let [.., (older, _), _] = &bases[..] else { return Ok(()) };
-        self.archive(*older)?;
-        for (_, path) in bases.iter().filter(|(sequence, _)| sequence < older) {
+        let good = self.good_bases()?;
+        let [.., older, _] = good[..] else { return Ok(()) };
+        self.archive(older)?;
+        for (_, path) in base::list(self.disk(), &folder)?.iter().filter(|(sequence, _)| *sequence < older) {
             self.disk().remove(path).map_err(|source| Error::Io { action: "remove", file: path.clone(), source })?;
         }
         self.disk().sync_folder(&folder).map_err(|source| Error::Io { action: "sync", file: folder, source })?;
-        self.remove_segments(*older)
+        self.remove_segments(older)
+    }
+
+    /// The two newest bases that read well. One that does not is put out of the way, so that another is made in its place;
+    /// but for the one at which the ledger ends, because nothing takes its place.
+    fn good_bases(&self) -> Result<Vec<Sequence>, Error> {
+        let folder = self.folder(base::FOLDER);
+        let ledger_end = Counted::list(self.disk(), &self.setup.folder)?.end;
+        let mut good = Vec::new();
+        for (sequence, path) in base::list(self.disk(), &folder)?.into_iter().rev() {
+            match Base::open(self.disk(), &path).and_then(|base| base.verify()) {
+                Ok(_) => good.insert(0, sequence),
+                Err(error @ Error::DamagedFile { .. }) => {
+                    tracing::error!(%error, "a base image is damaged, and another is made in its place");
+                    if sequence != ledger_end {
+                        base::put_aside(self.disk(), &folder, &path)?;
+                    }
+                }
+                Err(error) => return Err(error),
+            }
+            if good.len() == 2 {
+                break;
+            }
+        }
+        Ok(good)
     }
 
     /// Put the events of every record up to one into ledger segments.
@@ -255,16 +300,25 @@ impl Work {
         for draft in archive::leftovers(self.disk(), &folder)? {
             self.disk().remove(&draft).map_err(|source| Error::Io { action: "remove", file: draft, source })?;
         }
-        let last = archive::list(self.disk(), &folder)?.pop();
-        let mut previous = match &last {
+        let Counted { files, end, .. } = Counted::list(self.disk(), &self.setup.folder)?;
+        if end >= to {
+            // Whoever made the last segment may have been killed before its name was durable.
+            return self.disk().sync_folder(&folder).map_err(|source| Error::Io {
+                action: "sync",
+                file: folder,
+                source,
+            });
+        }
+        for (range, path) in archive::list(self.disk(), &folder)? {
+            // What a crash left of an earlier attempt; the journal has its records.
+            if range.from > end {
+                self.disk().remove(&path).map_err(|source| Error::Io { action: "remove", file: path, source })?;
+            }
+        }
+        let mut previous = match files.last() {
             Some((_, path)) => Segment::open(self.disk(), path)?.link(),
             None => NO_LINK,
         };
-        let kept: Vec<_> = last.into_iter().map(|(range, _)| range).collect();
-        let end = past::end(&kept, &losses::list(self.disk(), &self.setup.folder)?);
-        if end >= to {
-            return Ok(());
-        }
         let ground = BaseGround::at(self.disk(), &self.setup.folder, end)?;
         let mut pile = Pile::new(end.next());
         let mut reader = Reader::new(None);
@@ -284,7 +338,7 @@ impl Work {
                 pile.push(before, after, event);
                 true
             })?;
-            if pile.bytes >= SEGMENT_BYTES && sequence < to {
+            if pile.bytes >= self.ledger_bytes && sequence < to {
                 write(&mut pile, sequence)?;
             }
             Ok(true)

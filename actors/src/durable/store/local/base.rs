@@ -72,6 +72,11 @@ pub(crate) fn list(disk: &dyn Disk, folder: &Path) -> Result<Vec<(Sequence, Path
     names::list(disk, folder, parse)
 }
 
+/// Give a damaged base a name under which it is only looked at by people, durably.
+pub(crate) fn put_aside(disk: &dyn Disk, folder: &Path, path: &Path) -> Result<(), Error> {
+    names::put_aside(disk, folder, path)
+}
+
 /// What was left unfinished in a folder, and can go when nobody is writing there.
 pub(crate) fn leftovers(disk: &dyn Disk, folder: &Path) -> Result<Vec<PathBuf>, Error> {
     names::drafts(disk, folder)

@@ -8,14 +8,19 @@
 //! misunderstand is written before the number is raised, and a build does not open what a newer one wrote.
 
 use std::{
-    fs::{self, File},
-    io,
+    fs, io,
     path::{Path, PathBuf},
 };
 
 use crate::durable::{
+    dying,
     id::Sequence,
-    journal::{self, segment, survey::Survey},
+    journal::{
+        self,
+        disk::{self, Disk},
+        segment,
+        survey::Survey,
+    },
     store::Error,
 };
 
@@ -46,13 +51,13 @@ pub(super) fn read(folder: &Path) -> Result<u32, Error> {
 }
 
 /// Raise the format of a folder to this build's; a sentence says what was kept of an older one.
-pub(super) fn raise(folder: &Path, survey: &Survey) -> Result<Option<String>, Error> {
+pub(super) fn raise(disk: &dyn Disk, folder: &Path, survey: &Survey) -> Result<Option<String>, Error> {
     let found = read(folder)?;
     if found == FORMAT && folder.join(NAME).exists() {
         return Ok(None);
     }
-    let kept = if survey.is_new() { None } else { Some(keep(folder, survey, found)?) };
-    write(folder)?;
+    let kept = if survey.is_new() { None } else { Some(keep(disk, folder, survey, found)?) };
+    write(disk, folder)?;
     Ok(kept.map(|image| {
         format!(
             "the folder was of format {found} and is of format {FORMAT} now; what it was is kept in {}",
@@ -62,7 +67,7 @@ pub(super) fn raise(folder: &Path, survey: &Survey) -> Result<Option<String>, Er
 }
 
 /// Keep HEAD and journal as they are.
-fn keep(folder: &Path, survey: &Survey, found: u32) -> Result<PathBuf, Error> {
+fn keep(disk: &dyn Disk, folder: &Path, survey: &Survey, found: u32) -> Result<PathBuf, Error> {
     let image = folder.join(format!("before-format-{found}"));
     if image.exists() {
         return Ok(image);
@@ -75,16 +80,17 @@ fn keep(folder: &Path, survey: &Survey, found: u32) -> Result<PathBuf, Error> {
     fs::create_dir_all(&inner).map_err(journal::io("create", &inner))?;
     let head = folder.join(journal::head::NAME);
     if head.exists() {
-        put(&head, &new, false)?;
+        put(disk, &head, &new, false)?;
     }
     for (at, segment) in survey.all.iter().enumerate() {
-        put(&segment.path, &inner, is_closed(survey, at))?;
+        put(disk, &segment.path, &inner, is_closed(survey, at))?;
     }
     for folder in [&inner, &new] {
-        sync(folder)?;
+        sync(disk, folder)?;
     }
+    dying::point();
     fs::rename(&new, &image).map_err(journal::io("create", &image))?;
-    sync(folder)?;
+    sync(disk, folder)?;
     Ok(image)
 }
 
@@ -95,23 +101,24 @@ fn is_closed(survey: &Survey, at: usize) -> bool {
 }
 
 /// A copy, or another name where the file does not change any more.
-pub(super) fn put(file: &Path, into: &Path, is_closed: bool) -> Result<(), Error> {
+pub(super) fn put(disk: &dyn Disk, file: &Path, into: &Path, is_closed: bool) -> Result<(), Error> {
     let Some(name) = file.file_name() else { return Ok(()) };
     let to = into.join(name);
-    if is_closed && fs::hard_link(file, &to).is_ok() {
+    if is_closed && disk.link(file, &to).is_ok() {
         return Ok(());
     }
-    fs::copy(file, &to).and_then(|_| File::open(&to)?.sync_all()).map_err(journal::io("copy", file))
+    disk::copy(disk, file, &to).map_err(journal::io("copy", file))
 }
 
-fn write(folder: &Path) -> Result<(), Error> {
+fn write(disk: &dyn Disk, folder: &Path) -> Result<(), Error> {
     let (new, path) = (folder.join("format.new"), folder.join(NAME));
-    let written = fs::write(&new, format!("{FORMAT}\n")).and_then(|()| File::open(&new)?.sync_all());
-    written.and_then(|()| fs::rename(&new, &path)).map_err(journal::io("write", &path))?;
-    sync(folder)
+    dying::point();
+    let written = disk::write(disk, &new, format!("{FORMAT}\n").as_bytes());
+    written.and_then(|()| disk.rename(&new, &path)).map_err(journal::io("write", &path))?;
+    sync(disk, folder)
 }
 
 /// Make the names in a folder durable.
-pub(super) fn sync(folder: &Path) -> Result<(), Error> {
-    File::open(folder).and_then(|opened| opened.sync_all()).map_err(journal::io("sync", folder))
+pub(super) fn sync(disk: &dyn Disk, folder: &Path) -> Result<(), Error> {
+    disk.sync_folder(folder).map_err(journal::io("sync", folder))
 }

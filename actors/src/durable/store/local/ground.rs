@@ -7,18 +7,20 @@
 use std::{path::Path, sync::Arc};
 
 use bytes::Bytes;
-use parking_lot::RwLock;
 
 use super::{
     base::{self, Base},
-    format, lives,
+    format,
+    live_rows::LiveRows,
+    lives,
     shelf::{Check, Shelf},
 };
 use crate::durable::{
+    dying,
     id::Sequence,
     journal::{self, disk::Disk, recovery, survey::Survey, writer::Setup},
     store::{
-        Checkpoint, Error, Opened, Rows,
+        Error, Opened, Rows,
         rows::{self, Mark, Rows as _},
     },
 };
@@ -41,7 +43,7 @@ pub(super) fn prepare(setup: &Setup, cut: Option<Sequence>) -> Result<Found, Err
     let survey = Survey::take(disk, &setup.folder)?;
     let end = recovery::end(disk, &survey, cut)?;
     let store = survey.store().unwrap_or_else(|| disk.random());
-    let mut repairs: Vec<_> = format::raise(&setup.folder, &survey)?.into_iter().collect();
+    let mut repairs: Vec<_> = format::raise(disk, &setup.folder, &survey)?.into_iter().collect();
     let check = if lives::is_unended(disk, &setup.folder) { Check::Rows } else { Check::Mark };
     lives::begin(disk, &setup.folder)?;
     let unusable = setup.folder.join(UNUSABLE);
@@ -64,10 +66,11 @@ pub(super) fn prepare(setup: &Setup, cut: Option<Sequence>) -> Result<Found, Err
         Ok(fitting) => fitting,
         Err(why) => {
             repairs.extend(why.map(|why| format!("the rows in {} were built again: {why}", folder.display())));
-            build(setup, &survey, store, end)?
+            build(setup, &survey, store, end, &mut repairs)?
         }
     };
     if unusable.exists() {
+        dying::point();
         disk.remove(&unusable).map_err(|source| Error::Io { action: "remove", file: unusable, source })?;
     }
     let shelf = Arc::new(LiveRows::new(setup, shelf, store));
@@ -78,6 +81,7 @@ pub(super) fn prepare(setup: &Setup, cut: Option<Sequence>) -> Result<Found, Err
 /// Have the next start build rows again.
 pub(super) fn condemn(folder: &Path) -> Result<(), Error> {
     let note = folder.join(UNUSABLE);
+    dying::point();
     std::fs::write(&note, "somebody asked for it").map_err(journal::io("write", &note))
 }
 
@@ -101,9 +105,15 @@ pub(super) fn fits(mark: &Mark, first: Sequence, end: Sequence) -> Result<(), St
 }
 
 /// Make rows anew: those of the last good base, or none if the journal has everything.
-fn build(setup: &Setup, survey: &Survey, store: u64, end: Sequence) -> Result<(Shelf, Mark), Error> {
+fn build(
+    setup: &Setup,
+    survey: &Survey,
+    store: u64,
+    end: Sequence,
+    told: &mut Vec<String>,
+) -> Result<(Shelf, Mark), Error> {
     let folder = setup.folder.join(FOLDER);
-    let base = newest(&*setup.disk, &setup.folder, Some(end))?;
+    let base = newest(&*setup.disk, &setup.folder, Some(end), told)?;
     let held = base.as_ref().map_or(Sequence(0), |base| base.header().sequence);
     if held.next() < survey.first() {
         let cause = format!(
@@ -112,6 +122,7 @@ fn build(setup: &Setup, survey: &Survey, store: u64, end: Sequence) -> Result<(S
         );
         return Err(Error::Inconsistent { folder: setup.folder.clone(), cause });
     }
+    dying::point();
     // Not before it is sure that others can be built.
     if folder.exists() {
         Shelf::aside(&folder).map_err(|error| unread(&folder, error))?;
@@ -143,8 +154,13 @@ fn build(setup: &Setup, survey: &Survey, store: u64, end: Sequence) -> Result<(S
     Ok((shelf, mark))
 }
 
-/// The newest base that reads well from front to back, up to an end.
-pub(super) fn newest(disk: &dyn Disk, folder: &Path, end: Option<Sequence>) -> Result<Option<Base>, Error> {
+/// The newest base that reads well from front to back, up to an end; those that do not are told of.
+pub(super) fn newest(
+    disk: &dyn Disk,
+    folder: &Path,
+    end: Option<Sequence>,
+    told: &mut Vec<String>,
+) -> Result<Option<Base>, Error> {
     let listed = base::list(disk, &folder.join(base::FOLDER))?;
     for (sequence, path) in listed.into_iter().rev() {
         if end.is_some_and(|end| sequence > end) {
@@ -153,7 +169,10 @@ pub(super) fn newest(disk: &dyn Disk, folder: &Path, end: Option<Sequence>) -> R
         match Base::open(disk, &path).and_then(|base| base.verify().map(|_| base)) {
             Ok(base) => return Ok(Some(base)),
             Err(error @ Error::Newer { .. }) => return Err(error),
-            Err(error) => tracing::error!(%error, "a base image is damaged and is not used"),
+            Err(error) => {
+                tracing::error!(%error, "a base image is damaged and is not used");
+                told.push(format!("a base image is damaged and was not used: {error}"));
+            }
         }
     }
     Ok(None)
@@ -162,9 +181,12 @@ pub(super) fn newest(disk: &dyn Disk, folder: &Path, end: Option<Sequence>) -> R
 /// For those who only look: the newest base as rows.
 pub(super) fn image(disk: &dyn Disk, folder: &Path) -> Result<Opened, Error> {
     format::read(folder)?;
-    let Some(base) = newest(disk, folder, None)? else { return Ok(Opened::default()) };
+    let mut repairs = Vec::new();
+    let Some(base) = newest(disk, folder, None, &mut repairs)? else {
+        return Ok(Opened { repairs, ..Opened::default() });
+    };
     let (from, meta) = (base.header().sequence, Bytes::from(base.header().meta.clone()));
-    Ok(Opened { rows: Some(Arc::new(Image(base))), from, to: from, meta, repairs: Vec::new() })
+    Ok(Opened { rows: Some(Arc::new(Image(base))), from, to: from, meta, repairs })
 }
 
 /// A base, read as rows.
@@ -180,78 +202,8 @@ impl Rows for Image {
     }
 }
 
-/// The rows of a running store. Rows that a full disk has closed are opened again.
-pub(super) struct LiveRows {
-    setup: Setup,
-    store: u64,
-    /// `None` once the store was let go of.
-    shelf: RwLock<Option<Arc<Shelf>>>,
-}
-
-impl LiveRows {
-    fn new(setup: &Setup, shelf: Shelf, store: u64) -> Self {
-        Self { setup: setup.clone(), store, shelf: RwLock::new(Some(Arc::new(shelf))) }
-    }
-
-    /// Write a checkpoint.
-    pub(super) fn write(&self, checkpoint: &Checkpoint<'_>, go_on: &mut dyn FnMut() -> bool) -> Result<(), Error> {
-        let Checkpoint { since, from, to, .. } = *checkpoint;
-        let mark = Mark { store: self.store, from, to, reached: true, meta: checkpoint.meta.clone() };
-        let shelf = self.shelf()?;
-        let mut changes = checkpoint.changes.iter().map(|(key, value)| (key.clone(), value.clone()));
-        match shelf.write(since, &mark, &mut changes, go_on) {
-            Err(rows::Error::Closed { .. }) => {
-                drop(shelf);
-                self.reopen()?;
-                let mut changes = checkpoint.changes.iter().map(|(key, value)| (key.clone(), value.clone()));
-                let shelf = self.shelf()?;
-                shelf.write(since, &mark, &mut changes, go_on).map(|_| ()).map_err(|error| self.lost(error))
-            }
-            written => written.map(|_| ()).map_err(|error| self.lost(error)),
-        }
-    }
-
-    /// Let go of the folder, also while others still hold this.
-    pub(super) fn close(&self) {
-        drop(self.shelf.write().take());
-    }
-
-    fn shelf(&self) -> Result<Arc<Shelf>, Error> {
-        let closed = || Error::Closed { cause: "it was let go of".to_owned() };
-        self.shelf.read().clone().ok_or_else(closed)
-    }
-
-    fn reopen(&self) -> Result<(), Error> {
-        let folder = self.setup.folder.join(FOLDER);
-        let mut shelf = self.shelf.write();
-        // sled lets one handle at a time have the folder.
-        drop(shelf.take());
-        *shelf = Some(Arc::new(Shelf::open(&folder, self.store, Check::Mark).map_err(|error| self.lost(error))?.shelf));
-        Ok(())
-    }
-
-    /// Rows that cannot be read are built again by the next start, which must know of it.
-    fn lost(&self, error: rows::Error) -> Error {
-        if matches!(error, rows::Error::Unusable { .. }) {
-            // Without the note the next start finds out by itself, or by reading the same row.
-            let _ = std::fs::write(self.setup.folder.join(UNUSABLE), error.to_string());
-        }
-        unread(&self.setup.folder.join(FOLDER), error)
-    }
-}
-
-impl Rows for LiveRows {
-    fn get(&self, key: &[u8]) -> Result<Option<Bytes>, Error> {
-        self.shelf()?.get(key).map_err(|error| self.lost(error))
-    }
-
-    fn scan(&self, from: &[u8], to: &[u8], visit: &mut dyn FnMut(&[u8], Bytes) -> bool) -> Result<(), Error> {
-        let shelf = self.shelf()?;
-        shelf.scan(from, to, visit).map_err(|error| self.lost(error))
-    }
-}
-
-fn unread(folder: &Path, error: rows::Error) -> Error {
+/// An error of rows, as the store tells it.
+pub(super) fn unread(folder: &Path, error: rows::Error) -> Error {
     match error {
         rows::Error::Io { action, file, source } => Error::Io { action, file, source },
         rows::Error::Held { folder } => Error::Held { folder, holder: "another handle of this process".to_owned() },

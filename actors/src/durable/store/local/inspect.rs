@@ -116,9 +116,9 @@ fn ledger(disk: &dyn Disk, survey: &Survey, checked: &mut Checked) -> Result<(),
     let end = end.unwrap_or_default();
     if end.next() < survey.first() {
         let (from, to) = (end.next(), survey.first().0 - 1);
-        checked
-            .problems
-            .push(format!("the events of records {from} to {to} are neither in the ledger nor in the journal"));
+        let cause = format!("the events of records {from} to {to} are neither in the ledger nor in the journal");
+        let missing = Error::Inconsistent { folder: survey.folder.clone(), cause };
+        checked.problems.push(missing.to_string());
     }
     Ok(())
 }

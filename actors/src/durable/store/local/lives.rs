@@ -14,6 +14,7 @@ use std::{
 };
 
 use crate::durable::{
+    dying,
     journal::disk::{Access, Disk},
     store::Error,
 };
@@ -29,6 +30,7 @@ pub(super) fn is_unended(disk: &dyn Disk, folder: &Path) -> bool {
 /// A life begins.
 pub(super) fn begin(disk: &dyn Disk, folder: &Path) -> Result<(), Error> {
     let file = path(folder);
+    dying::point();
     let made = disk.open(&file, Access::Create).and_then(|made| made.sync_all());
     made.map_err(|source| Error::Io { action: "create", file, source })?;
     disk.sync_folder(folder).map_err(|source| Error::Io { action: "sync", file: folder.to_path_buf(), source })
@@ -36,6 +38,7 @@ pub(super) fn begin(disk: &dyn Disk, folder: &Path) -> Result<(), Error> {
 
 /// A life ends in order. If that cannot be noted, the next start counts rows that it need not have.
 pub(super) fn end(disk: &dyn Disk, folder: &Path) {
+    dying::point();
     match disk.remove(&path(folder)) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => {
             tracing::warn!(%error, "the end could not be noted; the next start takes longer");

@@ -9,7 +9,6 @@
 //! to lost records (bases, ledger segments, rows) is out of the way before a new record can take one of their numbers.
 
 use std::{
-    fs,
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -21,15 +20,16 @@ use super::{
     archive::{self, Range},
     archiver::Work,
     base::{self, Base},
-    format, losses, past,
+    format, losses,
+    past::Counted,
 };
 use crate::durable::{
     accepted::Accepted,
-    codec,
+    codec, dying,
     id::Sequence,
     journal::{
         self,
-        disk::Disk,
+        disk::{self, Disk},
         head, recovery,
         replay::Walk,
         segment::Segment,
@@ -45,18 +45,24 @@ use crate::durable::{
 const NOTE: &str = "loss";
 
 /// Whether a loss is accepted and not settled.
-pub(super) fn is_unsettled(folder: &Path) -> bool {
-    folder.join(NOTE).exists()
+pub(super) fn is_unsettled(disk: &dyn Disk, folder: &Path) -> bool {
+    disk::exists(disk, &folder.join(NOTE))
 }
 
 /// What is damaged, and what accepting that would cost; `None` if nothing is.
 pub(super) fn plan(disk: &dyn Disk, folder: &Path) -> Result<Option<Loss>, Error> {
     let survey = Survey::take(disk, folder)?;
     let (damage, last) = damage(disk, &survey)?;
-    let archived = archived(disk, folder)?;
+    let (archived, good) = past_and_bases(disk, folder)?;
     let missing = (archived.next() < survey.first() && archived > Sequence(0) || is_headless(disk, &survey)?)
         .then(|| (archived.0 + 1, survey.first().0 - 1, "the segments that held them are missing".to_owned()));
-    let damage: Vec<_> = missing.into_iter().chain(damage).collect();
+    let groundless = (archived > Sequence(0) && !good.contains(&archived)).then(|| {
+        let next = good.iter().find(|base| **base > archived)?;
+        let why = format!("the base image of record {archived}, at which the ledger ends, is damaged or missing");
+        Some((archived.0 + 1, next.0, why))
+    });
+    let mut damage: Vec<_> = missing.into_iter().chain(groundless.flatten()).chain(damage).collect();
+    damage.sort_by_key(|(from, ..)| *from);
     if damage.is_empty() {
         return Ok(None);
     }
@@ -64,7 +70,7 @@ pub(super) fn plan(disk: &dyn Disk, folder: &Path) -> Result<Option<Loss>, Error
         let next = damage.iter().find(|(_, to, _)| *to > base.0);
         next.map_or(last.max(base), |(from, ..)| base.max(Sequence(from - 1)))
     };
-    let mut grounds = good_bases(disk, folder)?;
+    let mut grounds = good;
     grounds.retain(|base| base.next() >= survey.first());
     grounds.extend((survey.first() == Sequence(1)).then_some(Sequence(0)));
     // Of those from which one gets as far, the oldest: behind it all of the history is there.
@@ -75,8 +81,9 @@ pub(super) fn plan(disk: &dyn Disk, folder: &Path) -> Result<Option<Loss>, Error
     };
     let (until, gone) = (end(base), damage.iter().map(|(_, to, _)| *to).max().unwrap_or_default().max(last.0));
     let state = (until.0 < gone).then_some((until.0 + 1, gone));
-    let hole = damage.iter().find(|(_, to, _)| *to <= base.0 && *to > archived.0);
-    let history = hole.map(|(from, ..)| ((*from).max(archived.0 + 1), base.0));
+    // Also one that goes on behind the base: what it holds of the past is lost, too.
+    let hole = damage.iter().find(|(from, to, _)| *from <= base.0 && *to > archived.0);
+    let history = hole.map(|(from, ..)| ((*from).max(archived.0 + 1), base.0)).filter(|(from, to)| from <= to);
     Ok(Some(Loss { damage, until: until.0, base: base.0, state, history }))
 }
 
@@ -84,22 +91,24 @@ pub(super) fn plan(disk: &dyn Disk, folder: &Path) -> Result<Option<Loss>, Error
 pub(super) fn accept(local: &Local, now_ms: u64) -> Result<Settled, Error> {
     let (disk, setup) = (&*local.setup.disk, &local.setup);
     let loss = plan(disk, &setup.folder)?;
-    let former = read_note(&setup.folder)?;
+    let former = read_note(disk, &setup.folder)?;
     let mut settled = Settled::default();
     if let Some(loss) = &loss {
         let state = loss.state.or(former);
         if let Some(state) = state {
-            write_note(&setup.folder, state)?;
+            write_note(disk, &setup.folder, state)?;
         }
         mend(setup, loss, &mut settled)?;
     }
+    dying::point();
     if let Some(lost) = loss.and_then(|loss| loss.state).or(former) {
         settle(local, lost, now_ms, &mut settled)?;
     }
-    if is_unsettled(&setup.folder) {
+    dying::point();
+    if is_unsettled(disk, &setup.folder) {
         let note = setup.folder.join(NOTE);
         disk.remove(&note).map_err(journal::io("remove", &note))?;
-        format::sync(&setup.folder)?;
+        format::sync(disk, &setup.folder)?;
     }
     Ok(settled)
 }
@@ -126,15 +135,23 @@ fn damage(disk: &dyn Disk, survey: &Survey) -> Result<(Vec<(u64, u64, String)>, 
 
 /// Whether the journal begins later than anything that holds what came before.
 fn is_headless(disk: &dyn Disk, survey: &Survey) -> Result<bool, Error> {
-    let oldest = base::list(disk, &survey.folder.join(base::FOLDER))?.first().map_or(Sequence(0), |(base, _)| *base);
-    Ok(oldest.next() < survey.first())
+    let newest = base::list(disk, &survey.folder.join(base::FOLDER))?.last().map_or(Sequence(0), |(base, _)| *base);
+    Ok(newest.next() < survey.first())
 }
 
 /// The last record whose events are in the ledger, or known to be lost.
 fn archived(disk: &dyn Disk, folder: &Path) -> Result<Sequence, Error> {
-    let kept: Vec<_> =
-        archive::list(disk, &folder.join(archive::FOLDER))?.into_iter().map(|(range, _)| range).collect();
-    Ok(past::end(&kept, &losses::list(disk, folder)?))
+    Ok(Counted::list(disk, folder)?.end)
+}
+
+/// Where the ledger ends, and the bases that read well; of one moment, although somebody may work there.
+fn past_and_bases(disk: &dyn Disk, folder: &Path) -> Result<(Sequence, Vec<Sequence>), Error> {
+    loop {
+        let (end, good) = (archived(disk, folder)?, good_bases(disk, folder)?);
+        if archived(disk, folder)? == end {
+            return Ok((end, good));
+        }
+    }
 }
 
 fn good_bases(disk: &dyn Disk, folder: &Path) -> Result<Vec<Sequence>, Error> {
@@ -146,14 +163,27 @@ fn good_bases(disk: &dyn Disk, folder: &Path) -> Result<Vec<Sequence>, Error> {
 /// Put the damaged files aside, save the history that can be saved, and have a journal that reads well.
 fn mend(setup: &Setup, loss: &Loss, settled: &mut Settled) -> Result<(), Error> {
     let survey = Survey::take(&*setup.disk, &setup.folder)?;
-    let aside = put_aside(setup, &survey, loss)?;
+    let (aside, base) = (put_aside(setup, &survey, loss)?, Sequence(loss.base));
+    let good = good_bases(&*setup.disk, &setup.folder)?;
+    move_bases(setup, &aside, &|sequence| sequence < base && !good.contains(&sequence))?;
     if let Some((from, to)) = loss.history {
         save_history(setup, &survey, (from, to), settled)?;
-        remove_before(setup, &survey, Sequence(to))?;
     }
+    // What is damaged up to here is in the ledger by now, or known to be lost. The bases first: without the segments after
+    // it one is of no use.
+    let end = archived(&*setup.disk, &setup.folder)?.min(base);
+    let ledger = setup.folder.join(archive::FOLDER);
+    if setup.disk.list(&ledger).is_ok() {
+        // An attempt that was killed may have left names there that are not durable.
+        format::sync(&*setup.disk, &ledger)?;
+    }
+    move_bases(setup, &aside, &|sequence| sequence < end)?;
+    remove_segments(setup, end)?;
     if loss.state.is_some() {
         move_newer(setup, Sequence(loss.until), &aside)?;
-        recovery::cut(setup, &Arc::default(), Sequence(loss.base), Sequence(loss.until))?;
+        recovery::cut(setup, &Arc::default(), base, Sequence(loss.until))?;
+        // The new segment may be the first behind one that held the damage.
+        remove_segments(setup, end)?;
     }
     settled.aside = Some(aside);
     Ok(())
@@ -161,21 +191,21 @@ fn mend(setup: &Setup, loss: &Loss, settled: &mut Settled) -> Result<(), Error> 
 
 /// Another name, or a copy, of HEAD and of every segment that is cut or removed.
 fn put_aside(setup: &Setup, survey: &Survey, loss: &Loss) -> Result<PathBuf, Error> {
-    let free = |number: &u32| !setup.folder.join(format!("journal.damaged-{number}")).exists();
+    let disk = &*setup.disk;
+    let free = |number: &u32| disk.list(&setup.folder.join(format!("journal.damaged-{number}"))).is_err();
     let number = (1..=u32::MAX).find(free).expect("nobody accepts that many losses");
     let aside = setup.folder.join(format!("journal.damaged-{number}"));
-    fs::create_dir(&aside).map_err(journal::io("create", &aside))?;
+    disk.create_folder(&aside).map_err(journal::io("create", &aside))?;
     let head = setup.folder.join(head::NAME);
-    if head.exists() {
-        format::put(&head, &aside, false)?;
+    if disk::exists(disk, &head) {
+        format::put(disk, &head, &aside, false)?;
     }
     for segment in &survey.all {
         // A start cuts the last segment that stays, and so cuts every name it has.
         let stays = segment.header.as_ref().is_ok_and(|header| header.first.0 <= loss.until);
-        format::put(&segment.path, &aside, !stays)?;
+        format::put(disk, &segment.path, &aside, !stays)?;
     }
-    format::sync(&aside)?;
-    format::sync(&setup.folder)?;
+    format::sync(disk, &aside)?;
     Ok(aside)
 }
 
@@ -185,7 +215,7 @@ fn save_history(setup: &Setup, survey: &Survey, (from, to): (u64, u64), settled:
     let mut hole = Range { from: Sequence(from), to: Sequence(to) };
     if archived.next() < hole.from {
         let shared = Shared { segments: survey.live.clone(), ..Shared::default() };
-        let work = Work { setup: setup.clone(), shared: Arc::new(Mutex::new(shared)), base_bytes: u64::MAX };
+        let work = Work::new(setup, &Arc::new(Mutex::new(shared)), u64::MAX);
         if let Err(error) = work.archive(Sequence(from - 1)) {
             settled
                 .notes
@@ -193,12 +223,13 @@ fn save_history(setup: &Setup, survey: &Survey, (from, to): (u64, u64), settled:
             hole.from = archived.next();
         }
     }
-    losses::note(&setup.folder, hole).map(drop)
+    losses::note(&*setup.disk, &setup.folder, hole).map(drop)
 }
 
-/// Remove the segments that hold nothing after a base.
-fn remove_before(setup: &Setup, survey: &Survey, base: Sequence) -> Result<(), Error> {
-    let is_needless = |next: &Segment| next.header.as_ref().is_ok_and(|header| header.first <= base.next());
+/// Remove the segments that hold nothing after a record.
+fn remove_segments(setup: &Setup, end: Sequence) -> Result<(), Error> {
+    let survey = Survey::take(&*setup.disk, &setup.folder)?;
+    let is_needless = |next: &Segment| next.header.as_ref().is_ok_and(|header| header.first <= end.next());
     let needed = survey.all.iter().rposition(is_needless).unwrap_or(0);
     for segment in &survey.all[..needed] {
         setup.disk.remove(&segment.path).map_err(journal::io("remove", &segment.path))?;
@@ -208,23 +239,28 @@ fn remove_before(setup: &Setup, survey: &Survey, base: Sequence) -> Result<(), E
 
 /// Bases and ledger segments that hold records after the cut belong to a story that is not told any more.
 fn move_newer(setup: &Setup, until: Sequence, aside: &Path) -> Result<(), Error> {
-    let disk = &*setup.disk;
-    let bases = base::list(disk, &setup.folder.join(base::FOLDER))?;
-    let ledger = archive::list(disk, &setup.folder.join(archive::FOLDER))?;
-    let newer = bases.into_iter().filter(|(sequence, _)| *sequence > until).map(|(_, path)| path);
-    let newer = newer.chain(ledger.into_iter().filter(|(range, _)| range.to > until).map(|(_, path)| path));
-    for path in newer {
-        let Some(name) = path.file_name() else { continue };
-        fs::rename(&path, aside.join(name)).map_err(journal::io("rename", &path))?;
-        let parent = path.parent().unwrap_or(&setup.folder);
-        format::sync(parent)?;
-    }
-    format::sync(aside)
+    move_bases(setup, aside, &|sequence| sequence > until)?;
+    let ledger = archive::list(&*setup.disk, &setup.folder.join(archive::FOLDER))?;
+    let newer = ledger.into_iter().filter(|(range, _)| range.to > until);
+    newer.into_iter().try_for_each(|(_, path)| move_aside(setup, &path, aside))
+}
+
+fn move_bases(setup: &Setup, aside: &Path, which: &dyn Fn(Sequence) -> bool) -> Result<(), Error> {
+    let bases = base::list(&*setup.disk, &setup.folder.join(base::FOLDER))?;
+    let moved = bases.into_iter().filter(|(sequence, _)| which(*sequence));
+    moved.into_iter().try_for_each(|(_, path)| move_aside(setup, &path, aside))
+}
+
+fn move_aside(setup: &Setup, path: &Path, aside: &Path) -> Result<(), Error> {
+    let (disk, Some(name)) = (&*setup.disk, path.file_name()) else { return Ok(()) };
+    disk.rename(path, &aside.join(name)).map_err(journal::io("rename", path))?;
+    format::sync(disk, aside)?;
+    format::sync(disk, path.parent().unwrap_or(&setup.folder))
 }
 
 /// Tell the runs, put open calls in doubt, and hold everything, in records of their own.
 fn settle(local: &Local, (from, to): (u64, u64), now_ms: u64, settled: &mut Settled) -> Result<(), Error> {
-    let opened = local.prepare()?;
+    let opened = if local.options.rows { local.prepare()? } else { local.open_without_rows()? };
     let (live, recovered) = Live::fold_over(local, &opened)?;
     settled.notes.extend(opened.repairs.into_iter().chain(recovered.repairs));
     let now_ms = now_ms.max(live.latest_ms);
@@ -236,20 +272,20 @@ fn settle(local: &Local, (from, to): (u64, u64), now_ms: u64, settled: &mut Sett
     local.idle()
 }
 
-fn read_note(folder: &Path) -> Result<Option<(u64, u64)>, Error> {
+fn read_note(disk: &dyn Disk, folder: &Path) -> Result<Option<(u64, u64)>, Error> {
     let path = folder.join(NOTE);
-    if !path.exists() {
+    if !disk::exists(disk, &path) {
         return Ok(None);
     }
-    let text = fs::read_to_string(&path).map_err(journal::io("read", &path))?;
+    let bytes = disk::read(disk, &path).map_err(journal::io("read", &path))?;
+    let text = String::from_utf8_lossy(&bytes);
     let numbers: Vec<u64> = text.split_whitespace().filter_map(|word| word.parse().ok()).collect();
     // A torn note means that nothing was cut yet.
     Ok(if let [from, to] = numbers[..] { Some((from, to)) } else { None })
 }
 
-fn write_note(folder: &Path, (from, to): (u64, u64)) -> Result<(), Error> {
+fn write_note(disk: &dyn Disk, folder: &Path, (from, to): (u64, u64)) -> Result<(), Error> {
     let path = folder.join(NOTE);
-    let written = fs::write(&path, format!("{from} {to}\n")).and_then(|()| fs::File::open(&path)?.sync_all());
-    written.map_err(journal::io("write", &path))?;
-    format::sync(folder)
+    disk::write(disk, &path, format!("{from} {to}\n").as_bytes()).map_err(journal::io("write", &path))?;
+    format::sync(disk, folder)
 }

@@ -6,12 +6,9 @@
 //! The name says which records' events are in no ledger segment. Where such a range ends there is a base, so the ledger goes
 //! on behind it.
 //!
-//! **Invariant:** a gap between ledger segments is either named by such a file, or damage.
+//! **Invariant:** a gap between ledger segments, or before the first, is either named by such a file, or damage.
 
-use std::{
-    fs,
-    path::{Path, PathBuf},
-};
+use std::path::{Path, PathBuf};
 
 use super::{
     archive::{self, Range, Segment},
@@ -19,7 +16,11 @@ use super::{
     parts::names,
 };
 use crate::durable::{
-    journal::{self, disk::Disk},
+    id::Sequence,
+    journal::{
+        self,
+        disk::{self, Disk},
+    },
     store::Error,
 };
 
@@ -31,22 +32,27 @@ pub(super) fn list(disk: &dyn Disk, folder: &Path) -> Result<Vec<Range>, Error> 
 }
 
 /// Note that a range is lost, durably.
-pub(super) fn note(folder: &Path, range: Range) -> Result<PathBuf, Error> {
+pub(super) fn note(disk: &dyn Disk, folder: &Path, range: Range) -> Result<PathBuf, Error> {
     let ledger = folder.join(archive::FOLDER);
-    fs::create_dir_all(&ledger).map_err(journal::io("create", &ledger))?;
+    disk.create_folder(&ledger).map_err(journal::io("create", &ledger))?;
     let path = ledger.join(format!("{}-{}{SUFFIX}", names::digits(range.from), names::digits(range.to)));
     let text = format!(
         "The events of records {} to {} were damaged, and it was accepted to go on without.\n",
         range.from, range.to
     );
-    let written = fs::write(&path, text).and_then(|()| fs::File::open(&path)?.sync_all());
-    written.map_err(journal::io("write", &path))?;
-    format::sync(&ledger)?;
+    disk::write(disk, &path, text.as_bytes()).map_err(journal::io("write", &path))?;
+    format::sync(disk, &ledger)?;
     Ok(path)
 }
 
-/// Whether ledger segments follow each other without a gap that nobody accepted.
+/// Whether ledger segments begin with the first record and follow each other without a gap that nobody accepted.
 pub(super) fn connected(folder: &Path, store: u64, segments: &[Segment], lost: &[Range]) -> Result<(), Error> {
+    let begins =
+        lost.first().into_iter().map(|range| range.from).chain(segments.first().map(|first| first.range().from));
+    if let Some(first) = begins.min().filter(|first| *first > Sequence(1)) {
+        let cause = format!("the ledger begins at record {first}; put back the segments before it");
+        return Err(Error::Inconsistent { folder: folder.to_path_buf(), cause });
+    }
     let mut rest = segments;
     for range in lost {
         let before = rest.iter().take_while(|segment| segment.range().to < range.from).count();

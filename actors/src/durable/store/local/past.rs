@@ -1,6 +1,6 @@
 //! History that is no longer in the journal: ledger segments, and the base at which they end.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::{
     archive::{self, Range, Segment},
@@ -10,7 +10,7 @@ use super::{
 use crate::durable::{
     chain::Head,
     id::{ActorId, Sequence, StreamId},
-    journal::disk::Disk,
+    journal::{disk::Disk, survey::Survey},
     ledger::Ground,
     live::stored,
     store::{Error, Past, PastEvent},
@@ -27,19 +27,63 @@ struct Archived {
 
 /// Open what there is.
 pub(super) fn read(disk: &dyn Disk, folder: &Path) -> Result<Box<dyn Past>, Error> {
-    let files = archive::list(disk, &folder.join(archive::FOLDER))?;
+    let Counted { files, lost, end } = Counted::list(disk, folder)?;
     let segments = files.iter().map(|(_, path)| Segment::open(disk, path)).collect::<Result<Vec<_>, _>>()?;
-    let lost = losses::list(disk, folder)?;
-    let end = end(&segments.iter().map(Segment::range).collect::<Vec<_>>(), &lost);
     let store = segments.first().map_or(0, |segment| segment.header().store);
     let connected = losses::connected(folder, store, &segments, &lost).map_err(|error| error.to_string());
     let ground = BaseGround::at(disk, folder, end)?;
     Ok(Box::new(Archived { segments, lost, end, ground, connected }))
 }
 
-/// The last record whose events are in the ledger, or known to be lost.
-pub(super) fn end(kept: &[Range], lost: &[Range]) -> Sequence {
-    kept.iter().chain(lost).map(|range| range.to).max().unwrap_or_default()
+/// The ledger segments that count.
+pub(super) struct Counted {
+    /// They, oldest first.
+    pub(super) files: Vec<(Range, PathBuf)>,
+    /// What was lost, and that somebody accepted to be without.
+    pub(super) lost: Vec<Range>,
+    /// The last record whose events are in the ledger, or known to be lost.
+    pub(super) end: Sequence,
+}
+
+impl Counted {
+    /// Look. History is put aside up to a base, in as many segments as it takes: a crash between two of them leaves some
+    /// behind which there is no base. They count for nothing as long as the journal has their records; they are made again.
+    pub(super) fn list(disk: &dyn Disk, folder: &Path) -> Result<Self, Error> {
+        loop {
+            let files = archive::list(disk, &folder.join(archive::FOLDER))?;
+            let listed = files.len();
+            let (counted, fits) = Self::of(disk, folder, files)?;
+            // Whoever makes segments meanwhile also removes bases.
+            if fits || archive::list(disk, &folder.join(archive::FOLDER))?.len() == listed {
+                return Ok(counted);
+            }
+        }
+    }
+
+    /// And whether they end at a base.
+    fn of(disk: &dyn Disk, folder: &Path, files: Vec<(Range, PathBuf)>) -> Result<(Self, bool), Error> {
+        let lost = losses::list(disk, folder)?;
+        let bases = base::list(disk, &folder.join(base::FOLDER))?;
+        let end = |files: &[(Range, PathBuf)]| {
+            let ends = files.iter().map(|(range, _)| range.to).chain(lost.iter().map(|range| range.to));
+            ends.max().unwrap_or_default()
+        };
+        let fits = |end: Sequence| end == Sequence(0) || bases.iter().any(|(sequence, _)| *sequence == end);
+        let all = end(&files);
+        if fits(all) {
+            return Ok((Self { files, lost, end: all }, true));
+        }
+        let first = Survey::take(disk, folder)?.first();
+        let again = files.iter().rev().take_while(|(range, _)| range.from >= first).count();
+        for kept in (files.len() - again..files.len()).rev() {
+            let end = end(&files[..kept]);
+            if fits(end) {
+                let files = files[..kept].to_vec();
+                return Ok((Self { files, lost, end }, true));
+            }
+        }
+        Ok((Self { files, lost, end: all }, false))
+    }
 }
 
 impl Past for Archived {
@@ -69,6 +113,14 @@ impl Past for Archived {
 
     fn head(&self, stream: StreamId) -> Result<Head, Error> {
         self.ground.head(stream)
+    }
+
+    fn live(&self, visit: &mut dyn FnMut(&[u8])) -> Result<(), Error> {
+        let Some(base) = &self.ground.0 else { return Ok(()) };
+        base.scan(&[], None, &mut |_, value| {
+            visit(value);
+            Ok(true)
+        })
     }
 
     fn verify(&self) -> Result<Vec<String>, Error> {

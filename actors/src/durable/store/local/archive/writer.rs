@@ -41,7 +41,12 @@ pub(crate) fn write(
     check(header.range, heads, &streams)?;
     disk.create_folder(folder).map_err(journal::io("create", folder))?;
     let draft = names::draft(folder, &name(header.range));
-    put(parts::Writer::create(disk, &draft, &KIND, &header.encode())?, heads, &streams)?;
+    let written =
+        parts::Writer::create(disk, &draft, &KIND, &header.encode()).and_then(|parts| put(parts, heads, &streams));
+    written.inspect_err(|_| {
+        // Half a segment on a full disk is room that others need.
+        let _ = disk.remove(&draft);
+    })?;
     names::publish(disk, folder, &draft, &name(header.range))
 }
 

@@ -28,6 +28,14 @@ pub(crate) fn publish(disk: &dyn Disk, folder: &Path, draft: &Path, name: &str) 
     Ok(path)
 }
 
+/// Give a damaged file a name that nobody reads, durably.
+pub(crate) fn put_aside(disk: &dyn Disk, folder: &Path, path: &Path) -> Result<(), Error> {
+    let mut bad = path.as_os_str().to_owned();
+    bad.push(".bad");
+    disk.rename(path, Path::new(&bad)).map_err(journal::io("rename", path))?;
+    disk.sync_folder(folder).map_err(journal::io("sync", folder))
+}
+
 /// What a folder holds by its names, in order; of a folder that is not there, nothing.
 pub(crate) fn list<T: Ord>(
     disk: &dyn Disk,

@@ -21,7 +21,7 @@ use super::{
     folder,
     guard::{Broken, caught, within},
 };
-use crate::durable::store::rows::Error;
+use crate::durable::{dying, store::rows::Error};
 
 /// One open handle of sled.
 pub(super) struct Engine {
@@ -38,6 +38,7 @@ impl Engine {
     /// Open a folder, or make one. Every call may take as long as `patience` and is then given up.
     pub(super) fn open(folder: &Path, patience: Duration) -> Result<Self, Error> {
         let path = folder.to_path_buf();
+        dying::point();
         let opened = within(patience, move || sled::Config::new().path(path).open());
         let db = opened.map_err(Fault::Broken).and_then(|db| db.map_err(Fault::Sled));
         let db = db.map_err(|fault| fault.told("open", folder))?;
@@ -75,6 +76,7 @@ impl Engine {
     /// Make everything applied so far durable.
     pub(super) fn flush(&self) -> Result<(), Error> {
         self.write("flush", |db| db.flush().map(drop))?;
+        dying::point();
         self.file.sync_data().and_then(|()| self.sync_blobs()).map_err(|error| self.fail("sync", Fault::Io(error)))
     }
 
@@ -130,6 +132,7 @@ impl Engine {
     ) -> Result<(), Error> {
         self.alive()?;
         let db = self.db().clone();
+        dying::point();
         match within(self.patience, move || work(&db)) {
             Ok(Ok(())) => Ok(()),
             Ok(Err(error)) => Err(self.fail(action, Fault::Sled(error))),
@@ -161,6 +164,7 @@ impl Engine {
 
     fn let_go(&mut self) -> Result<(), Broken> {
         let Some(db) = self.db.take() else { return Ok(()) };
+        dying::point();
         within(self.patience, move || drop(db))
     }
 }

@@ -11,7 +11,10 @@ use std::{
     time::Duration,
 };
 
-use crate::{clock, durable::store::rows::Error};
+use crate::{
+    clock,
+    durable::{dying, store::rows::Error},
+};
 
 /// The file that holds the rows.
 pub(super) const DB: &str = "db";
@@ -39,8 +42,11 @@ pub(super) fn ready(folder: &Path) -> Result<Vec<String>, Error> {
 
 /// Make everything in a new folder durable, and give it its name.
 pub(super) fn publish(new: &Path, folder: &Path) -> Result<(), Error> {
+    dying::point();
     sync_all(new).map_err(io("sync", new))?;
+    dying::point();
     fs::rename(new, folder).map_err(io("create", folder))?;
+    dying::point();
     sync_parent(folder)
 }
 
@@ -51,7 +57,12 @@ pub(super) fn new_name(folder: &Path) -> PathBuf {
 
 /// Take away what an earlier attempt left behind.
 pub(super) fn clear(folder: &Path) -> Result<(), Error> {
-    match fs::remove_dir_all(folder) {
+    // Whatever it is: somebody may have put a file in its place.
+    let removed = match fs::symlink_metadata(folder) {
+        Ok(found) if !found.is_dir() => fs::remove_file(folder),
+        _ => fs::remove_dir_all(folder),
+    };
+    match removed {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(io("remove", folder)(error)),
         _ => Ok(()),
     }
@@ -60,11 +71,15 @@ pub(super) fn clear(folder: &Path) -> Result<(), Error> {
 /// Rename a folder out of the way. Two such are kept; the newer one is `.bad-1`.
 pub(super) fn aside(folder: &Path) -> Result<PathBuf, Error> {
     let [newer, older] = [suffixed(folder, ".bad-1"), suffixed(folder, ".bad-2")];
+    dying::point();
     if newer.exists() {
         clear(&older)?;
+        dying::point();
         fs::rename(&newer, &older).map_err(io("rename", &newer))?;
     }
+    dying::point();
     fs::rename(folder, &newer).map_err(io("rename", folder))?;
+    dying::point();
     sync_parent(folder)?;
     Ok(newer)
 }

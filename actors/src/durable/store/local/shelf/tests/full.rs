@@ -1,30 +1,17 @@
 //! A disk that is full: a small file system of our own, where the machine lets us mount one.
 
-use std::{env, fs, io::ErrorKind, path::Path, process::Command};
+use std::{fs, io::ErrorKind, path::Path};
 
 use bytes::Bytes;
 
 use super::{Change, Check, Error, STORE, Shelf, filled, mark, say};
-use crate::durable::store::rows::Rows;
-
-const FOLDER: &str = "HEADFRAME_SMALL_DISK";
+use crate::{durable::store::rows::Rows, small_disk::on_a_small_disk};
 
 #[test]
 fn a_full_disk_closes_the_shelf_and_nothing_acknowledged_is_lost() {
-    if let Some(folder) = env::var_os(FOLDER) {
-        return fill(Path::new(&folder));
-    }
-    let folder = tempfile::tempdir().unwrap();
     let test = concat!(module_path!(), "::a_full_disk_closes_the_shelf_and_nothing_acknowledged_is_lost");
-    let name = test.split_once("::").unwrap().1;
-    let script = "mount -t tmpfs -o size=24m none \"$0\" || exit 77; exec \"$@\"";
-    let mut unshare = Command::new("unshare");
-    unshare.args(["-Urm", "sh", "-c", script]).arg(folder.path());
-    unshare.arg(env::current_exe().unwrap()).args(["--exact", name, "--nocapture"]);
-    match unshare.env(FOLDER, folder.path()).output() {
-        Ok(child) if child.status.success() => assert!(String::from_utf8_lossy(&child.stdout).contains("1 passed")),
-        Ok(child) if child.status.code() == Some(101) => panic!("{}", String::from_utf8_lossy(&child.stderr)),
-        other => say(&format!("skipped, because no file system can be mounted here: {other:?}")),
+    if let Err(why) = on_a_small_disk(24, test, fill) {
+        say(&format!("skipped: {why}"));
     }
 }
 

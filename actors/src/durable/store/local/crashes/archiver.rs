@@ -1,0 +1,156 @@
+//! Dying while bases and ledger segments are made, and while what they replace is removed.
+
+use parking_lot::Mutex;
+
+use super::*;
+use crate::durable::store::{Past, Recovered, Stats, Store};
+
+const NO_SPACE: i32 = 28;
+
+/// Three lives in which bases are made, history is put into ledger segments, and the journal is trimmed.
+fn story(disk: &mut SimDisk, tale: &Tale, acknowledged: &mut u64) -> Result<(), Error> {
+    for (life, stops) in [&[9, 16, 19][..], &[24, 27], &[31, 36]].iter().enumerate() {
+        let mut opened = open(disk)?;
+        opened.examine(tale, *acknowledged, &|| format!("life {life}"));
+        for to in *stops {
+            opened.tell(tale, *to, acknowledged)?;
+            // The archiver's thread tries again later, and the life goes on.
+            let _ = opened.base();
+        }
+        // The second life ends well, the others do not.
+        *disk = if life == 1 { disk.clone() } else { disk.killed() };
+    }
+    Ok(())
+}
+
+fn whole(tale: &Tale) -> SimDisk {
+    let (mut disk, mut acknowledged) = (SimDisk::default(), 0);
+    story(&mut disk, tale, &mut acknowledged).unwrap();
+    assert_eq!(acknowledged, 36);
+    disk
+}
+
+#[test]
+fn the_story_makes_and_removes_all_there_is() {
+    let disk = whole(&Tale::of(60));
+    let log = disk.log().join("\n");
+    for step in [".base.new", ".led.new", "remove data/base/", "remove data/journal/0000000001.seg"] {
+        assert!(log.contains(step), "{step} in {log}");
+    }
+    let segments = disk.paths().iter().filter(|path| path.extension().is_some_and(|end| end == "led")).count();
+    assert_eq!((disk.steps(), segments), (278, 7), "crash points, ledger segments");
+}
+
+#[test]
+fn nothing_is_lost_wherever_the_process_dies_while_bases_and_ledger_segments_are_made() {
+    let tale = Tale::of(60);
+    for step in 0..=whole(&tale).steps() {
+        let (mut disk, mut acknowledged) = (SimDisk::default(), 0);
+        disk.die_after(step);
+        let _ = story(&mut disk, &tale, &mut acknowledged);
+        for fate in FATES {
+            lives_on(&disk.after_crash(fate), &tale, acknowledged, &|| scene(&disk, step, fate));
+        }
+        // A next life that only finishes what was begun, on names and bytes that nobody has synced.
+        let killed = disk.killed();
+        killed.die_after(u64::MAX);
+        let life = open(&killed).unwrap();
+        life.look().unwrap();
+        let image = killed.after_crash(Fate::Lost);
+        lives_on(&image, &tale, acknowledged, &|| scene(&disk, step, Fate::Lost));
+    }
+}
+
+#[test]
+fn nothing_is_lost_whichever_step_is_refused_while_bases_and_ledger_segments_are_made() {
+    let tale = Tale::of(60);
+    for step in 1..=whole(&tale).steps() {
+        let (mut disk, mut acknowledged) = (SimDisk::default(), 0);
+        disk.fail_at(step, NO_SPACE);
+        let _ = story(&mut disk, &tale, &mut acknowledged);
+        for fate in [Fate::Kept, Fate::Lost, Fate::Pages(step)] {
+            lives_on(&disk.after_crash(fate), &tale, acknowledged, &|| scene(&disk, step, fate));
+        }
+    }
+}
+
+/// A start that found no HEAD once numbered the records of a journal that had been trimmed from 1 on.
+#[test]
+fn a_trimmed_journal_keeps_its_numbers_without_head() {
+    let tale = Tale::of(60);
+    for torn in [false, true] {
+        let (disk, head) = (whole(&tale), Path::new("data/HEAD"));
+        if torn {
+            disk.tamper(head, |bytes| bytes.fill(0))
+        } else {
+            disk.lose(head)
+        }
+        lives_on(&disk.killed(), &tale, 36, &|| format!("torn: {torn}"));
+    }
+}
+
+/// A store whose archiver is busy just when somebody has read the past, and not yet the records.
+struct Busy {
+    life: Life,
+    works: Mutex<u32>,
+}
+
+impl Store for Busy {
+    fn recover(&self, _: &mut dyn FnMut(Sequence, &[u8]) -> Result<(), Error>) -> Result<Recovered, Error> {
+        unreachable!("it is open already")
+    }
+
+    fn append(&self, fence: Fence, sequence: Sequence, payload: &[u8]) -> Result<(), Error> {
+        self.life.local.append(fence, sequence, payload)
+    }
+
+    fn scan(&self, from: Sequence, visit: &mut dyn FnMut(Sequence, &[u8]) -> bool) -> Result<(), Error> {
+        let mut works = self.works.lock();
+        if *works > 0 {
+            *works -= 1;
+            self.life.base()?;
+        }
+        self.life.local.scan(from, visit)
+    }
+
+    fn past(&self) -> Result<Box<dyn Past>, Error> {
+        self.life.local.past()
+    }
+
+    fn idle(&self) -> Result<(), Error> {
+        self.life.local.idle()
+    }
+
+    fn release(&self) {
+        self.life.local.release();
+    }
+
+    fn stats(&self) -> Stats {
+        self.life.local.stats()
+    }
+}
+
+/// Records that went into the ledger between two looks were once skipped without a word.
+#[test]
+fn a_reader_misses_nothing_that_is_put_aside_while_it_reads() {
+    let tale = Tale::of(60);
+    let disk = SimDisk::default();
+    let mut life = open(&disk).unwrap();
+    for to in [10, 20, 40] {
+        life.tell(&tale, to, &mut 0).unwrap();
+        life.base().unwrap();
+    }
+    life.tell(&tale, 55, &mut 0).unwrap();
+    let store = Arc::new(Busy { life, works: Mutex::new(1) });
+    let ledger = Ledger::new(store.clone(), Registry::new());
+    let mut items = Vec::new();
+    let visit = &mut |item| {
+        items.push(item);
+        true
+    };
+    ledger.all(visit).unwrap();
+    assert_eq!(*store.works.lock(), 0);
+    items.sort_by_key(|item: &Item| (item.stream, item.number));
+    assert_eq!(items, tale.history(Sequence(55)));
+    assert_eq!(ledger.verify().unwrap().problems, Vec::<String>::new());
+}

@@ -1,0 +1,254 @@
+//! The janitor: index rows that are kept for a while, and then go.
+//!
+//! ```text
+//! page of rows ─► wait until what was read is durable ─► which are over? ─► one commit: rows go, tally grows ─► next page
+//! ```
+//! A commit like any other, so a crash leaves a row or takes it, and the next pass looks again.
+//!
+//! **Invariants:** nothing is decided from what is not durable. While the wall clock is not to be trusted
+//! (`holds_expiries`) nothing goes. A page, and so a commit, is bounded.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+
+use super::{Error, System, inner::Inner};
+use crate::durable::{
+    accepted::Sweeping,
+    codec::{self, Format},
+    live::Live,
+};
+
+/// Rows that are looked at, at once.
+const PAGE: usize = 256;
+/// Between two pages of a pass that nobody waits for.
+const REST: Duration = Duration::from_millis(20);
+const TALLY: Format = Format::new("swept", 1);
+
+/// Rows that are kept for a while: which they are, and when that is over.
+pub trait Expiring: Send + Sync + 'static {
+    /// Their keys begin with this, up to and with a slash.
+    fn prefix(&self) -> &'static str;
+
+    /// The key of another row that says more about this one.
+    fn depends_on(&self, row: &[u8]) -> Option<Bytes> {
+        let _ = row;
+        None
+    }
+
+    /// What is to become of a row now; `other` is the row that it depends on.
+    fn fate(&self, row: &[u8], other: Option<&[u8]>, now_ms: u64) -> RowFate;
+}
+
+/// What is to become of a row.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RowFate {
+    /// Its time is not over.
+    Stays,
+    /// It is over.
+    Goes,
+    /// It does not say since when it is there, and from now on does.
+    Becomes(Bytes),
+}
+
+/// Figures of rows that are kept for a while.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct KeyFigures {
+    /// Those that are there.
+    pub kept: u64,
+    /// Those that went, in all lives.
+    pub removed: u64,
+    /// How often one was found by whoever came again, in this life.
+    pub hits: u64,
+}
+
+/// What a pass did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Swept {
+    /// Rows it looked at.
+    pub looked: u64,
+    /// Rows that went.
+    pub removed: u64,
+    /// Whether it did nothing, or stopped, because the wall clock jumped, or the system has no room or ends.
+    pub held: bool,
+}
+
+/// How many went, in all lives.
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
+struct Tally {
+    removed: u64,
+}
+
+impl Tally {
+    fn key(prefix: &str) -> Bytes {
+        Bytes::from(format!("swept/{prefix}"))
+    }
+
+    /// One that does not decode counts from nothing: it is a figure for people.
+    fn read(row: Option<&Bytes>) -> Self {
+        row.and_then(|row| codec::open(TALLY, row).ok()).unwrap_or_default()
+    }
+}
+
+/// What the janitor looks after.
+pub(crate) struct Janitor {
+    pub(super) every: Duration,
+    /// One pass at a time: the tally is read, and written with what is added.
+    passing: tokio::sync::Mutex<()>,
+    kinds: Vec<(Arc<dyn Expiring>, AtomicU64)>,
+}
+
+impl Janitor {
+    pub(super) fn new(every: Duration, kinds: Vec<Arc<dyn Expiring>>) -> Self {
+        Self {
+            every,
+            passing: tokio::sync::Mutex::default(),
+            kinds: kinds.into_iter().map(|kind| (kind, AtomicU64::new(0))).collect(),
+        }
+    }
+
+    /// Somebody came again.
+    pub(super) fn hit(&self, key: &[u8]) {
+        if let Some((_, hits)) = self.kinds.iter().find(|(kind, _)| key.starts_with(kind.prefix().as_bytes())) {
+            hits.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+}
+
+/// The keys that begin with a prefix, which ends with a slash.
+fn range(prefix: &str) -> (Bytes, Bytes) {
+    let to = [prefix.as_bytes().strip_suffix(b"/").unwrap_or(prefix.as_bytes()), b"0"].concat();
+    (Bytes::copy_from_slice(prefix.as_bytes()), to.into())
+}
+
+impl Inner {
+    /// Look again and again while the system lives.
+    pub(super) async fn run_janitor(self: Arc<Self>) {
+        let mut closed = self.failure.subscribe();
+        while tokio::time::timeout(self.janitor.every, closed.wait_for(Option::is_some)).await.is_err() {
+            match self.sweep(REST).await {
+                Ok(Swept { removed: 0, .. }) => {}
+                Ok(swept) => tracing::debug!(swept.removed, swept.looked, "keys whose time is over were removed"),
+                // The store has closed.
+                Err(_) => return,
+            }
+        }
+    }
+
+    /// One pass over everything, with a rest between pages.
+    async fn sweep(self: &Arc<Self>, rest: Duration) -> Result<Swept, Error> {
+        let _alone = self.janitor.passing.lock().await;
+        let mut swept = Swept::default();
+        for (kind, _) in &self.janitor.kinds {
+            let (mut from, to) = range(kind.prefix());
+            loop {
+                if self.must_keep() {
+                    swept.held = true;
+                    return Ok(swept);
+                }
+                let Some(next) = self.sweep_page(&**kind, from, &to, &mut swept).await? else { break };
+                from = next;
+                if !rest.is_zero() {
+                    tokio::time::sleep(rest).await;
+                }
+            }
+        }
+        Ok(swept)
+    }
+
+    /// Sweep one page; returns where the next one begins.
+    async fn sweep_page(
+        self: &Arc<Self>,
+        kind: &dyn Expiring,
+        from: Bytes,
+        to: &Bytes,
+        swept: &mut Swept,
+    ) -> Result<Option<Bytes>, Error> {
+        let page = self.page(from, to.clone(), PAGE).await?;
+        let tally_key = Tally::key(kind.prefix());
+        let mut wanted: Vec<_> = page.rows.iter().map(|(_, row)| kind.depends_on(row)).collect();
+        wanted.push(Some(tally_key.clone()));
+        let mut others = self.lookup_all(wanted).await?;
+        let tally = Tally::read(others.pop().flatten().as_ref());
+        self.until_durable(self.latest()).await?;
+        let now_ms = self.clock.now_ms();
+        let fates = page.rows.iter().zip(&others).filter_map(|((key, row), other)| {
+            let becomes = match kind.fate(row, other.as_deref(), now_ms) {
+                RowFate::Stays => return None,
+                RowFate::Goes => None,
+                RowFate::Becomes(row) => Some(row),
+            };
+            Some(Sweeping { key: key.clone(), seen: row.clone(), becomes })
+        });
+        let rows: Vec<_> = fates.collect();
+        swept.looked += page.rows.len() as u64;
+        if !rows.is_empty() && !self.must_keep() {
+            let mut removed = 0;
+            let counted = |gone: u64| {
+                removed = gone;
+                (tally_key, codec::seal(TALLY, &Tally { removed: tally.removed + gone }))
+            };
+            let receipt =
+                self.with_accepted(|accepted, now_ms| accepted.sweep(now_ms, &rows, page.evictions, counted))?;
+            if let Some(receipt) = receipt {
+                self.until_durable(receipt.sequence).await?;
+            }
+            swept.removed += removed;
+        }
+        Ok(page.next)
+    }
+
+    /// Whether nothing may expire now.
+    fn must_keep(&self) -> bool {
+        let ends = {
+            let core = self.core.lock();
+            core.closed.is_some() || core.stopping || core.draining
+        };
+        ends || self.holds_expiries() || self.admits().is_err()
+    }
+}
+
+impl System {
+    /// Remove every key whose time is over, now: what the janitor does every now and then by itself.
+    ///
+    /// # Errors
+    /// [`Error::OutcomeUnknown`] if the store closed meanwhile; what went has gone, and the next pass goes on.
+    pub async fn sweep(&self) -> Result<Swept, Error> {
+        self.inner.sweep(Duration::ZERO).await
+    }
+
+    /// Figures of the keys that begin with this prefix, such as `once/`.
+    ///
+    /// # Errors
+    /// [`Error::OutcomeUnknown`] if the store closed before.
+    pub async fn keys(&self, prefix: &str) -> Result<KeyFigures, Error> {
+        let (from, to) = range(prefix);
+        let (mut next, mut kept) = (Some(from), 0);
+        while let Some(from) = next {
+            let page = self.inner.page(from, to.clone(), PAGE).await?;
+            kept += page.rows.len() as u64;
+            next = page.next;
+        }
+        let tally = Tally::read(self.get(&Tally::key(prefix)).await?.as_ref());
+        let hits = self.inner.janitor.kinds.iter().find(|(kind, _)| kind.prefix() == prefix);
+        let hits = hits.map_or(0, |(_, hits)| hits.load(Ordering::Relaxed));
+        Ok(KeyFigures { kept, removed: tally.removed, hits })
+    }
+}
+
+impl Live {
+    /// The same figures, of what is in memory, where nobody comes again.
+    #[must_use]
+    pub fn keys(&self, prefix: &str) -> KeyFigures {
+        let (from, to) = range(prefix);
+        let tally = Tally::read(self.index.get(&Tally::key(prefix)));
+        KeyFigures { kept: self.index.range(from..to).count() as u64, removed: tally.removed, hits: 0 }
+    }
+}
