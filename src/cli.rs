@@ -129,6 +129,9 @@ enum Command {
     Graph(graph::Args),
     Schema(schema::Args),
     Bench(bench::Args),
+    /// Be the process that `bench --workload w3` kills
+    #[command(name = bench::CHILD, hide = true)]
+    BenchChild(bench::ChildArgs),
 }
 
 impl Common {
@@ -196,6 +199,7 @@ async fn dispatch(command: Command, common: &Common, out: Out) -> Result<Exit, E
         Command::Actors(command) => actors::run(command, common, out),
         Command::Dead(command) => dead::run(command, common, out).await,
         Command::Bench(args) => bench::run(args, out).await,
+        Command::BenchChild(args) => bench::run_child(args).await,
         Command::Validate { file } => validate(&file, out),
         Command::Graph(args) => graph::run(&args, common.output, out),
         Command::Schema(args) => schema::run(&args, out),

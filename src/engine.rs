@@ -34,7 +34,7 @@ mod spill;
 use std::{collections::HashSet, path::Path, sync::Arc, time::Duration};
 
 use headframe_actors::{
-    durable::{ActorId, CallId, Decision, Existing, KeyFigures, Row as CallRow, Swept, System},
+    durable::{ActorId, CallId, Decision, Existing, KeyFigures, Restored, Row as CallRow, Swept, System},
     json::Json,
     plan::{Checked, Digest, Plan, Plans},
     run::{self, Run, RunId},
@@ -73,6 +73,8 @@ pub(crate) struct Inner {
     plans: Arc<Plans>,
     /// Plans whose rows are in the store.
     stored: Mutex<HashSet<Digest>>,
+    /// What was lost, if nobody has said yet that work may go on.
+    restored: Option<Restored>,
     expressions: Arc<Expressions>,
     tools: Catalog,
     artifacts: Artifacts,
@@ -137,6 +139,7 @@ impl Engine {
     ///
     /// # Errors
     /// If the input does not fit the plan, the key was used with another input, or the store closed.
+    /// [`Error::Restored`] after a loss of records that nobody has confirmed: a key may have been among them.
     pub async fn submit(&self, plan: &Arc<Checked>, submission: impl Into<Submission>) -> Result<RunHandle, Error> {
         Ok(self.submit_once(plan, submission.into()).await?.0)
     }
@@ -146,6 +149,9 @@ impl Engine {
     /// # Errors
     /// As [`Engine::submit`].
     pub async fn submit_once(&self, plan: &Arc<Checked>, submission: Submission) -> Result<(RunHandle, bool), Error> {
+        if let Some(Restored { from, to, .. }) = self.0.restored {
+            return Err(Error::Restored { from, to });
+        }
         let given =
             if submission.input.is_null() { Json::from(serde_json::json!({})) } else { Json::from(&submission.input) };
         let input = plan.take_input(&given).map_err(Error::Input)?;

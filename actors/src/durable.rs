@@ -13,6 +13,7 @@
 #![doc = include_str!("../../docs/ACTORS.md")]
 
 mod accepted;
+#[cfg(test)]
 mod audit;
 mod behavior;
 mod call;
@@ -37,6 +38,7 @@ mod open;
 mod outbox;
 mod record;
 mod restored;
+mod scrub;
 #[cfg(feature = "testing")]
 pub(crate) mod sim;
 pub mod store;
@@ -72,8 +74,8 @@ pub use self::{
     record::Note,
     restored::Restored,
     system::{
-        Census, Decision, Error, Expiring, Figures, Jumped, KeyFigures, Killed, Recovery, RowFate, SendError, Swept,
-        System, SystemBuilder,
+        Census, Decision, Error, Expiring, Figures, Jumped, KeyFigures, Killed, Recovery, RowFate, Scrubbed, SendError,
+        Swept, System, SystemBuilder,
     },
     tree::{Node, Presence, ServiceNode, ToolNode, Tree},
     unsticker::{Reason, Waiting},

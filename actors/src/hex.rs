@@ -4,9 +4,16 @@ use std::fmt;
 
 use serde::{Deserialize, Deserializer, Serializer, de::Error as _};
 
-/// Bytes as hexadecimal digits.
+/// Bytes as hexadecimal digits; a formatter is slow to call, so they are written 32 bytes at a time.
 pub(crate) fn write(bytes: &[u8], f: &mut fmt::Formatter<'_>) -> fmt::Result {
-    bytes.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    const DIGITS: [u8; 16] = *b"0123456789abcdef";
+    bytes.chunks(32).try_for_each(|bytes| {
+        let mut digits = [0; 64];
+        for (pair, byte) in digits.chunks_exact_mut(2).zip(bytes) {
+            pair.copy_from_slice(&[DIGITS[usize::from(byte >> 4)], DIGITS[usize::from(byte & 15)]]);
+        }
+        f.write_str(std::str::from_utf8(&digits[..bytes.len() * 2]).expect("digits are text"))
+    })
 }
 
 /// Hexadecimal digits as bytes, if there are exactly enough.

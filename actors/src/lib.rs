@@ -12,6 +12,8 @@ compile_error!("Headframe runs on Linux (where it is proved) and macOS; Windows 
 
 pub mod clock;
 pub mod durable;
+#[cfg(test)]
+mod golden;
 mod hex;
 pub mod json;
 pub mod phase;

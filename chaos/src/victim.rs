@@ -23,6 +23,9 @@ pub(crate) use self::operator::decide_doubts;
 use self::tools::Remote;
 use crate::{args::VictimRole, random::Random, workload};
 
+/// A life is short: rows are compared as often as that allows, and must be found well.
+const SCRUB_EVERY: Duration = Duration::from_millis(300);
+
 /// What a victim says.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -54,7 +57,7 @@ impl Works {
     /// Recover from the folder.
     pub(crate) async fn open(data: &Path, socket: &Path, seed: u64, life: u32) -> anyhow::Result<Self> {
         let outside = Arc::new(tools::Outside { socket: socket.to_path_buf(), life });
-        let builder = Engine::builder().data(data).long_turn(LongTurn::Abort);
+        let builder = Engine::builder().data(data).long_turn(LongTurn::Abort).scrub_every(SCRUB_EVERY);
         let builder =
             tools::NAMES.iter().fold(builder, |builder, name| builder.tool(*name, Remote::new(name, &outside)));
         let engine = builder.start().await?;

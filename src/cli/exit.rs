@@ -122,6 +122,7 @@ fn of_engine(error: &headframe::Error) -> Exit {
         E::NoRun(_) | E::System(durable::Error::Missing(_)) => Exit::NotFound,
         E::KeyConflict { .. }
         | E::NotHeld { .. }
+        | E::Restored { .. }
         | E::System(durable::Error::LetterStays { .. } | durable::Error::OpenCalls { .. }) => Exit::Conflict,
         E::NotSucceeded { .. } => Exit::Failed,
         E::System(durable::Error::NoReplyYet { .. }) => Exit::TimedOut,

@@ -66,7 +66,7 @@ impl Look {
 
     /// The calls that wait for a decision, oldest first.
     pub(crate) fn doubts(&self) -> impl Iterator<Item = (CallId, &Call)> {
-        let calls = self.live.calls.iter().map(|(call, row)| (*call, row));
+        let calls = self.live.calls.iter().map(|(call, row)| (*call, &**row));
         calls.filter(|(_, row)| matches!(row.state, RowState::InDoubt(_)))
     }
 

@@ -43,6 +43,8 @@ pub struct EngineBuilder {
     long_turn: LongTurn,
     store_options: LocalOptions,
     checkpoint: Option<(Duration, u64)>,
+    passivate: Option<(Duration, usize)>,
+    scrub_every: Option<Duration>,
     confirm: Option<String>,
     keys_kept: Option<Duration>,
     collect_every: Option<Duration>,
@@ -75,6 +77,22 @@ impl EngineBuilder {
     #[must_use]
     pub fn checkpoint(mut self, every: Duration, bytes: u64) -> Self {
         self.checkpoint = Some((every, bytes));
+        self
+    }
+
+    /// Let an actor that has had no message for so long (60 s when not said) leave memory; of more than `hosts_max`
+    /// (100,000) in memory the least lately used leave, too. The next message, timer or answer brings it back.
+    #[must_use]
+    pub fn passivate(mut self, after: Duration, hosts_max: usize) -> Self {
+        self.passivate = Some((after, hosts_max));
+        self
+    }
+
+    /// Compare rows with base and journal this often while the engine works; an hour when not said. What is found is in
+    /// [`System::scrubbed`].
+    #[must_use]
+    pub fn scrub_every(mut self, every: Duration) -> Self {
+        self.scrub_every = Some(every);
         self
     }
 
@@ -199,6 +217,12 @@ impl EngineBuilder {
         if let Some((every, bytes)) = self.checkpoint {
             builder = builder.checkpoint(every, bytes);
         }
+        if let Some((after, hosts_max)) = self.passivate {
+            builder = builder.passivate(after, hosts_max);
+        }
+        if let Some(every) = self.scrub_every {
+            builder = builder.scrub_every(every);
+        }
         if let Some(clock) = self.clock.take() {
             builder = builder.clock(clock);
         }
@@ -216,12 +240,17 @@ impl EngineBuilder {
             builder = builder.tool(name.clone(), Arc::new(tool));
         }
         let system = builder.start(store).await?;
-        if let Some(by) = self.confirm {
-            confirm_restored(&system, by).await?;
-        }
+        let restored = restored(system.get(Restored::KEY).await?.as_ref());
+        let restored = match (restored, self.confirm) {
+            (Some(restored), Some(by)) => {
+                confirm_restored(&system, restored, by).await?;
+                None
+            }
+            (restored, _) => restored,
+        };
         let stored = Mutex::new(std::mem::take(&mut *stored.lock()));
         let tools = Catalog(registered);
-        Ok(Engine(Arc::new(Inner { system, plans, stored, expressions, tools, artifacts })))
+        Ok(Engine(Arc::new(Inner { system, plans, stored, restored, expressions, tools, artifacts })))
     }
 }
 
@@ -234,13 +263,9 @@ fn restored(row: Option<&Bytes>) -> Option<Restored> {
     row.and_then(|row| Restored::decode(row).ok()).filter(|restored| restored.confirmed_by.is_none())
 }
 
-async fn confirm_restored(system: &System, by: String) -> Result<(), Error> {
-    let row = system.get(Restored::KEY).await?;
-    if let Some(restored) = restored(row.as_ref()) {
-        let confirmed = Restored { confirmed_by: Some(by), ..restored };
-        system.put(vec![(Bytes::from_static(Restored::KEY), confirmed.encode())]).await?;
-    }
-    Ok(())
+async fn confirm_restored(system: &System, restored: Restored, by: String) -> Result<(), Error> {
+    let confirmed = Restored { confirmed_by: Some(by), ..restored };
+    Ok(system.put(vec![(Bytes::from_static(Restored::KEY), confirmed.encode())]).await?)
 }
 
 /// Which runs are not to go on, and why.

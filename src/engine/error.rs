@@ -61,6 +61,16 @@ pub enum Error {
     /// A result has another shape than was asked for.
     #[error("HF0208: the output has another shape: {0}")]
     Shape(#[from] serde_json::Error),
+    /// Records were lost, that was accepted, and nobody has said yet that work may go on.
+    #[error(
+        "HF0021: records {from} to {to} were lost, and nothing is taken in or carried out until somebody says so: with `headframe runs resume`, or `EngineBuilder::confirm_restored`"
+    )]
+    Restored {
+        /// The first of them.
+        from: u64,
+        /// The last.
+        to: u64,
+    },
     /// The run is not held.
     #[error("HF0210: {run} is not held: it goes on, or it can be cancelled")]
     NotHeld {

@@ -131,4 +131,20 @@ mod tests {
         assert_eq!(keys.fate(&row, Some(b"unreadable"), u64::MAX), RowFate::Stays);
         assert_eq!(keys.fate(b"unreadable", None, u64::MAX), RowFate::Stays);
     }
+
+    /// Bytes that stay on disk: a key that is not found again is a second run.
+    #[test]
+    fn a_key_keeps_its_bytes() {
+        let input = Json::from_text("{\"a\":1}").unwrap();
+        let row = KeyRow::new("order-7", RunId([7; 16]), plan::Digest([0xAB; 32]), &input);
+        let (key, sealed) = row.row();
+        assert_eq!(&key[..], b"key/order-7");
+        let hex: String = sealed.iter().map(|byte| format!("{byte:02x}")).collect();
+        assert_eq!(
+            hex,
+            "f400198c44e90130070707070707070707070707070707073c0e6e9fd260c6edcbee0d\
+             4c55ed0620533658d625379175bec5089d8f73d898ff313a49"
+        );
+        assert_eq!(row.same_as(&sealed).unwrap(), RunId([7; 16]));
+    }
 }

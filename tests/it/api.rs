@@ -42,7 +42,7 @@ fn a_run_that_failed_says_where_and_why() {
     let result = api.get(&format!("/v1/runs/{run}/result?wait=30s")).json();
     assert_eq!(result["status"], "failed", "{result}");
     assert_eq!((&result["failure"]["class"], &result["output"]), (&"planned".into(), &Value::Null), "{result}");
-    assert!(result["failure"]["task"].as_str().unwrap().contains("a.t"), "{result}");
+    assert!(result["failure"]["task"].as_str().unwrap().contains("a/t"), "{result}");
 }
 
 #[test]

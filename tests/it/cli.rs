@@ -2,9 +2,11 @@
 //!
 //! **Invariant:** no test waits for a time; it waits for what it needs to see, with a deadline.
 
+mod bench;
 mod disks;
 mod kills;
 mod looks;
+mod lossy;
 mod operator;
 pub(crate) mod place;
 mod wrong;

@@ -43,7 +43,7 @@ pub(crate) struct Commit {
     pub(crate) activation: u64,
     pub(crate) version: u64,
     pub(crate) entry: u64,
-    pub(crate) outbox: Outbox,
+    pub(crate) outbox: Box<Outbox>,
 }
 
 /// What acceptance tells the one who carries.
@@ -244,13 +244,13 @@ impl Accepted {
     pub(crate) fn accept(&mut self, now_ms: u64, commit: &mut Commit) -> Result<Receipt, Refused> {
         self.check(commit)?;
         let (actor, entry) = (commit.actor, commit.entry);
-        let mut outbox = std::mem::take(&mut commit.outbox);
+        let outbox = &mut *commit.outbox;
         let at = self.begin(now_ms, outbox.bytes);
         let mut receipt = Receipt { sequence: self.open.sequence(), ..Receipt::default() };
-        let head = self.consume(actor, at, entry, &mut outbox);
-        self.write(actor, at, &mut receipt, &mut outbox);
+        let head = self.consume(actor, at, entry, outbox);
+        self.write(actor, at, &mut receipt, outbox);
         if let Some(head) = head {
-            self.respond(actor, at, head, &mut outbox, &mut receipt);
+            self.respond(actor, at, head, outbox, &mut receipt);
         }
         if outbox.stop {
             self.finish(actor, at, &mut receipt);

@@ -24,7 +24,7 @@ pub(crate) fn differences(rows: &Live, truth: &Live) -> Vec<String> {
     }
     let calls: BTreeSet<_> = rows.calls.keys().chain(truth.calls.keys()).collect();
     for call in calls {
-        let sealed = |live: &Live| live.calls.get(call).map(stored::seal_call);
+        let sealed = |live: &Live| live.calls.get(call).map(|row| stored::seal_call(row));
         wrong.extend(difference(&call.to_string(), sealed(rows), sealed(truth)));
     }
     let keys = |live: &Live| live.index.range::<Bytes, _>(..).map(|(key, _)| key.clone()).collect::<BTreeSet<_>>();

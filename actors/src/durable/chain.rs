@@ -35,3 +35,20 @@ impl Head {
 pub(crate) fn digest(payload: &[u8]) -> [u8; 32] {
     Sha256::digest(payload).into()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::golden::Golden;
+
+    /// A chain that is computed in another way is a ledger that does not verify.
+    #[test]
+    fn a_chain_keeps_its_bytes() {
+        let mut golden = Golden::of("chain");
+        golden.bytes("digest", &digest(b"event"));
+        let first = Head::default().extended(0xDEAD_BEEF, 1_795_244_940_000, &digest(b"event"));
+        golden.bytes("first", &first.hash);
+        golden.bytes("second", &first.extended(7, 1_795_244_940_001, &digest(b"")).hash);
+        golden.end();
+    }
+}

@@ -145,6 +145,7 @@ fn look_for_shortage(inner: &Inner, core: &mut MutexGuard<'_, Core>) {
 fn capture(inner: &Inner) -> Option<Job> {
     let mut core = inner.core.lock();
     core.job = Some(Job::default());
+    core.checkpoint_runs = true;
     loop {
         if core.closed.is_some() {
             return None;
@@ -238,11 +239,16 @@ impl Inner {
         Err(super::system::Error::Busy { cause })
     }
 
+    /// Whether turns must wait until rows are written. A closed store never makes room, and takes no turns either.
+    pub(crate) fn lacks_room(&self) -> bool {
+        self.is_full() && self.core.lock().closed.is_none()
+    }
+
     /// Wait until rows are written, if too much waits for that.
     pub(crate) async fn until_room(&self) {
-        while self.is_full() {
+        while self.lacks_room() {
             let room = self.room.notified();
-            if !self.is_full() || self.core.lock().closed.is_some() {
+            if !self.lacks_room() {
                 return;
             }
             // A closed store never makes room: look again now and then.
@@ -260,6 +266,7 @@ impl Inner {
 
     fn report_checkpoint(&self, trouble: Option<String>) {
         let mut core = self.core.lock();
+        core.checkpoint_runs = false;
         core.checkpoints += u64::from(trouble.is_none());
         core.checkpoint_trouble = trouble;
         self.captured.notify_all();
@@ -268,12 +275,13 @@ impl Inner {
     /// Write all rows that changed until now, and wait for it.
     pub(crate) fn checkpoint_now(&self, within: Duration) -> Result<(), String> {
         let mut core = self.core.lock();
-        if self.rows.is_none() || core.accepted.live().changed() == 0 {
+        let (runs, more) = (core.checkpoint_runs, core.accepted.live().changed() > 0);
+        if self.rows.is_none() || !runs && !more {
             return Ok(());
         }
-        // One that is under way may have begun before: the one after it has everything.
-        let wanted = core.checkpoints + 1 + u64::from(core.job.is_some());
-        core.checkpoint_asked = true;
+        // One that is under way has all that it was in time for; what came since is in the one after it.
+        let wanted = core.checkpoints + 1 + u64::from(runs && more);
+        core.checkpoint_asked |= more;
         self.captured.notify_all();
         let until = crate::clock::monotonic() + within;
         while core.checkpoints < wanted && core.closed.is_none() {

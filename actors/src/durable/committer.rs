@@ -133,10 +133,11 @@ fn say_idle(inner: &Arc<Inner>) {
 /// The record is durable: let out what waited for it.
 fn publish(inner: &Arc<Inner>, sealed: Sealed) {
     let Sealed { sequence, record, effects } = sealed;
-    inner.observe(sequence, record);
+    let room = inner.observe(sequence, record);
     inner.durable.store(sequence.0, std::sync::atomic::Ordering::Release);
     let (waiters, asks, watchers) = {
         let mut core = inner.core.lock();
+        core.accepted.open().reuse(room);
         let waiters: Vec<_> = core.waiters.extract_if(.., |(wanted, _)| *wanted <= sequence).collect();
         let asks: Vec<_> =
             effects.replies.into_iter().filter_map(|(token, reply)| Some((core.asks.remove(&token)?, reply))).collect();

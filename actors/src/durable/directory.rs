@@ -1,8 +1,8 @@
 //! Which host runs which actor: single activation, and who has to wait before there is a host again.
 //!
-//! **Invariants:** at most one host per actor is in the directory; after any end of a host the accepted mailbox is
-//! looked at again, because a bell rung at a dying ractor actor is lost. A host that is killed stays in the directory
-//! until it has ended, so that its successor does not run beside it.
+//! **Invariants:** at most one host per actor is in the directory, and none that is a spare; after any end of a host the
+//! accepted mailbox is looked at again, because a bell rung at a dying ractor actor is lost. A host that is killed stays in
+//! the directory until it has ended, so that its successor does not run beside it, and is never a spare.
 
 mod deaths;
 
@@ -22,6 +22,9 @@ use super::{
     system::Inner,
 };
 
+/// So many hosts that let go of their actors wait for others; a spare takes 8 KB.
+const SPARES_MAX: usize = 1_024;
+
 /// Which host runs which actor.
 #[derive(Default)]
 pub(crate) struct Directory {
@@ -32,6 +35,8 @@ pub(crate) struct Directory {
 struct Slots {
     keeper: Option<ActorCell>,
     hosts: FxHashMap<ActorId, Hosting>,
+    /// Hosts that host nobody, the last to let go at the end.
+    spares: Vec<ActorRef<Bell>>,
     actors: FxHashMap<ractor::ActorId, ActorId>,
     deaths: FxHashMap<ActorId, Deaths>,
     /// Hosts that were told to end, because another one died.
@@ -44,6 +49,8 @@ struct Slots {
 struct Hosting {
     host: ActorRef<Bell>,
     rung: std::time::Instant,
+    /// It was killed, and has not ended yet.
+    is_doomed: bool,
 }
 
 /// What ended when a host did.
@@ -65,6 +72,7 @@ impl Directory {
         slots.actors.clear();
         slots.asked.clear();
         slots.waiting.clear();
+        slots.spares.drain(..).for_each(|spare| spare.kill());
         let former = slots.hosts.drain().map(|(actor, hosting)| {
             hosting.host.kill();
             actor
@@ -74,7 +82,7 @@ impl Directory {
         former
     }
 
-    /// Ring an actor's bell; spawn its host if it has none.
+    /// Ring an actor's bell; give it a host if it has none.
     pub(crate) fn ring(&self, inner: &Arc<Inner>, actor: ActorId) {
         #[cfg(test)]
         if inner.faults.loses_bells.swap(false, std::sync::atomic::Ordering::SeqCst) {
@@ -88,45 +96,50 @@ impl Directory {
                 let _ = hosting.host.send_message(Bell::Ring);
             }
             None if slots.waiting.contains(&actor) => {}
-            None => slots.spawn(inner, actor),
+            None => slots.host(inner, actor),
         }
     }
 
-    /// A host ends by itself: the next message finds no host and makes a new one. Its keeper need not hear of it: most
-    /// hosts end so, and the keeper's bell would ring for each of them.
-    pub(crate) fn forget(&self, actor: ActorId, cell: &ActorCell, has_finished: bool) {
+    /// A host lets go of its actor: the next message finds no host and gets one. Says whether the host is a spare now;
+    /// otherwise it ends, and its keeper need not hear of it.
+    pub(crate) fn forget(&self, actor: ActorId, host: &ActorRef<Bell>, has_finished: bool) -> bool {
         let mut slots = self.slots.lock();
-        if slots.hosts.get(&actor).is_some_and(|hosting| hosting.host.get_id() == cell.get_id()) {
-            slots.hosts.remove(&actor);
-        }
-        slots.actors.remove(&cell.get_id());
-        slots.asked.remove(&cell.get_id());
+        let is_known = slots.hosts.get(&actor).is_some_and(|hosting| hosting.host.get_id() == host.get_id());
+        // One that is not known is of a former keeper, or of an actor that was given up: it is being killed.
+        let is_doomed =
+            if is_known { slots.hosts.remove(&actor).is_none_or(|hosting| hosting.is_doomed) } else { true };
+        slots.actors.remove(&host.get_id());
+        slots.asked.remove(&host.get_id());
         if has_finished {
             slots.deaths.remove(&actor);
+        }
+        if !is_doomed && slots.spares.len() < SPARES_MAX {
+            slots.spares.push(host.clone());
+            return true;
         }
         let keeper = slots.keeper.clone();
         drop(slots);
         if let Some(keeper) = keeper {
-            cell.unlink(keeper);
+            host.unlink(keeper);
         }
+        false
     }
 
     /// Kill an actor's host, as a fault would. Says whether there was one.
     pub(crate) fn kill(&self, actor: ActorId) -> bool {
-        let host = self.slots.lock().hosts.get(&actor).map(|hosting| hosting.host.clone());
-        host.is_some_and(|host| {
-            host.kill();
+        self.slots.lock().hosts.get_mut(&actor).is_some_and(|hosting| {
+            hosting.kill();
             true
         })
     }
 
     /// End the hosts of these actors, and let them come back.
     pub(super) fn reload(&self, actors: &[ActorId]) {
-        let mut slots = self.slots.lock();
+        let slots = &mut *self.slots.lock();
         for actor in actors {
-            if let Some(host) = slots.hosts.get(actor).map(|hosting| hosting.host.clone()) {
-                slots.asked.insert(host.get_id());
-                host.kill();
+            if let Some(hosting) = slots.hosts.get_mut(actor) {
+                slots.asked.insert(hosting.host.get_id());
+                hosting.kill();
             }
         }
     }
@@ -165,18 +178,33 @@ impl Directory {
         self.slots.lock().hosts.contains_key(&actor)
     }
 
+    /// The host of an actor.
+    #[cfg(test)]
+    pub(crate) fn host_of(&self, actor: ActorId) -> Option<ractor::ActorId> {
+        self.slots.lock().hosts.get(&actor).map(|hosting| hosting.host.get_id())
+    }
+
+    /// Hosts that host nobody.
+    #[cfg(test)]
+    pub(crate) fn spares(&self) -> Vec<ActorCell> {
+        self.slots.lock().spares.iter().map(ActorRef::get_cell).collect()
+    }
+
     /// Whether an actor that died has no host yet, because it is to wait a little.
     pub(crate) fn backs_off(&self, actor: ActorId) -> bool {
         self.slots.lock().waiting.contains(&actor)
     }
 
-    /// Ask hosts to end whose bell has not rung for so long, and of more than `most` the least lately rung.
+    /// Ask hosts to let go whose bell has not rung for so long, and of more than `most` the least lately rung. Half of the
+    /// spares end: those that are needed come back.
     pub(crate) fn passivate(&self, idle: Duration, most: usize) {
         let now = crate::clock::monotonic();
         let mut slots = self.slots.lock();
         shrink(&mut slots.hosts);
         shrink(&mut slots.actors);
         slots.deaths.retain(|_, deaths| !deaths.are_over(now));
+        let half = slots.spares.len() / 2;
+        slots.spares.drain(..half).for_each(|spare| spare.stop(None));
         let mut hosts: Vec<_> = slots.hosts.values().collect();
         let surplus = hosts.len().saturating_sub(most);
         if surplus > 0 {
@@ -194,7 +222,10 @@ impl Directory {
     pub(super) fn ended(&self, cell: &ActorCell) -> Ended {
         let mut slots = self.slots.lock();
         let was_asked = slots.asked.remove(&cell.get_id());
-        let Some(actor) = slots.actors.remove(&cell.get_id()) else { return Ended::Forgotten };
+        let Some(actor) = slots.actors.remove(&cell.get_id()) else {
+            slots.spares.retain(|spare| spare.get_id() != cell.get_id());
+            return Ended::Forgotten;
+        };
         slots.hosts.remove(&actor);
         if was_asked { Ended::Asked(actor) } else { Ended::Unasked(actor) }
     }
@@ -211,20 +242,32 @@ impl Directory {
     }
 }
 
+impl Hosting {
+    fn kill(&mut self) {
+        self.is_doomed = true;
+        self.host.kill();
+    }
+}
+
 impl Slots {
-    fn spawn(&mut self, inner: &Arc<Inner>, actor: ActorId) {
-        let Some(keeper) = self.keeper.clone() else { return };
-        let _runtime = inner.runtime.enter();
-        // `pre_start` is ready at once, so one poll spawns the host.
-        let spawning = Actor::spawn_linked(None, Host, (inner.clone(), actor), keeper);
-        let Some(Ok((host, _))) = ready_at_once(spawning) else {
+    fn host(&mut self, inner: &Arc<Inner>, actor: ActorId) {
+        let Some(host) = self.spares.pop().or_else(|| self.spawn(inner)) else {
             tracing::debug!(%actor, "no host could be spawned: the system is stopping");
             return;
         };
-        // A new host has not heard the bell yet.
-        let _ = host.send_message(Bell::Ring);
+        // Fails only while a spare is ending that was killed: its keeper then looks at the mailbox again.
+        let _ = host.send_message(Bell::Host(actor));
         self.actors.insert(host.get_id(), actor);
-        self.hosts.insert(actor, Hosting { host, rung: crate::clock::monotonic() });
+        self.hosts.insert(actor, Hosting { host, rung: crate::clock::monotonic(), is_doomed: false });
+    }
+
+    fn spawn(&self, inner: &Arc<Inner>) -> Option<ActorRef<Bell>> {
+        let keeper = self.keeper.clone()?;
+        let _runtime = inner.runtime.enter();
+        // `pre_start` is ready at once, so one poll spawns the host.
+        let spawning = Actor::spawn_linked(None, Host, inner.clone(), keeper);
+        let (host, _) = ready_at_once(spawning)?.ok()?;
+        Some(host)
     }
 }
 

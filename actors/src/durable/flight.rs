@@ -17,6 +17,7 @@
 
 mod gate;
 mod lease;
+mod noted_call;
 mod notes;
 mod page;
 #[cfg(test)]
@@ -36,7 +37,7 @@ use std::{
 use parking_lot::{Condvar, Mutex};
 
 pub(crate) use self::page::{Named, Suspect};
-use self::{gate::Gate, notes::Notes, page::SLOTS};
+use self::{gate::Gate, noted_call::NotedCall, notes::Notes, page::SLOTS};
 use super::{
     id::{ActorId, CallId},
     watch::Told,
@@ -149,22 +150,9 @@ impl Recorder {
         caller: ActorId,
         call: CallId,
         tool: &Arc<str>,
-        mut calling: F,
-    ) -> impl Future<Output = F::Output> + use<F> {
-        let (recorder, tool) = (self.clone(), tool.clone());
-        async move {
-            recorder.gate.pass(call).await;
-            let named = Named::Call { caller, call };
-            let polled = |cx: &mut std::task::Context<'_>| {
-                let noted = recorder.begin(named, Label::Tool(tool.clone()));
-                let poll = std::pin::Pin::new(&mut calling).poll(cx);
-                if poll.is_pending() {
-                    noted.waits();
-                }
-                poll
-            };
-            std::future::poll_fn(polled).await
-        }
+        calling: F,
+    ) -> NotedCall<F> {
+        NotedCall::new(self.clone(), Named::Call { caller, call }, call, tool.clone(), calling)
     }
 
     fn survived(&self, named: Named, call: CallId) {

@@ -3,16 +3,18 @@
 //! Its ractor mailbox is a doorbell: the messages lie in the accepted view. A panic kills it, and nothing of the broken
 //! turn was visible to anyone; the keeper loads the actor again.
 //!
-//! A host that has been idle for long ends, and the next message makes a new one (`system/passivation.rs`).
+//! A host whose actor finished, or has been idle for long (`system/passivation.rs`), lets go of it and waits as a spare for
+//! another one: a ractor actor costs as much as a turn to make. One that panicked or was killed is never used again.
 //!
-//! **Invariant:** what a host knows is what its last accepted commit left; when a commit is refused, the host ends.
+//! **Invariants:** what a host knows is what its last accepted commit left; when a commit is refused, the host lets go. A
+//! host that lets go takes nothing of its actor along.
 
-use std::sync::Arc;
+use std::{pin::Pin, sync::Arc};
 
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 
 use super::{
-    accepted::Receipt,
+    accepted::{Commit, Receipt},
     entry::Entry,
     flight::{Label, Named},
     hosted::Hosted,
@@ -26,93 +28,116 @@ const TURNS_AT_ONCE: usize = 32;
 /// What a host can be told.
 #[derive(Debug)]
 pub(crate) enum Bell {
+    /// From now on, host this actor. There is something in its mailbox.
+    Host(ActorId),
     /// There is something in the mailbox.
     Ring,
-    /// It has been idle for long: end, unless there is something in the mailbox.
+    /// The actor has been idle for long: let go of it, unless there is something in the mailbox.
     Passivate,
 }
 
-/// Hosts one durable actor.
+/// Hosts one durable actor at a time.
 pub(crate) struct Host;
 
 /// What a host keeps in memory.
 pub(crate) struct HostState {
     inner: Arc<Inner>,
+    /// A spare has none.
+    guest: Option<Guest>,
+}
+
+/// The actor that is hosted.
+struct Guest {
+    inner: Arc<Inner>,
     actor: ActorId,
     active: Option<Hosted>,
-    /// The latest activation of this host.
+    /// Its latest activation by this host.
     activation: Option<u64>,
+    /// A turn that was taken, and whose commit waits for actors to be brought into memory.
+    taken: Option<Commit>,
+}
+
+/// What is waited for before more can be done.
+type Wait = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+enum Step {
+    Rest,
+    End { has_finished: bool },
+    Wait(Wait),
 }
 
 impl Actor for Host {
     type Msg = Bell;
     type State = HostState;
-    type Arguments = (Arc<Inner>, ActorId);
+    type Arguments = Arc<Inner>;
 
-    async fn pre_start(
-        &self,
-        _: ActorRef<Bell>,
-        (inner, actor): Self::Arguments,
-    ) -> Result<HostState, ActorProcessingErr> {
-        Ok(HostState { inner, actor, active: None, activation: None })
+    async fn pre_start(&self, _: ActorRef<Bell>, inner: Arc<Inner>) -> Result<HostState, ActorProcessingErr> {
+        Ok(HostState { inner, guest: None })
     }
 
+    /// This future is made and moved for every bell: it stays small because turns themselves never wait.
     async fn handle(
         &self,
         myself: ActorRef<Bell>,
         bell: Bell,
-        hosted: &mut HostState,
+        state: &mut HostState,
     ) -> Result<(), ActorProcessingErr> {
-        let step = match bell {
-            Bell::Ring => {
-                let most = turns_allowed(&hosted.inner, hosted.actor).await;
-                hosted.take_turns(&myself, most).await
-            }
-            Bell::Passivate => hosted.passivate(),
-        };
-        if let Step::End { has_finished } = step {
-            hosted.inner.directory.forget(hosted.actor, &myself.get_cell(), has_finished);
-            hosted.deactivate();
-            myself.stop(None);
-            // A bell that rang meanwhile is lost with this host.
-            if hosted.inner.head(hosted.actor).is_some() {
-                hosted.inner.directory.ring(&hosted.inner, hosted.actor);
+        if let Bell::Host(actor) = bell {
+            state.guest = Some(Guest::new(state.inner.clone(), actor));
+        }
+        // A spare hears the bells of the actor that it let go of.
+        while let Some(guest) = &mut state.guest {
+            let step = match bell {
+                Bell::Host(_) | Bell::Ring => guest.take_turns(&myself),
+                Bell::Passivate => guest.passivate(),
+            };
+            match step {
+                Step::Wait(wait) => wait.await,
+                Step::Rest => break,
+                Step::End { has_finished } => state.let_go(&myself, has_finished),
             }
         }
         Ok(())
     }
 }
 
-/// How many turns may be taken now. In a wary life the next message is durable before it is taken.
-async fn turns_allowed(inner: &Inner, actor: ActorId) -> usize {
-    if !inner.flight.is_wary() {
-        return TURNS_AT_ONCE;
-    }
-    if let Some((sequence, _)) = inner.head(actor).and_then(|entry| entry.place) {
-        // Of a closed store the turns hear by themselves.
-        let _ = inner.until_durable(sequence).await;
-    }
-    1
-}
-
-enum Step {
-    Rest,
-    End { has_finished: bool },
-}
-
 impl HostState {
-    async fn take_turns(&mut self, myself: &ActorRef<Bell>, most: usize) -> Step {
-        self.inner.until_room().await;
+    /// The actor needs no host now: be a spare, or end if there are enough of them.
+    fn let_go(&mut self, myself: &ActorRef<Bell>, has_finished: bool) {
+        let Some(mut guest) = self.guest.take() else { return };
+        let is_spare = self.inner.directory.forget(guest.actor, myself, has_finished);
+        guest.deactivate();
+        if !is_spare {
+            myself.stop(None);
+        }
+        // A bell that rang meanwhile is lost with this host.
+        if self.inner.head(guest.actor).is_some() {
+            self.inner.directory.ring(&self.inner, guest.actor);
+        }
+    }
+}
+
+impl Guest {
+    fn new(inner: Arc<Inner>, actor: ActorId) -> Self {
+        Self { inner, actor, active: None, activation: None, taken: None }
+    }
+
+    fn take_turns(&mut self, myself: &ActorRef<Bell>) -> Step {
+        if let Some(wait) = self.until_due() {
+            return Step::Wait(wait);
+        }
+        let most = if self.inner.flight.is_wary() { 1 } else { TURNS_AT_ONCE };
         let mut next = self.inner.head(self.actor);
         for _ in 0..most {
             let Some(entry) = next else { return Step::Rest };
             if self.active.is_none() && !self.load(&entry) {
                 return Step::End { has_finished: false };
             }
-            match self.take(&entry).await {
+            match self.take(&entry) {
                 Ok(receipt) if receipt.stopped => return Step::End { has_finished: true },
                 Ok(receipt) => next = receipt.next,
                 Err(Unaccepted::Closed | Unaccepted::Fenced) => return Step::End { has_finished: false },
+                Err(Unaccepted::Cold(cold)) => return Step::Wait(self.until_here(cold)),
                 // The behaviour broke a rule: die of it, so that the message is counted and in the end given up.
                 Err(Unaccepted::Broken(rule)) => panic!("{rule}"),
             }
@@ -121,6 +146,26 @@ impl HostState {
         // and its keeper looks at the mailbox again.
         let _ = myself.send_message(Bell::Ring);
         Step::Rest
+    }
+
+    /// Turns wait while rows wait to be written; in a wary life the next message is durable before it is taken.
+    fn until_due(&self) -> Option<Wait> {
+        let inner = self.inner.clone();
+        if inner.lacks_room() {
+            return Some(Box::pin(async move { inner.until_room().await }));
+        }
+        if !inner.flight.is_wary() {
+            return None;
+        }
+        let (sequence, _) = inner.head(self.actor)?.place?;
+        // Of a closed store the turns hear by themselves.
+        (!inner.is_durable(sequence)).then(|| Box::pin(async move { _ = inner.until_durable(sequence).await }) as Wait)
+    }
+
+    fn until_here(&self, cold: Vec<ActorId>) -> Wait {
+        let inner = self.inner.clone();
+        // It fails only for a closed store, and of that the turns hear by themselves.
+        Box::pin(async move { _ = inner.bring(cold).await })
     }
 
     /// End if nothing is to be done; children that are in memory keep their parent here.
@@ -144,16 +189,24 @@ impl HostState {
         self.active.is_some()
     }
 
-    async fn take(&mut self, entry: &Entry) -> Result<Receipt, Unaccepted> {
+    /// Take a turn, or hand in again the one whose commit had to wait.
+    fn take(&mut self, entry: &Entry) -> Result<Receipt, Unaccepted> {
         let active = self.active.as_mut().expect("loaded before the first turn");
         let named = Named::Turn { actor: self.actor, entry: entry.number };
         let _noted = self.inner.flight.begin(named, Label::Kind(self.inner.registry.name(active.kind())));
-        let commit = active.take(self.actor, entry, &self.inner.ids, &self.inner.extensions);
+        let taken = self.taken.take();
+        let mut commit =
+            taken.unwrap_or_else(|| active.take(self.actor, entry, &self.inner.ids, &self.inner.extensions));
         let is_dirty = active.is_dirty;
-        let receipt = self.inner.accept(commit).await?;
+        let accepted = self.inner.accept(&mut commit);
+        if let Err(Unaccepted::Cold(_)) = accepted {
+            self.taken = Some(commit);
+            return accepted;
+        }
+        commit.outbox.put_away();
         if is_dirty {
             self.active = None;
         }
-        Ok(receipt)
+        accepted
     }
 }

@@ -67,11 +67,11 @@ impl Hosted {
         let outbox = match self.instance.turn(TurnInput { at, body: &entry.body }) {
             Taken::Done(mut outbox) => {
                 self.snapshot_if_due(&mut outbox);
-                *outbox
+                outbox
             }
             Taken::Rejected { rejection, dirty } => {
                 self.is_dirty = dirty;
-                Outbox::rejected(rejection)
+                Box::new(Outbox::rejected(rejection))
             }
         };
         let version = self.activation.version;

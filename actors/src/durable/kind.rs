@@ -2,7 +2,6 @@
 
 use std::{
     any::{Any, TypeId},
-    collections::HashMap,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -47,7 +46,7 @@ impl Ids {
 
 /// What decisions may use beside state and message, by type.
 #[derive(Clone, Default)]
-pub struct Extensions(Arc<HashMap<TypeId, Arc<dyn Any + Send + Sync>>>);
+pub struct Extensions(Arc<FxHashMap<TypeId, Arc<dyn Any + Send + Sync>>>);
 
 impl Extensions {
     /// With one more.
@@ -127,7 +126,7 @@ fn message_of<B: Behavior>(body: &Body) -> Result<B::Message, Rejection> {
 
 impl<B: Behavior> Instance for Loaded<B> {
     fn turn(&mut self, input: TurnInput<'_>) -> Taken {
-        let mut outbox = Outbox::default();
+        let mut outbox = Outbox::empty();
         let decided = message_of::<B>(input.body).and_then(|message| {
             let mut turn = Turn::<B> { state: &mut self.state, outbox: &mut outbox, at: input.at };
             B::decide(&mut turn, message)
@@ -137,7 +136,7 @@ impl<B: Behavior> Instance for Loaded<B> {
             None => Ok(()),
         });
         match decided {
-            Ok(()) => Taken::Done(Box::new(outbox)),
+            Ok(()) => Taken::Done(outbox),
             Err(rejection) => Taken::Rejected { rejection, dirty: !outbox.events.is_empty() },
         }
     }
@@ -188,7 +187,7 @@ impl<B: Behavior> Kind for Of<B> {
 
 /// The behaviours that a store's actors may have.
 #[derive(Clone, Default)]
-pub struct Registry(HashMap<u32, Arc<dyn Kind>>);
+pub struct Registry(FxHashMap<u32, Arc<dyn Kind>>);
 
 impl Registry {
     /// Without any behaviour.

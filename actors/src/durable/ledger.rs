@@ -119,16 +119,13 @@ impl Ledger {
             let past = self.store.past()?;
             let mut reader = Reader::new(only);
             let mut go_on = true;
-            past.visit(only, &mut |event| {
-                let (stream, record) = (event.stream, event.record);
-                let head = reader.take_past(&event);
-                go_on = record < from || visit(item(&self.registry, (stream, head), event));
+            past.visit(only, &mut |head, event| {
+                go_on = event.record < from || visit(item(&self.registry, (event.stream, head), event));
                 go_on
             })?;
             if !go_on {
                 return Ok(());
             }
-            reader.begin_records();
             let whole = self.scan(past.end().next(), &mut |sequence, record| {
                 reader.read(&*past, &self.registry, sequence, record, &mut |item| sequence < from || visit(item))
             })?;
@@ -168,13 +165,12 @@ impl Ledger {
         let past = self.store.past()?;
         let mut reader = Reader::new(only);
         let mut found = Verified { problems: past.verify()?, ..Verified::default() };
-        past.visit(only, &mut |event| {
-            reader.take_past(&event);
+        let mut streams = BTreeSet::new();
+        past.visit(only, &mut |_, event| {
+            streams.insert(event.stream);
             found.events += 1;
             true
         })?;
-        let mut streams: BTreeSet<_> = reader.heads.keys().copied().collect();
-        reader.begin_records();
         let whole = self.scan(past.end().next(), &mut |sequence, record| {
             reader.walk(&*past, sequence, record, &mut |_, _, _| {
                 found.events += 1;
@@ -262,18 +258,6 @@ impl Reader {
         Self { wanted, actors: BTreeMap::new(), heads: BTreeMap::new() }
     }
 
-    /// An event that comes before the records; its segment answers for its chain.
-    fn take_past(&mut self, event: &PastEvent) -> Head {
-        let head = self.heads.entry(event.stream).or_default();
-        *head = extended(head, event);
-        *head
-    }
-
-    /// From here on the heads are those that were live where the past ends: some of its events may have been lost.
-    fn begin_records(&mut self) {
-        self.heads.clear();
-    }
-
     fn read(
         &mut self,
         ground: &(dyn Past + 'static),
@@ -358,7 +342,8 @@ impl Reader {
     }
 }
 
-fn extended(head: &Head, event: &PastEvent) -> Head {
+/// Where a stream has come to with one more event.
+pub(crate) fn extended(head: &Head, event: &PastEvent) -> Head {
     let kind = if event.is_note { NOTE.type_id } else { event.kind };
     head.extended(kind, event.at_ms, &chain::digest(&event.payload))
 }

@@ -16,7 +16,10 @@ mod residency;
 mod sabotage;
 pub(crate) mod stored;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::{
+    collections::{BTreeMap, VecDeque},
+    sync::Arc,
+};
 
 use bytes::Bytes;
 use rustc_hash::FxHashMap;
@@ -99,7 +102,7 @@ pub struct Live {
     /// Actors that have not finished and are in memory.
     pub actors: FxHashMap<ActorId, Actor>,
     /// Calls without an outcome, oldest first.
-    pub calls: BTreeMap<CallId, Row>,
+    pub calls: BTreeMap<CallId, Arc<Row>>,
     /// Index rows, as far as they are in memory.
     pub index: Index,
     /// Where each stream whose root is in memory has come to.
@@ -147,7 +150,7 @@ impl Live {
             Op::CallProbing { call, probing } => self.mark(*call, RowState::Probing(probing.clone())),
             Op::CallBeats { call, within_ms } => {
                 if let Some(row) = self.calls.get_mut(call) {
-                    row.request.heartbeat_ms = Some(*within_ms);
+                    Arc::make_mut(row).request.heartbeat_ms = Some(*within_ms);
                     self.dirty.call(*call);
                 }
             }
@@ -159,7 +162,7 @@ impl Live {
             Op::CallEnded { call, caller } => self.end_call(record, *call, *caller),
             Op::CallCheckpoint { call, bytes } => {
                 if let Some(row) = self.calls.get_mut(call) {
-                    row.request.checkpoint = Some(bytes.clone());
+                    Arc::make_mut(row).request.checkpoint = Some(bytes.clone());
                     self.dirty.call(*call);
                 }
             }
@@ -261,6 +264,10 @@ impl Live {
         self.latest_ms = self.latest_ms.max(accepted_at);
         self.change(record, to, |row| {
             row.next_entry = row.next_entry.max(number + 1);
+            if row.mailbox.capacity() == 0 {
+                // Most mailboxes never hold a second message.
+                row.mailbox.reserve_exact(1);
+            }
             row.mailbox.push_back(Entry { number, accepted_at, body: body.clone(), reply: None, place: None });
         });
     }
@@ -291,7 +298,7 @@ impl Live {
         self.dirty.timer_gone(key, timer.listed.0);
     }
 
-    fn call(&mut self, record: Sequence, call: CallId, row: &Row) {
+    fn call(&mut self, record: Sequence, call: CallId, row: &Arc<Row>) {
         self.highest_id = self.highest_id.max(call.0);
         self.change(record, row.caller, |caller| {
             caller.calls += 1;
@@ -302,7 +309,7 @@ impl Live {
 
     fn mark(&mut self, call: CallId, state: RowState) {
         if let Some(row) = self.calls.get_mut(&call) {
-            row.state = state;
+            Arc::make_mut(row).state = state;
             self.dirty.call(call);
         }
     }

@@ -13,6 +13,9 @@ use super::{
     record::{BYTES_MAX, Op, Record},
 };
 
+/// Room for so many operations is kept for the next record.
+const ROOM_MAX: usize = 16 * 1024;
+
 /// What must happen outside once a record is durable.
 #[derive(Debug, Default)]
 pub(crate) struct Effects {
@@ -41,6 +44,8 @@ pub(crate) struct Open {
     heads: FxHashMap<StreamId, Head>,
     bytes: usize,
     full: VecDeque<Sealed>,
+    /// Room for the operations of the next record, from one that is durable: growing it anew copies each of them twice.
+    room: Vec<Op>,
     /// How many wait for what is in here.
     pub(crate) demand: usize,
 }
@@ -52,6 +57,7 @@ impl Open {
             heads: FxHashMap::default(),
             bytes: 0,
             full: VecDeque::new(),
+            room: Vec::new(),
             demand: 0,
         }
     }
@@ -131,10 +137,22 @@ impl Open {
         self.full.pop_front()
     }
 
+    /// Take back the room of a record that is durable.
+    pub(crate) fn reuse(&mut self, room: Vec<Op>) {
+        debug_assert!(room.is_empty(), "operations leave in one record");
+        if room.capacity() <= ROOM_MAX {
+            self.room = room;
+        }
+    }
+
     fn roll(&mut self) {
         let next = Sealed {
             sequence: self.current.sequence.next(),
-            record: Record { base_ms: self.current.record.base_ms, ..Record::default() },
+            record: Record {
+                base_ms: self.current.record.base_ms,
+                ops: std::mem::take(&mut self.room),
+                heads: Vec::new(),
+            },
             effects: Effects::default(),
         };
         let mut sealed = std::mem::replace(&mut self.current, next);

@@ -1,6 +1,6 @@
 //! What a turn did, collected; nothing has happened yet.
 
-use std::{fmt, marker::PhantomData};
+use std::{cell::Cell, fmt, marker::PhantomData};
 
 use bytes::{Bytes, BytesMut};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -90,6 +90,14 @@ pub(crate) const BYTES_MAX: usize = 1024 * 1024;
 const ARENA: usize = 1024;
 const ARENA_LEAST: usize = 128;
 
+/// An outbox with room for more than this in its lists is not used again.
+const ROOM_MAX: usize = 512;
+
+thread_local! {
+    /// The outbox that this thread was last done with.
+    static DONE_WITH: Cell<Option<Box<Outbox>>> = const { Cell::new(None) };
+}
+
 /// Everything one turn did.
 #[derive(Debug, Default)]
 pub(crate) struct Outbox {
@@ -114,6 +122,49 @@ pub(crate) struct Outbox {
 }
 
 impl Outbox {
+    /// An empty one, in the room of the one that this thread was last done with: most turns fill the same few lists.
+    pub(crate) fn empty() -> Box<Self> {
+        DONE_WITH.try_with(Cell::take).ok().flatten().unwrap_or_default()
+    }
+
+    /// Nobody needs what is left in it: the next turn on this thread uses its room.
+    pub(crate) fn put_away(mut self: Box<Self>) {
+        if self.clear() <= ROOM_MAX {
+            // A thread that is ending takes no more turns.
+            let _ = DONE_WITH.try_with(|room| room.set(Some(self)));
+        }
+    }
+
+    /// Empty all lists; returns how much they have room for.
+    fn clear(&mut self) -> usize {
+        fn cleared<T>(list: &mut Vec<T>) -> usize {
+            list.clear();
+            list.capacity()
+        }
+        // All fields are named, so that a new one is not forgotten here.
+        let Self {
+            events,
+            digests,
+            sends,
+            spawns,
+            timers,
+            calls,
+            settled,
+            cancelled,
+            puts,
+            notes,
+            reply,
+            refusal,
+            snapshot,
+            stop,
+            bytes,
+            arena: _,
+        } = self;
+        (*reply, *refusal, *snapshot, *stop, *bytes) = (None, None, None, false, 0);
+        let room = cleared(events) + cleared(digests) + cleared(sends) + cleared(spawns) + cleared(timers);
+        room + cleared(calls) + cleared(settled) + cleared(cancelled) + cleared(puts) + cleared(notes)
+    }
+
     pub(crate) fn seal<T: Serialize>(&mut self, format: codec::Format, value: &T) -> Bytes {
         // One allocation serves most turns.
         if self.arena.capacity() < ARENA_LEAST {
@@ -145,5 +196,28 @@ impl Outbox {
     /// The same turn as a rejection: it consumes its message and does nothing else.
     pub(crate) fn rejected(rejection: Rejection) -> Self {
         Self { reply: Some(Err(rejection.reason.clone())), refusal: Some(rejection), ..Self::default() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_outbox_that_is_used_again_holds_nothing_of_the_turn_before() {
+        let mut outbox = Outbox::rejected(Rejection::new("refused"));
+        outbox.emit(Bytes::from_static(b"event"));
+        outbox.sends.push((ActorId(1), Body::Message(Bytes::new())));
+        outbox.spawns.push(Spawned { id: ActorId(2), kind: 3, first: Bytes::new(), care: Care::default() });
+        outbox.timers.push(TimerChange { name: 4, due_ms: None });
+        outbox.settled.push(CallId(5));
+        outbox.cancelled.push(CallId(6));
+        outbox.puts.push((Bytes::new(), None));
+        outbox.notes.push(Note::Buried { reason: String::new() });
+        (outbox.snapshot, outbox.stop, outbox.bytes) = (Some(Bytes::new()), true, 7);
+        Box::new(outbox).put_away();
+        let again = Outbox::empty();
+        assert_eq!(format!("{again:?}"), format!("{:?}", Outbox::default()));
+        assert!(again.sends.capacity() > 0, "it has the room of the one before");
     }
 }

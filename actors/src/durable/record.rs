@@ -5,6 +5,11 @@
 //!
 //! **Invariant:** applying the operations of records 1 to n, in order, gives the state that was accepted at n.
 
+#[cfg(test)]
+pub(crate) mod tests;
+
+use std::sync::Arc;
+
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
@@ -53,7 +58,7 @@ pub(crate) enum Op {
     /// A timer fired or was cleared.
     TimerGone { actor: ActorId, name: u32 },
     /// A call came into a tool's mailbox.
-    Call { call: CallId, row: Box<Row> },
+    Call { call: CallId, row: Arc<Row> },
     /// An at-most-once call is about to be made.
     CallStarted { call: CallId },
     /// A call is in doubt.
@@ -195,29 +200,5 @@ fn body_size(body: &Body) -> usize {
             _ => 128,
         },
         Body::Fired(_) | Body::Fate(_) => 32,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::durable::care::Care;
-
-    #[test]
-    fn how_a_child_is_looked_after_keeps_its_bytes() {
-        let supervised = Supervised { care: Care::TEMPORARY.significant(), significants: 3, is_ending: true };
-        let record =
-            Record { base_ms: 1, ops: vec![Op::Supervised { actor: ActorId(0x100), supervised }], heads: Vec::new() };
-        assert_eq!(crate::hex::text(&codec::seal(FORMAT, &record)), "f400cc583059010b010119fb000101010301001811784b");
-    }
-
-    #[test]
-    fn notes_of_supervision_keep_their_bytes() {
-        let notes =
-            [Note::Restarts { count: 2, reason: "a bug".to_owned() }, Note::Ending { reason: "a bug".to_owned() }];
-        assert_eq!(
-            notes.map(|note| crate::hex::text(&codec::seal(NOTE, &note))),
-            ["f400d8f4ae760108090205612062756777e97399", "f400d8f4ae7601070a0561206275679a1449ac",]
-        );
     }
 }

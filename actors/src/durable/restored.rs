@@ -40,3 +40,20 @@ impl Restored {
         codec::open(FORMAT, sealed)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::golden::Golden;
+
+    /// Bytes that stay on disk, under the key `restored`.
+    #[test]
+    fn the_row_keeps_its_bytes() {
+        let mut golden = Golden::of("restored");
+        let held = Restored { from: 5, to: 300, at_ms: 1_795_244_940_000, confirmed_by: None };
+        golden.value("held", FORMAT, &held);
+        golden.value("confirmed", FORMAT, &Restored { confirmed_by: Some("an operator".to_owned()), ..held });
+        golden.bytes("key", Restored::KEY);
+        golden.end();
+    }
+}

@@ -12,6 +12,7 @@ use super::{
 pub(crate) use super::{
     hosted::Hosted,
     live::{Known, fetch, stored},
+    scrub::{Round, Step},
     system::read_window,
 };
 

@@ -104,11 +104,12 @@ pub trait Past: Send + Sync {
     /// The last record it covers.
     fn end(&self) -> Sequence;
 
-    /// Visit events, those of each stream in order, while `visit` says `true`; of one stream, or of all.
+    /// Visit events, those of each stream in order, while `visit` says `true`; of one stream, or of all. With each comes
+    /// where its stream has come to with it.
     ///
     /// # Errors
     /// If it is damaged.
-    fn visit(&self, stream: Option<StreamId>, visit: &mut dyn FnMut(PastEvent) -> bool) -> Result<(), Error>;
+    fn visit(&self, stream: Option<StreamId>, visit: &mut dyn FnMut(Head, PastEvent) -> bool) -> Result<(), Error>;
 
     /// The kind and the stream of an actor that lived at the end.
     ///
@@ -151,7 +152,7 @@ impl Past for NoPast {
         Sequence(0)
     }
 
-    fn visit(&self, _: Option<StreamId>, _: &mut dyn FnMut(PastEvent) -> bool) -> Result<(), Error> {
+    fn visit(&self, _: Option<StreamId>, _: &mut dyn FnMut(Head, PastEvent) -> bool) -> Result<(), Error> {
         Ok(())
     }
 
@@ -180,6 +181,19 @@ pub struct Checkpoint<'a> {
     pub meta: Bytes,
     /// Keys, each with its row, or `None` where the row is gone.
     pub changes: &'a BTreeMap<Bytes, Option<Bytes>>,
+}
+
+/// Some rows, as they are between two checkpoints.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Slice {
+    /// Keys with their rows, in the order of the keys.
+    pub rows: Vec<(Bytes, Bytes)>,
+    /// The key of the row after them; `None` if these were the last.
+    pub next: Option<Bytes>,
+    /// They hold every record up to this one.
+    pub from: Sequence,
+    /// And perhaps some up to this one.
+    pub to: Sequence,
 }
 
 /// What a check of the whole store found.
@@ -274,6 +288,8 @@ pub struct Stats {
     pub written_bytes: u64,
     /// Syncs that were waited for.
     pub syncs: u64,
+    /// Live rows on disk, as of the last checkpoint; not of this life alone.
+    pub rows: u64,
 }
 
 /// Keeps records. Blocking: the committer calls it from a thread of its own.
@@ -315,6 +331,30 @@ pub trait Store: Send + Sync + 'static {
     fn checkpoint(&self, checkpoint: &Checkpoint<'_>, go_on: &mut dyn FnMut() -> bool) -> Result<(), Error> {
         let _ = (checkpoint, go_on);
         Err(Error::Misuse { cause: "it keeps no rows".to_owned() })
+    }
+
+    /// At most so many rows from a key on; `None` if it keeps none. A checkpoint waits meanwhile, and this for a checkpoint.
+    ///
+    /// # Errors
+    /// If a row cannot be read.
+    fn slice(&self, from: &[u8], most: usize) -> Result<Option<Slice>, Error> {
+        let _ = (from, most);
+        Ok(None)
+    }
+
+    /// The last image of all rows that was not made from rows, and holds nothing after a record. Without one: no rows, before
+    /// the first record.
+    ///
+    /// # Errors
+    /// If it cannot be read.
+    fn image(&self, until: Sequence) -> Result<Opened, Error> {
+        let _ = until;
+        Ok(Opened::default())
+    }
+
+    /// The rows are of no use, for this reason: the next start builds them again.
+    fn condemn(&self, why: &str) {
+        let _ = why;
     }
 
     /// The history that is no longer among the records.

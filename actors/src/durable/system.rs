@@ -15,6 +15,7 @@ mod once;
 mod passivation;
 mod restarts;
 mod resume;
+mod scrubber;
 mod send;
 mod suspects;
 mod tree;
@@ -33,6 +34,7 @@ pub use self::{
     builder::{Recovery, SystemBuilder},
     janitor::{Expiring, KeyFigures, RowFate, Swept},
     jumps::Jumped,
+    scrubber::Scrubbed,
     send::SendError,
     tree::Killed,
     view::Census,
@@ -285,7 +287,7 @@ impl System {
             live.calls
                 .iter()
                 .filter(|(_, row)| matches!(row.state, RowState::InDoubt(_)))
-                .map(|(call, row)| (*call, row.clone()))
+                .map(|(call, row)| (*call, Row::clone(row)))
                 .collect()
         };
         self.read(doubted).await
@@ -351,9 +353,10 @@ impl System {
     /// Figures of this life.
     #[must_use]
     pub fn figures(&self) -> Figures {
+        let store = self.inner.store.stats();
         let core = self.inner.core.lock();
         Figures {
-            store: self.inner.store.stats(),
+            store,
             actors: core.accepted.live().actors.len(),
             hosted: self.inner.directory.hosted().len(),
             calls: core.accepted.live().calls.len(),

@@ -5,6 +5,7 @@
 use std::{collections::HashMap, sync::Arc};
 
 use parking_lot::RwLock;
+use rustc_hash::FxHashMap;
 use serde_json::Value;
 
 use super::{Checked, Digest, Template};
@@ -55,7 +56,7 @@ pub struct Evaluator(pub Arc<dyn Evaluate>);
 
 /// Plans by digest: an extension of the actor system. Content-addressed, so that looking one up is pure.
 #[derive(Default)]
-pub struct Plans(RwLock<HashMap<Digest, Arc<Checked>>>);
+pub struct Plans(RwLock<FxHashMap<Digest, Arc<Checked>>>);
 
 impl Plans {
     /// Make a plan known.

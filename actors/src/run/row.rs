@@ -91,3 +91,44 @@ pub fn index_key(run: RunId) -> Bytes {
 pub fn plan_key(plan: Digest) -> Bytes {
     [b"plan/", &plan.0[..]].concat().into()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::golden::Golden;
+
+    /// Bytes that stay on disk, long after a run has ended.
+    #[test]
+    fn rows_keep_their_bytes() {
+        let running = Row {
+            run: RunId([7; 16]),
+            actor: ActorId(0x0102),
+            namespace: "default".to_owned(),
+            workflow: "pay".to_owned(),
+            plan: Digest([0xAB; 32]),
+            labels: vec![("team".to_owned(), "blue".to_owned())],
+            submitted_at: 1_795_244_940_000,
+            ended_at: None,
+            outcome: None,
+            held: Some("one of its actors lost a message".to_owned()),
+        };
+        let outcomes = [
+            ("succeeded", Outcome::Succeeded(Json::NULL)),
+            (
+                "failed",
+                Outcome::Failed { task: "pay/charge".to_owned(), failure: Failure::new("exit", "it ended with 3") },
+            ),
+            ("cancelled", Outcome::Cancelled { reason: "why".to_owned() }),
+        ];
+        let mut golden = Golden::of("run-row");
+        golden.value("held", Row::FORMAT, &running);
+        for (name, outcome) in outcomes {
+            let ended =
+                Row { ended_at: Some(1_795_244_941_000), outcome: Some(outcome), held: None, ..running.clone() };
+            golden.value(name, Row::FORMAT, &ended);
+        }
+        golden.bytes("key", &index_key(running.run));
+        golden.bytes("key of the plan", &plan_key(running.plan));
+        golden.end();
+    }
+}

@@ -1,5 +1,6 @@
 //! Runs that die around every commit: the crash points of the protocol, on the memory store.
 
+mod bytes;
 mod sleep;
 mod verify;
 mod waits;

@@ -359,8 +359,9 @@ fn call_again(turn: &mut Turn<'_, Task>) -> Result<(), Rejection> {
 
 /// Until when this is nothing but sleep, if it is.
 fn sleeps_until(turn: &Turn<'_, Task>, job: &Job) -> Result<Option<u64>, Rejection> {
-    let tool = &ordered(turn, job)?.task().tool.clone();
-    Ok(turn.extension::<Sleeps>().and_then(|sleeps| sleeps.until(tool, &job.input, turn.now_ms())))
+    let ordered = ordered(turn, job)?;
+    let sleeps = turn.extension::<Sleeps>();
+    Ok(sleeps.and_then(|sleeps| sleeps.until(&ordered.task().tool, &job.input, turn.now_ms())))
 }
 
 /// The sleep holds no permit and no memory, and goes on across restarts: it is a timer.

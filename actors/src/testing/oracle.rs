@@ -22,6 +22,19 @@ pub(super) fn nobody_is_stuck(world: &World) {
     assert!(named.is_empty(), "I13: they are accused, and all is well: {named:#?}");
 }
 
+/// I12, while the story goes on: a scrubber that looks now finds nothing wrong with the rows.
+pub(super) fn rows_are_as_the_records_say(store: &Memory) {
+    let mut round = sim::Round::new(Arc::new(store.fork()));
+    loop {
+        match round.step().expect("rows and records can be read") {
+            sim::Step::More => {}
+            sim::Step::Done => break,
+            step => panic!("a store in memory keeps all records: {step:?}"),
+        }
+    }
+    assert_eq!(round.wrong(), Vec::<String>::new(), "I12: rows differ from the records");
+}
+
 /// Check every invariant that can be checked at rest.
 ///
 /// # Panics

@@ -378,6 +378,7 @@ impl World {
             }
             Err(_) => assert!(crash_after.is_some(), "the simulated disk works"),
         }
+        oracle::rows_are_as_the_records_say(&self.store);
     }
 
     /// Have actors in memory, or know that they are gone.

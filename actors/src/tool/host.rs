@@ -329,7 +329,7 @@ impl Queue {
                 let row = accepted.live().calls.get(call)?;
                 (!matches!(row.state, RowState::InDoubt(_))).then(|| (*call, row.clone()))
             };
-            let mut begun = |(call, row): (CallId, Row)| {
+            let mut begun = |(call, row): (CallId, Arc<Row>)| {
                 let cx = context(call, &row, inner, &*slot.tool);
                 if inner.in_flight.begin(call, &cx.path, &cx.shared) {
                     return Some((call, row, cx));
@@ -351,11 +351,11 @@ impl Queue {
             }
             permits.extend(rows.iter().map(|(call, ..)| *call));
         }
-        let prepare = |(call, row, cx): (CallId, Row, CallContext)| {
+        let prepare = |(call, row, cx): (CallId, Arc<Row>, CallContext)| {
             let timeout = Duration::from_millis(row.request.timeout_ms);
             let is_probe = is_probe(&row);
             let begin = if is_probe { ask } else { start };
-            let calling = begin(slot.tool.clone(), cx.clone(), row.request.input);
+            let calling = begin(slot.tool.clone(), cx.clone(), row.request.input.clone());
             let calling = Box::pin(inner.flight.noted_call(row.caller, call, &slot.name, calling));
             Prepared { call, is_probe, calling, cx, timeout }
         };

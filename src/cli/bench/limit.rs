@@ -4,6 +4,7 @@
 //! `fdatasync`. A durable step cannot be faster than this.
 
 use std::{
+    fmt,
     fs::File,
     io::{Seek, SeekFrom, Write},
     path::Path,
@@ -15,16 +16,66 @@ use std::{
 use hdrhistogram::Histogram;
 use headframe::clock::monotonic;
 use parking_lot::{Condvar, Mutex};
+use serde::Serialize;
 use tokio::sync::oneshot;
+
+use super::Failed;
 
 /// The file is zero-filled to this size and written round and round, so that no write extends it.
 const FILE_BYTES: u64 = 16 * 1024 * 1024;
 
+/// For how long it is measured.
+const LENGTH: Duration = Duration::from_secs(1);
+/// About so many bytes a step takes; what it really took is known only afterwards.
+pub(super) const GUESS_BYTES: f64 = 400.0;
+
 /// What was measured.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Limit {
-    pub(super) appends_per_s: f64,
-    pub(super) fdatasync_p50_us: f64,
+    appends_per_s: f64,
+    fdatasync_p50_us: f64,
+}
+
+/// What was measured before and after the work.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub(super) struct Limits {
+    /// Appends per second that the disk allows with as many appenders: the lower of before and after.
+    pub(super) limit_per_s: f64,
+    /// The limit before.
+    limit_before_per_s: f64,
+    /// The limit after, with the bytes that a step of the work took.
+    limit_after_per_s: f64,
+    /// Half of the syncs took no longer, before and after.
+    pub(super) fdatasync_p50_us: [f64; 2],
+    /// Whether the limit stayed within half of itself: only then is the run to be trusted.
+    quiet: bool,
+    #[serde(skip)]
+    appenders: u32,
+}
+
+impl Limits {
+    pub(super) fn new(before: Limit, after: Limit, appenders: u32) -> Self {
+        let (low, high) =
+            (before.appends_per_s.min(after.appends_per_s), before.appends_per_s.max(after.appends_per_s));
+        Self {
+            limit_per_s: low,
+            limit_before_per_s: before.appends_per_s,
+            limit_after_per_s: after.appends_per_s,
+            fdatasync_p50_us: [before.fdatasync_p50_us, after.fdatasync_p50_us],
+            quiet: high < low * 1.5,
+            appenders,
+        }
+    }
+}
+
+impl fmt::Display for Limits {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let [before, after] = self.fdatasync_p50_us;
+        let Self { limit_per_s, appenders, quiet, .. } = self;
+        writeln!(f, "  fdatasync p50      {before:>12.0} us before, {after:.0} us after")?;
+        write!(f, "  limit of this disk {limit_per_s:>12.0} appends/s by {appenders} appenders")?;
+        if *quiet { Ok(()) } else { write!(f, "\n  the limit moved during the run: the machine was not quiet") }
+    }
 }
 
 #[derive(Default)]
@@ -36,13 +87,20 @@ struct Pending {
 
 type Shared = Arc<(Mutex<Pending>, Condvar)>;
 
-pub(super) async fn measure(path: &Path, appenders: u32, bytes: usize, length: Duration) -> std::io::Result<Limit> {
+/// Measure in a folder, with so many bytes an append.
+pub(super) async fn measure(folder: &Path, appenders: u32, bytes: f64) -> Result<Limit, Failed> {
+    let path = folder.join("limit");
+    let measured = measure_on(&path, appenders, bytes.max(1.0) as usize).await;
+    measured.map_err(|error| format!("the limit of the disk, in {}: {error}", folder.display()).into())
+}
+
+async fn measure_on(path: &Path, appenders: u32, bytes: usize) -> std::io::Result<Limit> {
     let mut file = File::create(path)?;
     file.write_all(&vec![0; usize::try_from(FILE_BYTES).unwrap_or(0)])?;
     file.sync_all()?;
     let shared: Shared = Arc::default();
     let committer = committer(file, shared.clone())?;
-    let end = monotonic() + length;
+    let end = monotonic() + LENGTH;
     let began = monotonic();
     let tasks = (0..appenders).map(|_| append(shared.clone(), bytes, end));
     let mut set = tokio::task::JoinSet::new();

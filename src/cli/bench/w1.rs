@@ -1,130 +1,172 @@
 //! W1: runs of ten sequential no-op tasks, so many in flight.
 
-use std::{
-    path::Path,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, AtomicU64, Ordering},
-    },
-    time::{Duration, Instant},
-};
+use std::{fmt, path::Path, sync::Arc, time::Duration};
 
-use hdrhistogram::Histogram;
 use headframe::{
     Engine,
     clock::monotonic,
-    durable::{Effect, Outcome, store::Stats},
-    plan::{Checked, Plan},
+    durable::store::Stats,
+    plan::{Checked, PhaseBuilder, Plan},
 };
+use serde::Serialize;
 use serde_json::json;
 
-use super::{Args, Failed};
+use super::{
+    Args, Failed,
+    args::Effect,
+    lanes::{Times, Until, lanes},
+    limit::{self, Limits},
+    process::{Shares, Threads, cpu_time},
+    tools::{self, Echo},
+};
 
 /// Tasks of one run.
-const TASKS: u64 = 10;
+pub(super) const TASKS: u32 = 10;
 
-/// What was measured.
-pub(super) struct Work {
-    pub(super) runs: u64,
-    pub(super) elapsed: Duration,
-    pub(super) run_times: Histogram<u64>,
-    pub(super) store: Stats,
-    pub(super) cpu: Duration,
+/// What was measured, each figure in this run.
+#[derive(Clone, Debug, Serialize)]
+pub(super) struct Report {
+    /// Runs in flight.
+    concurrency: u32,
+    /// What the tool promises about repeats.
+    effect: Effect,
+    /// Bytes that each task was given and gave back.
+    payload_bytes: u32,
+    /// For how long it was measured.
+    seconds: f64,
+    /// Runs that ended well.
+    runs: u64,
+    /// Tasks finished per second.
+    tasks_per_s: f64,
+    /// Half of the runs took no longer, from submission to durable end.
+    run_p50_ms: f64,
+    /// 95 % of the runs took no longer.
+    run_p95_ms: f64,
+    /// 99 % of the runs took no longer.
+    run_p99_ms: f64,
+    /// Syncs that were waited for, per task.
+    syncs_per_task: f64,
+    /// Bytes written to the journal, per task.
+    bytes_per_task: f64,
+    /// Processor time per task, all in.
+    cpu_us_per_task: f64,
+    /// Whose time that was.
+    cpu_shares: Shares,
+    /// Tasks per second, of the limit.
+    of_limit: f64,
+    #[serde(flatten)]
+    limits: Limits,
 }
 
-impl Work {
-    pub(super) fn tasks(&self) -> u64 {
-        self.runs * TASKS
-    }
-
-    pub(super) fn bytes_per_task(&self) -> f64 {
-        self.store.written_bytes as f64 / self.tasks().max(1) as f64
-    }
+pub(super) async fn measure(scratch: &Path, args: &Args) -> Result<Report, Failed> {
+    let before = limit::measure(scratch, args.concurrency(), limit::GUESS_BYTES).await?;
+    let work = work(&scratch.join("store"), args).await?;
+    let tasks = (work.runs * u64::from(TASKS)).max(1) as f64;
+    let bytes_per_task = work.store.written_bytes as f64 / tasks;
+    let after = limit::measure(scratch, args.concurrency(), bytes_per_task).await?;
+    let limits = Limits::new(before, after, args.concurrency());
+    let tasks_per_s = tasks / work.elapsed.as_secs_f64();
+    Ok(Report {
+        concurrency: args.concurrency(),
+        effect: args.effect(),
+        payload_bytes: args.payload(),
+        seconds: work.elapsed.as_secs_f64(),
+        runs: work.runs,
+        tasks_per_s,
+        run_p50_ms: work.times.p50_ms,
+        run_p95_ms: work.times.p95_ms,
+        run_p99_ms: work.times.p99_ms,
+        syncs_per_task: work.store.syncs as f64 / tasks,
+        bytes_per_task,
+        cpu_us_per_task: work.cpu.as_secs_f64() * 1e6 / tasks,
+        cpu_shares: work.shares,
+        of_limit: tasks_per_s / limits.limit_per_s,
+        limits,
+    })
 }
 
-pub(super) async fn measure(folder: &Path, args: &Args) -> Result<Work, Failed> {
-    let echo = |input| std::future::ready(Outcome::Done(input));
-    let engine = Engine::builder().data(folder).closure("noop", Effect::IDEMPOTENT, echo).start().await?;
-    let plan = engine.check(plan(args.payload))?;
-    if args.warmup > 0 {
-        phase(&engine, &plan, args.concurrency, Duration::from_secs(args.warmup.into())).await?;
+/// What the work took.
+struct Work {
+    runs: u64,
+    elapsed: Duration,
+    times: Times,
+    store: Stats,
+    cpu: Duration,
+    shares: Shares,
+}
+
+async fn work(folder: &Path, args: &Args) -> Result<Work, Failed> {
+    let engine = tools::engine(folder).tool("noop", Echo::new(args.effect())).start().await?;
+    let plan = engine.check(plan("w1", TASKS, args.payload()))?;
+    let lap = |length| lanes(args.concurrency(), Until::after(length), one_run(&engine, &plan));
+    if let Some(length) = args.warmup() {
+        lap(length).await?;
     }
-    let before = engine.system().figures().store;
-    let cpu = cpu_time();
-    let began = monotonic();
-    let run_times = phase(&engine, &plan, args.concurrency, Duration::from_secs(args.seconds.into())).await?;
+    let (store, threads) = (engine.system().figures().store, Threads::now());
+    let (cpu, began) = (cpu_time(), monotonic());
+    let times = lap(args.length()).await?;
     let elapsed = began.elapsed();
-    let after = engine.system().figures().store;
     let work = Work {
-        runs: run_times.len(),
+        runs: times.len(),
         elapsed,
-        run_times,
-        store: difference(after, before),
+        times: Times::from(&times),
+        store: difference(engine.system().figures().store, store),
         cpu: cpu_time().saturating_sub(cpu),
+        shares: Threads::now().since(&threads),
     };
     engine.stop().await;
     Ok(work)
 }
 
-/// One sequential phase of ten tasks that give back what they are given.
-fn plan(payload: u32) -> Plan {
+/// One sequential phase of tasks that give back what they are given.
+pub(super) fn plan(name: &str, tasks: u32, payload: u32) -> Plan {
     let payload = "x".repeat(payload.saturating_sub(2) as usize);
-    let tasks = |phase: headframe::plan::PhaseBuilder| {
-        (0..TASKS).fold(phase.sequential(), |phase, task| {
+    let steps = |phase: PhaseBuilder| {
+        (0..tasks).fold(phase.sequential(), |phase, task| {
             phase.task(format!("t{task}"), "noop", |task| task.with(json!(payload)))
         })
     };
-    Plan::builder("w1").phase("steps", tasks).build()
+    Plan::builder(name).phase("steps", steps).build()
 }
 
-async fn phase(engine: &Engine, plan: &Arc<Checked>, lanes: u32, length: Duration) -> Result<Histogram<u64>, Failed> {
-    let end = monotonic() + length;
-    let mut set = tokio::task::JoinSet::new();
-    let failed = Arc::new(AtomicBool::new(false));
-    let submitted = Arc::new(AtomicU64::new(0));
-    for _ in 0..lanes {
-        set.spawn(lane(engine.clone(), plan.clone(), end, failed.clone(), submitted.clone()));
+/// A step for [`lanes`]: submit a run, and wait for its end.
+pub(super) fn one_run(
+    engine: &Engine,
+    plan: &Arc<Checked>,
+) -> impl Fn(u64) -> std::pin::Pin<Box<dyn Future<Output = Result<(), Failed>> + Send>> + Clone + Send + 'static {
+    let (engine, plan) = (engine.clone(), plan.clone());
+    move |_| {
+        let (engine, plan) = (engine.clone(), plan.clone());
+        Box::pin(async move {
+            engine.submit(&plan, json!({})).await?.output().await?;
+            Ok(())
+        })
     }
-    let mut all = Histogram::new(3)?;
-    while let Some(times) = set.join_next().await {
-        all.add(times??)?;
-    }
-    Ok(all)
 }
 
-/// One run after the other, until the time is over.
-async fn lane(
-    engine: Engine,
-    plan: Arc<Checked>,
-    end: Instant,
-    failed: Arc<AtomicBool>,
-    submitted: Arc<AtomicU64>,
-) -> Result<Histogram<u64>, Failed> {
-    let mut times = Histogram::new(3)?;
-    while monotonic() < end && !failed.load(Ordering::Relaxed) {
-        let began = monotonic();
-        submitted.fetch_add(1, Ordering::Relaxed);
-        let run = engine.submit(&plan, json!({})).await?;
-        if let Err(error) = run.output().await {
-            failed.store(true, Ordering::Relaxed);
-            return Err(error.into());
-        }
-        times.record(u64::try_from(began.elapsed().as_micros())?)?;
-    }
-    Ok(times)
-}
-
-fn difference(after: Stats, before: Stats) -> Stats {
+/// What a store did between two looks.
+pub(super) fn difference(after: Stats, before: Stats) -> Stats {
     Stats {
         records: after.records - before.records,
         payload_bytes: after.payload_bytes - before.payload_bytes,
         written_bytes: after.written_bytes - before.written_bytes,
         syncs: after.syncs - before.syncs,
+        rows: after.rows,
     }
 }
 
-/// Time that this process has spent on a processor.
-fn cpu_time() -> Duration {
-    let time = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
-    Duration::new(u64::try_from(time.tv_sec).unwrap_or(0), u32::try_from(time.tv_nsec).unwrap_or(0))
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { concurrency, runs, seconds, .. } = self;
+        writeln!(f, "w1: {runs} runs of {TASKS} tasks, {concurrency} in flight, {seconds:.1} s")?;
+        writeln!(f, "  tasks/s            {:>12.0}", self.tasks_per_s)?;
+        let [p50, p95, p99] = [self.run_p50_ms, self.run_p95_ms, self.run_p99_ms];
+        writeln!(f, "  run p50, p95, p99  {p50:>12.2} ms  {p95:.2} ms  {p99:.2} ms")?;
+        writeln!(f, "  syncs per task     {:>12.3}", self.syncs_per_task)?;
+        writeln!(f, "  journal per task   {:>12.0} B", self.bytes_per_task)?;
+        writeln!(f, "  CPU per task       {:>12.1} us", self.cpu_us_per_task)?;
+        writeln!(f, "  of which           {}", self.cpu_shares)?;
+        writeln!(f, "  of the limit       {:>12.1} %", self.of_limit * 100.0)?;
+        self.limits.fmt(f)
+    }
 }

@@ -705,23 +705,23 @@ phases:
 "#,
         r#"
 HF0106: tool `echo` does not say that its calls live, so a task cannot promise a heartbeat
-  --> demo.yaml:7:46
+ --> demo.yaml:7:46
   |
 7 |       - { name: mute, tool: echo, heartbeat: 30s }
-  |                                              ^
+  |                                              ^^^
   = help: leave out `heartbeat`: its `timeout` ends a call that hangs
 
 HF0103: `heartbeat` must be shorter than the time limit, which is 300000 ms, and is 300000 ms
-  --> demo.yaml:8:49
+ --> demo.yaml:8:49
   |
 8 |       - { name: late, tool: process, heartbeat: 5m, with: { argv: [build] } }
-  |                                                 ^
+  |                                                 ^^
 
 HF0103: `heartbeat` must be between 1000 ms and a year, and is 10 ms
-  --> demo.yaml:9:50
+ --> demo.yaml:9:50
   |
 9 |       - { name: short, tool: process, heartbeat: 10ms, with: { argv: [build] } }
-  |                                                  ^
+  |                                                  ^^^^
 
 3 problems in demo.yaml
 "#,

@@ -139,23 +139,3 @@ fn flip(segment: &Path) {
     bytes[4096 + 40] ^= 1;
     fs::write(segment, bytes).unwrap();
 }
-
-#[test]
-fn a_bench_says_what_it_measured_and_leaves_nothing_behind() {
-    let place = Place::new();
-    let told = json(&place.run(&["bench", "-c", "4", "-s", "1", "-o", "json"]));
-    for key in ["tasks_per_s", "run_p50_ms", "run_p99_ms", "syncs_per_task", "bytes_per_task", "limit_per_s"] {
-        assert!(told[key].as_f64() > Some(0.0), "{key} in {told}");
-    }
-    assert_eq!(told["fdatasync_p50_us"].as_array().map(Vec::len), Some(2), "before and after");
-    let empty =
-        |place: &Place| fs::read_dir(place.path(".")).unwrap().all(|entry| entry.unwrap().file_name() == "stderr");
-    assert!(empty(&place));
-    let mut child = place.start(&["bench", "-c", "100", "-s", "60"]);
-    let measures =
-        || fs::read_dir(place.path(".")).unwrap().any(|entry| entry.unwrap().path().join("store/HEAD").exists());
-    assert!(place.wait_while(&mut child, || !measures()));
-    place.interrupt(&child);
-    assert_eq!(child.wait().unwrap().code(), Some(130));
-    assert!(empty(&place), "{}", place.read("stderr"));
-}

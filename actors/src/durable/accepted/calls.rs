@@ -1,5 +1,7 @@
 //! Calls in the accepted view: intended, started, answered, probed, doubted, decided.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 
 use super::{Accepted, Receipt};
@@ -17,7 +19,7 @@ impl Accepted {
         let state = doubt.map_or(RowState::Intended, RowState::InDoubt);
         let wanted = state == RowState::Intended;
         let (tool, beats) = (codec::fnv1a(&request.tool), request.heartbeat_ms);
-        self.push(Op::Call { call, row: Box::new(Row { caller, request, intended_at, state }) });
+        self.push(Op::Call { call, row: Arc::new(Row { caller, request, intended_at, state }) });
         if let Some(within_ms) = beats {
             self.push(Op::CallBeats { call, within_ms });
         }
@@ -150,8 +152,8 @@ impl Accepted {
 
     /// After a start: who must be in memory before calls are doubted, and, where streams are held, told apart.
     pub(crate) fn callers_to_look_at(&self, now_ms: u64, holds: bool) -> Vec<ActorId> {
-        let doubtful = |row: &&Row| holds || is_doubtful(row, now_ms);
-        self.live.calls.values().filter(doubtful).map(|row| row.caller).collect()
+        let doubtful = self.live.calls.values().filter(|row| holds || is_doubtful(row, now_ms));
+        doubtful.map(|row| row.caller).collect()
     }
 
     /// After a start: of an at-most-once call that was under way when the last life ended, and of any call whose tool no

@@ -38,9 +38,14 @@ impl Gate {
         self.is_closed.store(!order.suspects.is_empty(), Ordering::SeqCst);
     }
 
+    /// Whether nobody has to wait.
+    pub(super) fn is_open(&self) -> bool {
+        !self.is_closed.load(Ordering::SeqCst)
+    }
+
     /// Wait until it is this call's turn.
     pub(super) async fn pass(&self, call: CallId) {
-        while self.is_closed.load(Ordering::SeqCst) {
+        while !self.is_open() {
             let mut moved = std::pin::pin!(self.moved.notified());
             // From here on no move is missed.
             moved.as_mut().enable();
@@ -67,7 +72,7 @@ impl Gate {
 
     /// This call survived its beginning; says whether it was a suspect.
     pub(super) fn leave(&self, call: CallId) -> bool {
-        if !self.is_closed.load(Ordering::SeqCst) {
+        if self.is_open() {
             return false;
         }
         let mut order = self.order.lock();

@@ -96,6 +96,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::golden::Golden;
 
     const PLACE: Place = Place { segment: 0x1122_3344_5566_7788, sequence: 5, previous: 9 };
 
@@ -129,6 +130,9 @@ mod tests {
         seal(&mut bytes, PLACE, b"hi");
         assert_eq!(hex(&bytes), "8877665544332211020000000500000000000000090000006869".to_owned() + &hex(&bytes[26..]));
         assert_eq!(bytes.len(), 2 + OVERHEAD);
+        let mut golden = Golden::of("frame");
+        golden.bytes("record", &bytes);
+        golden.end();
     }
 
     fn hex(bytes: &[u8]) -> String {

@@ -140,3 +140,19 @@ fn slot(bytes: &[u8], path: &Path) -> Result<Option<(Head, u64)>, Error> {
         Head { store: u64_at(bytes, 20), incarnation: Epoch(u64_at(bytes, 28)), durable: Sequence(u64_at(bytes, 36)) };
     Ok(Some((head, u64_at(bytes, 12))))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::golden::Golden;
+
+    /// Bytes that stay on disk: a build that changes them must still read these.
+    #[test]
+    fn a_slot_keeps_its_bytes() {
+        let head = Head { store: 0x99AA_BBCC_DDEE_FF00, incarnation: Epoch(3), durable: Sequence(300) };
+        let mut golden = Golden::of("head");
+        golden.bytes("slot", &encode(head, 5));
+        golden.end();
+        assert_eq!(slot(&encode(head, 5), Path::new(NAME)).unwrap(), Some((head, 5)));
+    }
+}

@@ -147,3 +147,29 @@ impl Header {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::golden::Golden;
+
+    /// Bytes that stay on disk: a build that changes them must still read these.
+    #[test]
+    fn a_header_keeps_its_bytes() {
+        let header = Header {
+            number: 7,
+            id: 0x1122_3344_5566_7788,
+            store: 0x99AA_BBCC_DDEE_FF00,
+            epoch: Epoch(3),
+            first: Sequence(300),
+            previous: 0xDEAD_BEEF,
+            synced: true,
+        };
+        let mut golden = Golden::of("segment");
+        golden.bytes("synced", &header.encode());
+        golden.bytes("not synced", &Header { synced: false, ..header }.encode());
+        golden.end();
+        assert_eq!(Header::decode(&header.encode()), Ok(header));
+        assert_eq!(path(Path::new("journal"), 7), Path::new("journal/0000000007.seg"));
+    }
+}

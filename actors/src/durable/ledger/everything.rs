@@ -36,7 +36,7 @@ impl Ledger {
 
     /// Says whether the records go on where the past ends.
     fn all_since(&self, past: &dyn Past, visit: &mut dyn FnMut(&[u8])) -> Result<bool, store::Error> {
-        past.visit(None, &mut |event| {
+        past.visit(None, &mut |_, event| {
             visit(&event.payload);
             true
         })?;

@@ -51,7 +51,7 @@ impl Ledger {
     fn try_to_refold(&self, live: &Live) -> Result<Option<Refolded>, store::Error> {
         let past = self.store.past()?;
         let mut folds = Folds::new(live, &self.registry);
-        past.visit(None, &mut |event| folds.take(&event))?;
+        past.visit(None, &mut |_, event| folds.take(&event))?;
         let mut reader = Reader::new(None);
         let whole = self.scan(past.end().next(), &mut |sequence, record| {
             reader.walk(&*past, sequence, record, &mut |_, _, event| folds.take(&event))

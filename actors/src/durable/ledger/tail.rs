@@ -132,23 +132,20 @@ impl Ledger {
     fn read_anew(&self, stream: StreamId, after: Sequence, past: Box<dyn Past>) -> Result<Read, store::Error> {
         let mut reader = Reader::new(Some(stream));
         let (mut items, mut seen, mut has_more) = (Vec::new(), after, false);
-        past.visit(Some(stream), &mut |event| {
+        past.visit(Some(stream), &mut |head, event| {
             has_more = items.len() >= ENOUGH && event.record > seen;
             if has_more {
                 return false;
             }
-            let (stream, record) = (event.stream, event.record);
-            let head = reader.take_past(&event);
-            if record > after {
-                seen = record;
-                items.push(item(&self.registry, (stream, head), event));
+            if event.record > after {
+                seen = event.record;
+                items.push(item(&self.registry, (event.stream, head), event));
             }
             true
         })?;
         if has_more {
             return Ok(Read { items, seen, at: None, has_more });
         }
-        reader.begin_records();
         // What lies between the past and what was told is read for who is whose.
         let (read, is_whole) = self.read_records(items, past.end(), after.max(past.end()), &mut reader, &*past)?;
         Ok(Read { at: is_whole.then_some(Place { reader, past }), ..read })

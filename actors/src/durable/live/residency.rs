@@ -7,7 +7,7 @@
 //! **Invariants:** what is captured is as it was at the end of a record. Only a clean row leaves memory, and a parent not
 //! before its children.
 
-use std::{collections::BTreeMap, mem};
+use std::{collections::BTreeMap, mem, sync::Arc};
 
 use bytes::Bytes;
 use rustc_hash::FxHashMap;
@@ -103,7 +103,7 @@ impl Live {
             Some(Key::Call(call)) => {
                 let row = stored::open_call(&value).map_err(|error| undecodable(key, &error))?;
                 self.dirty.stored_calls.insert(call);
-                self.calls.insert(call, row);
+                self.calls.insert(call, Arc::new(row));
             }
             Some(Key::Index(key)) => self.index.admit(key, value),
             Some(Key::Mail(_) | Key::Timer(..)) => {}

@@ -12,6 +12,9 @@
 //! **Invariants:** the bytes of a row depend on what it says alone, so two ways to the same state give the same bytes.
 //! `q` and `t` are hints: one too many does no harm, because the actor's row is asked; none is missing.
 
+#[cfg(test)]
+mod tests;
+
 use std::borrow::Cow;
 
 use bytes::{BufMut, Bytes, BytesMut};
@@ -75,6 +78,9 @@ fn tagged(tag: u8, rest: &[u8]) -> Bytes {
     key.put_slice(rest);
     key.freeze()
 }
+
+/// Above every key.
+pub(crate) const END: [u8; 1] = [b't' + 1];
 
 /// All keys with a tag.
 pub(crate) fn all(tag: u8) -> ([u8; 1], [u8; 1]) {
@@ -210,36 +216,4 @@ pub(crate) fn open_call(sealed: &[u8]) -> Result<Row, codec::Error> {
     let (mut row, within_ms): (Row, u64) = stored.decode()?;
     row.request.heartbeat_ms = Some(within_ms);
     Ok(row)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::durable::care::Care;
-
-    fn actor() -> Actor {
-        Actor::new(7, ActorId(0x100), StreamId(0x100))
-    }
-
-    #[test]
-    fn a_row_about_whose_supervision_nothing_was_said_keeps_its_bytes() {
-        let sealed = seal_actor(&actor(), None);
-        assert_eq!(crate::hex::text(&sealed), "f400152aa5f9011107fb0001fb000100000000000000000000184631d9");
-        assert_eq!(open_actor(&sealed).unwrap(), (actor(), None));
-    }
-
-    #[test]
-    fn how_a_child_is_looked_after_is_in_its_row_and_keeps_its_bytes() {
-        let supervised = Supervised { care: Care::TEMPORARY, significants: 2, is_ending: true };
-        let actor = Actor { supervised, ..actor() };
-        let sealed = seal_actor(&actor, None);
-        assert_eq!(crate::hex::text(&sealed), "f400152aa5f9021507fb0001fb000100000000000000000000010002017d9aba5a");
-        assert_eq!(open_actor(&sealed).unwrap(), (actor, None));
-    }
-
-    #[test]
-    fn a_row_of_a_newer_build_is_refused_by_name() {
-        let newer = codec::seal(codec::Format { version: 3, ..ACTOR }, &0_u8);
-        assert_eq!(open_actor(&newer).unwrap_err(), codec::Error::Version { found: 3, known: 2 });
-    }
 }

@@ -1,5 +1,7 @@
 //! What every store promises, shown once for each of them.
 
+mod checkpoints;
+
 use std::{path::Path, sync::Arc};
 
 use super::{Error, Fence, Local, LocalOptions, Memory, Recovered, Store};

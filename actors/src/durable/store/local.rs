@@ -40,7 +40,9 @@ use parking_lot::Mutex;
 #[cfg(test)]
 pub(crate) use self::inspect::check;
 use self::{archiver::Archiver, ballast::Ballast, live_rows::LiveRows};
-use super::{Checked, Checkpoint, Error, Fence, Loss, Opened, Past, Recovered, RowsChecked, Settled, Stats, Store};
+use super::{
+    Checked, Checkpoint, Error, Fence, Loss, Opened, Past, Recovered, RowsChecked, Settled, Slice, Stats, Store,
+};
 use crate::durable::{
     id::{Epoch, Sequence},
     journal::{
@@ -168,7 +170,7 @@ impl Local {
     /// If the folder is in use, or the rows cannot be built.
     pub fn repair(folder: &Path) -> Result<Vec<String>, Error> {
         let local = Self::open(folder, LocalOptions::default())?;
-        ground::condemn(folder)?;
+        ground::condemn(folder, "somebody asked for it")?;
         let opened = Store::open(&local);
         if opened.is_err() {
             // What cannot be built again is not given up.
@@ -255,6 +257,13 @@ impl Local {
             ballast,
             lock: Mutex::new(lock),
         })
+    }
+
+    /// Put this row where a key is, or nothing, as a disk that loses things would.
+    #[cfg(test)]
+    pub(crate) fn tamper(&self, key: &[u8], row: Option<&[u8]>) {
+        let rows = self.shelf.lock().clone().expect("it keeps rows");
+        rows.tamper(key, row);
     }
 
     fn start_archiver(&self) {
@@ -345,9 +354,28 @@ impl Store for Local {
 
     fn checkpoint(&self, checkpoint: &Checkpoint<'_>, go_on: &mut dyn FnMut() -> bool) -> Result<(), Error> {
         let shelf = self.shelf.lock().clone().ok_or_else(|| misuse("it keeps no rows"))?;
+        let durable = self.durable();
+        if checkpoint.to > durable {
+            return Err(misuse(&format!("a checkpoint goes to {}, and the journal to {durable}", checkpoint.to)));
+        }
         // In every mode: what the rows say must never be ahead of the journal.
         self.writer.lock().as_mut().ok_or_else(|| misuse("it was not recovered"))?.note()?;
         shelf.write(checkpoint, go_on)
+    }
+
+    fn slice(&self, from: &[u8], most: usize) -> Result<Option<Slice>, Error> {
+        let shelf = self.shelf.lock().clone();
+        shelf.map(|shelf| shelf.slice(from, most)).transpose()
+    }
+
+    fn image(&self, until: Sequence) -> Result<Opened, Error> {
+        ground::image_before(&*self.setup.disk, &self.setup.folder, until)
+    }
+
+    fn condemn(&self, why: &str) {
+        if let Err(error) = ground::condemn(&self.setup.folder, why) {
+            tracing::error!(%error, "it could not be noted that the rows are of no use; `headframe store repair` builds them again");
+        }
     }
 
     fn past(&self) -> Result<Box<dyn Past>, Error> {
@@ -392,7 +420,8 @@ impl Store for Local {
     }
 
     fn stats(&self) -> Stats {
-        self.shared.lock().stats
+        let rows = self.shelf.lock().as_ref().map_or(0, |rows| rows.count());
+        Stats { rows, ..self.shared.lock().stats }
     }
 }
 

@@ -10,7 +10,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use bytes::Bytes;
 use parking_lot::Mutex;
 
-use super::{Checkpoint, Error, Fence, Opened, Recovered, Rows, Stats, Store};
+use super::{Checkpoint, Error, Fence, Opened, Recovered, Rows, Slice, Stats, Store};
 use crate::durable::{
     id::{Epoch, Sequence},
     journal::frame::{self, Place},
@@ -53,6 +53,8 @@ struct Shared {
     from: Sequence,
     to: Sequence,
     meta: Bytes,
+    /// Why the rows are of no use.
+    condemned: Option<String>,
 }
 
 /// What ends with a handle.
@@ -84,6 +86,15 @@ impl Memory {
     /// Be short of room for this reason, or of nothing any more.
     pub fn run_short(&self, why: Option<&str>) {
         self.shared.lock().shortage = why.map(str::to_owned);
+    }
+
+    /// Put this row where a key is, or nothing, as a disk that loses things would.
+    pub fn tamper(&self, key: &[u8], row: Option<Bytes>) {
+        let mut shared = self.shared.lock();
+        match row {
+            Some(row) => shared.rows.insert(Bytes::copy_from_slice(key), row),
+            None => shared.rows.remove(key),
+        };
     }
 
     /// Crash in the next checkpoint, after so many of its rows.
@@ -172,34 +183,66 @@ impl Rows for MemoryRows {
 
 impl Store for Memory {
     fn open(&self) -> Result<Opened, Error> {
-        let shared = self.shared.lock();
+        let mut shared = self.shared.lock();
+        let repairs = shared.condemned.take().map(|why| {
+            (shared.rows, shared.from, shared.to, shared.meta) = Default::default();
+            format!("the rows were built again: {why}")
+        });
         let rows = shared.keeps_rows.then(|| Arc::new(MemoryRows(self.shared.clone())) as Arc<dyn Rows>);
-        Ok(Opened { rows, from: shared.from, to: shared.to, meta: shared.meta.clone(), repairs: Vec::new() })
+        Ok(Opened {
+            rows,
+            from: shared.from,
+            to: shared.to,
+            meta: shared.meta.clone(),
+            repairs: repairs.into_iter().collect(),
+        })
     }
 
     fn checkpoint(&self, checkpoint: &Checkpoint<'_>, go_on: &mut dyn FnMut() -> bool) -> Result<(), Error> {
-        let mut life = self.life.lock();
-        let mut shared = self.shared.lock();
-        life.open()?;
-        if checkpoint.to > shared.durable() {
-            return Err(Error::Misuse { cause: format!("a checkpoint goes to {}, past the journal", checkpoint.to) });
+        self.life.lock().open()?;
+        {
+            let mut shared = self.shared.lock();
+            if checkpoint.to > shared.durable() {
+                return Err(Error::Misuse {
+                    cause: format!("a checkpoint goes to {}, past the journal", checkpoint.to),
+                });
+            }
+            shared.to = checkpoint.to;
+            // Ids are noted before any row that holds one.
+            shared.meta = checkpoint.meta.clone();
         }
-        shared.to = checkpoint.to;
-        // Ids are noted before any row that holds one.
-        shared.meta = checkpoint.meta.clone();
         for (written, (key, value)) in checkpoint.changes.iter().enumerate() {
-            if life.rows_left == Some(written) || !go_on() {
+            let crashes = self.life.lock().rows_left == Some(written);
+            // Nothing is held meanwhile: it may wait for somebody who waits for the store.
+            if crashes || !go_on() {
                 let cause = format!("a crash was asked for, after {written} rows");
-                life.closed = Some(cause.clone());
+                self.life.lock().closed = Some(cause.clone());
                 return Err(Error::Closed { cause });
             }
+            let rows = &mut self.shared.lock().rows;
             match value {
-                Some(value) => shared.rows.insert(key.clone(), value.clone()),
-                None => shared.rows.remove(key),
+                Some(value) => rows.insert(key.clone(), value.clone()),
+                None => rows.remove(key),
             };
         }
-        shared.from = checkpoint.from;
+        self.life.lock().open()?;
+        self.shared.lock().from = checkpoint.from;
         Ok(())
+    }
+
+    fn slice(&self, from: &[u8], most: usize) -> Result<Option<Slice>, Error> {
+        self.life.lock().open()?;
+        let shared = self.shared.lock();
+        if !shared.keeps_rows {
+            return Ok(None);
+        }
+        let mut left = shared.rows.range(Bytes::copy_from_slice(from)..).map(|(key, row)| (key.clone(), row.clone()));
+        let rows = left.by_ref().take(most).collect();
+        Ok(Some(Slice { rows, next: left.next().map(|(key, _)| key), from: shared.from, to: shared.to }))
+    }
+
+    fn condemn(&self, why: &str) {
+        self.shared.lock().condemned = Some(why.to_owned());
     }
 
     fn recover(&self, visit: &mut dyn FnMut(Sequence, &[u8]) -> Result<(), Error>) -> Result<Recovered, Error> {

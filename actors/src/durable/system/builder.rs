@@ -23,6 +23,7 @@ use super::{
     once::{self, Once},
     passivation::Idle,
     restarts::Restarts,
+    scrubber::Scrubs,
     tree::{self, Beside},
     unstick::Unstick,
 };
@@ -84,6 +85,7 @@ pub struct SystemBuilder {
     limits: Limits,
     readings: Option<Arc<dyn Readings>>,
     unstick_every: Duration,
+    scrub_every: Duration,
     janitor_every: Duration,
     keys_kept: Duration,
     expiring: Vec<Arc<dyn Expiring>>,
@@ -107,6 +109,7 @@ impl Default for SystemBuilder {
             limits: Limits::default(),
             readings: None,
             unstick_every: Duration::from_secs(5),
+            scrub_every: Duration::from_secs(60 * 60),
             janitor_every: Duration::from_secs(10 * 60),
             keys_kept: once::KEPT,
             expiring: Vec::new(),
@@ -241,6 +244,14 @@ impl SystemBuilder {
         self
     }
 
+    /// Compare all rows with what base and journal come to this often, with a tenth of a processor; an hour after the start
+    /// and after the last time, when not said. What is found is in [`System::scrubbed`].
+    #[must_use]
+    pub fn scrub_every(mut self, every: Duration) -> Self {
+        self.scrub_every = every.max(Duration::from_millis(1));
+        self
+    }
+
     /// Write rows that changed this often (5 s when not said), and whenever `bytes` of records (64 MiB) came since. Four
     /// times as many may wait for their rows; then hosts and admission wait, too.
     #[must_use]
@@ -303,6 +314,7 @@ impl SystemBuilder {
                 committer_sleeps: None,
                 job: None,
                 checkpoint_asked: false,
+                checkpoint_runs: false,
                 checkpoints: 0,
                 checkpoint_trouble: None,
                 shortage: None,
@@ -329,6 +341,7 @@ impl SystemBuilder {
             room: Notify::new(),
             is_short: AtomicBool::new(false),
             unstick: Unstick::new(self.unstick_every),
+            scrubs: Scrubs::new(self.scrub_every),
             restarts: Restarts::default(),
             janitor: Janitor::new(self.janitor_every, expiring),
             services: self.services,

@@ -13,7 +13,8 @@ use rustc_hash::FxHashMap;
 use tokio::sync::{Notify, broadcast, oneshot, watch};
 
 use super::{
-    Error, janitor::Janitor, jumps::Clocks, passivation::Idle, restarts::Restarts, tree::Beside, unstick::Unstick,
+    Error, janitor::Janitor, jumps::Clocks, passivation::Idle, restarts::Restarts, scrubber::Scrubs, tree::Beside,
+    unstick::Unstick,
 };
 use crate::{
     clock::Clock,
@@ -27,7 +28,7 @@ use crate::{
         hosted::Hosted,
         id::{ActorId, CallId, Sequence},
         kind::{Extensions, Ids, Registry},
-        record::Record,
+        record::{Op, Record},
         store::{Fence, Rows, Store},
         supervision::Intensity,
     },
@@ -57,6 +58,8 @@ pub(crate) struct Faults {
 pub(crate) enum Unaccepted {
     Closed,
     Fenced,
+    /// These actors must be brought into memory first.
+    Cold(Vec<ActorId>),
     Broken(String),
 }
 
@@ -86,6 +89,8 @@ pub(crate) struct Core {
     pub(crate) job: Option<Job>,
     /// Somebody wants the rows to be written now.
     pub(crate) checkpoint_asked: bool,
+    /// Rows were taken to be written, and are not yet.
+    pub(crate) checkpoint_runs: bool,
     /// Checkpoints in this life.
     pub(crate) checkpoints: u64,
     /// Why the last checkpoint failed.
@@ -127,6 +132,7 @@ pub(crate) struct Inner {
     pub(super) janitor: Janitor,
     pub(super) services: Vec<Beside>,
     pub(super) restarts: Restarts,
+    pub(super) scrubs: Scrubs,
     #[cfg(test)]
     pub(crate) faults: Faults,
     pub(super) timer_set: Notify,
@@ -171,20 +177,17 @@ impl Inner {
         }
     }
 
-    pub(crate) async fn accept(self: &Arc<Self>, mut commit: Commit) -> Result<Receipt, Unaccepted> {
-        let actor = commit.actor;
-        loop {
-            let cold = match self.with_accepted(|accepted, now_ms| accepted.accept(now_ms, &mut commit)) {
-                Ok(Ok(receipt)) => {
-                    self.ring_all(&receipt, Some(actor));
-                    return Ok(receipt);
-                }
-                Ok(Err(Refused::Cold(cold))) => cold,
-                Ok(Err(Refused::Fenced(_))) => return Err(Unaccepted::Fenced),
-                Ok(Err(broken @ Refused::Broken { .. })) => return Err(Unaccepted::Broken(broken.to_string())),
-                Err(_) => return Err(Unaccepted::Closed),
-            };
-            self.bring(cold).await.map_err(|_| Unaccepted::Closed)?;
+    /// Take a turn's commit. One that has to wait for others to be brought into memory is left as it is.
+    pub(crate) fn accept(self: &Arc<Self>, commit: &mut Commit) -> Result<Receipt, Unaccepted> {
+        match self.with_accepted(|accepted, now_ms| accepted.accept(now_ms, commit)) {
+            Ok(Ok(receipt)) => {
+                self.ring_all(&receipt, Some(commit.actor));
+                Ok(receipt)
+            }
+            Ok(Err(Refused::Cold(cold))) => Err(Unaccepted::Cold(cold)),
+            Ok(Err(Refused::Fenced(_))) => Err(Unaccepted::Fenced),
+            Ok(Err(broken @ Refused::Broken { .. })) => Err(Unaccepted::Broken(broken.to_string())),
+            Err(_) => Err(Unaccepted::Closed),
         }
     }
 
@@ -265,7 +268,8 @@ impl Inner {
     fn try_answer(self: &Arc<Self>, outcomes: &mut Vec<Ended>) -> Result<(), Vec<ActorId>> {
         let draining = self.core.lock().draining;
         while !outcomes.is_empty() {
-            let mut batch: Vec<_> = outcomes.drain(..batch_len(outcomes)).collect();
+            let rest = outcomes.split_off(batch_len(outcomes));
+            let mut batch = std::mem::replace(outcomes, rest);
             let answered = self.with_accepted(|accepted, now_ms| {
                 accepted.all_here(accepted.callers(&batch))?;
                 if draining {
@@ -311,8 +315,12 @@ impl Inner {
         self.core.lock().accepted.open().latest()
     }
 
+    pub(crate) fn is_durable(&self, sequence: Sequence) -> bool {
+        self.durable.load(Ordering::Acquire) >= sequence.0
+    }
+
     pub(crate) async fn until_durable(&self, sequence: Sequence) -> Result<(), Error> {
-        if self.durable.load(Ordering::Acquire) >= sequence.0 {
+        if self.is_durable(sequence) {
             return Ok(());
         }
         let receiver = {
@@ -320,7 +328,7 @@ impl Inner {
             if let Some(cause) = &core.closed {
                 return Err(Error::OutcomeUnknown { cause: cause.clone() });
             }
-            if self.durable.load(Ordering::Acquire) >= sequence.0 {
+            if self.is_durable(sequence) {
                 return Ok(());
             }
             let (sender, receiver) = oneshot::channel();
@@ -356,11 +364,15 @@ impl Inner {
         self.failure.send_replace(Some(cause));
     }
 
-    pub(crate) fn observe(&self, sequence: Sequence, record: Record) {
+    /// Show a durable record to those who observe; gives back the room of one that nobody looks at.
+    pub(crate) fn observe(&self, sequence: Sequence, mut record: Record) -> Vec<Op> {
         if self.observers.receiver_count() > 0 {
             // Fails only when the last observer just left.
             let _ = self.observers.send(Arc::new(Observed { sequence, record }));
+            return Vec::new();
         }
+        record.ops.clear();
+        record.ops
     }
 }
 

@@ -116,3 +116,19 @@ impl System {
         self.inner.holds_expiries()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::golden::Golden;
+
+    /// Bytes that stay on disk, under the key `clock/jump`.
+    #[test]
+    fn the_row_keeps_its_bytes() {
+        let mut golden = Golden::of("clock-jump");
+        golden.value("back", FORMAT, &Jumped { by_ms: -60_001, wall_ms: 1_795_244_940_000, at_start: true });
+        golden.value("ahead", FORMAT, &Jumped { by_ms: 7, wall_ms: 0, at_start: false });
+        golden.bytes("key", &ROW);
+        golden.end();
+    }
+}

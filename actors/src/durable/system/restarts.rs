@@ -85,17 +85,35 @@ impl Inner {
 
     /// In an index row, because the services have no stream of their own.
     fn write_services_restart(&self, record: &RestartRecord) {
-        let key = Bytes::from(format!("restart/{}", record.child));
-        let reason = short(&record.reason);
-        let row = serde_json::json!({ "at_ms": self.clock.now_ms(), "count": record.count, "reason": reason });
-        let entrance = Entrance { puts: vec![(key, Bytes::from(row.to_string()))], ..Entrance::default() };
+        let row = restart_row(self.clock.now_ms(), record);
+        let entrance = Entrance { puts: vec![row], ..Entrance::default() };
         // A closed store takes no notes.
         let _ = self.with_accepted(|accepted, now_ms| accepted.enter(now_ms, entrance));
     }
+}
+
+/// The key and the value of the row.
+fn restart_row(at_ms: u64, record: &RestartRecord) -> (Bytes, Bytes) {
+    let row = serde_json::json!({ "at_ms": at_ms, "count": record.count, "reason": short(&record.reason) });
+    (Bytes::from(format!("restart/{}", record.child)), Bytes::from(row.to_string()))
 }
 
 fn short(reason: &str) -> String {
     let mut reason = reason.to_owned();
     cut(&mut reason, REASON_MAX);
     reason
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Bytes that stay on disk, one row for each service that was ever started again.
+    #[test]
+    fn the_row_of_a_restart_keeps_its_bytes() {
+        let record = RestartRecord { child: "timers".into(), count: 3, reason: "it broke".to_owned() };
+        let (key, row) = restart_row(1_795_244_940_000, &record);
+        assert_eq!(&key[..], b"restart/timers");
+        assert_eq!(&row[..], br#"{"at_ms":1795244940000,"count":3,"reason":"it broke"}"#);
+    }
 }

@@ -247,3 +247,33 @@ fn read_address<B>(key: &str, value: &[u8]) -> Result<Address<B>, Error> {
     let id = value.try_into().map_err(|_| Error::Missing(format!("actor that the row of key `{key}` names")))?;
     Ok(Address::new(ActorId(u64::from_be_bytes(id))))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::durable::behavior::{Rejection, Turn};
+
+    struct Counter;
+
+    impl Behavior for Counter {
+        const KIND: &'static str = "counter";
+        const VERSION: u16 = 1;
+        type State = ();
+        type Message = ();
+        type Event = ();
+        type Reply = ();
+
+        fn decide(_: &mut Turn<'_, Self>, (): ()) -> Result<(), Rejection> {
+            Ok(())
+        }
+
+        fn apply((): &mut (), (): &()) {}
+    }
+
+    /// Keys that stay on disk: under another one, what was said once is said again.
+    #[test]
+    fn keys_of_what_is_done_once_keep_their_bytes() {
+        assert_eq!(&once::key("order-7")[..], b"once/order-7");
+        assert_eq!(&spawned_key::<Counter>("order-7")[..], b"spawned/9cacde23/order-7");
+    }
+}

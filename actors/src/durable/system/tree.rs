@@ -7,6 +7,7 @@
 //! ├── clocks     looks for jumps of the wall clock
 //! ├── passivation ends hosts that are idle
 //! ├── unsticker  looks for waits that contradict what is there
+//! ├── scrubber   compares rows with base and journal
 //! ├── janitor    removes keys whose time is over
 //! ├── ...        services of whoever builds the system, such as the collector of artifacts
 //! ├── tools (one-for-one): the actor before each tool
@@ -57,6 +58,7 @@ pub(super) async fn start(inner: &Arc<Inner>) -> Result<Supervisor, StartFailure
         .child(service(inner, "clocks", Inner::run_clocks))
         .child(service(inner, "passivation", Inner::run_passivation))
         .child(service(inner, "unsticker", Inner::run_unsticker))
+        .child(service(inner, "scrubber", Inner::run_scrubber))
         .child(service(inner, "janitor", Inner::run_janitor));
     let root = beside.fold(root, Setup::child);
     #[cfg(test)]

@@ -111,7 +111,9 @@ fn newest(
     };
     beneath(&overlay, rows, (from, to), &mut keep)?;
     for (key, value) in overlay {
-        value.map(|value| keep(key, value));
+        if let Some(value) = value {
+            keep(key, value);
+        }
     }
     Ok(found)
 }
@@ -226,7 +228,7 @@ impl System {
         let look = |live: &live::Live| {
             let has_mail = live.actors.values().any(|actor| actor.stream == stream && !actor.mailbox.is_empty());
             let whose = |row: &Row| live.actors.get(&row.caller).map(|actor| actor.stream);
-            let calls = live.calls.iter().map(|(call, row)| (*call, row.clone(), whose(row)));
+            let calls = live.calls.iter().map(|(call, row)| (*call, Row::clone(row), whose(row)));
             let calls: Vec<_> = calls.filter(|(.., whose)| whose.is_none_or(|whose| whose == stream)).collect();
             (calls, has_mail)
         };

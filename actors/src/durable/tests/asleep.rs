@@ -26,10 +26,24 @@ async fn asleep(system: &System) {
     tokio::time::timeout(SOON, sleeps).await.expect("idle actors leave memory");
 }
 
+type Open = dyn Fn() -> Arc<dyn store::Store>;
+
+/// Each store that there is, opened again and again.
+fn stores(folder: &Path) -> [(&'static str, Box<Open>); 2] {
+    let (memory, folder) = (Memory::with_rows(), folder.to_path_buf());
+    [("memory", Box::new(move || Arc::new(memory.reopen()))), ("local", Box::new(move || on(&folder)))]
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn idle_actors_leave_memory_and_come_back_with_what_they_knew() {
     let folder = tempfile::tempdir().unwrap();
-    let system = sleepy().start(on(folder.path())).await.unwrap();
+    for (name, open) in stores(folder.path()) {
+        idle_actors_leave_memory_and_come_back(name, &*open).await;
+    }
+}
+
+async fn idle_actors_leave_memory_and_come_back(name: &str, open: &Open) {
+    let system = sleepy().start(open()).await.unwrap();
     let mut counters = Vec::new();
     for number in 1..=MANY {
         let counter = counter(&system).await;
@@ -39,15 +53,22 @@ async fn idle_actors_leave_memory_and_come_back_with_what_they_knew() {
     asleep(&system).await;
     assert_eq!(system.census().await.unwrap().actors as u64, MANY);
     for (number, counter) in &counters {
-        assert_eq!(count(&system, *counter).await.total, *number);
+        assert_eq!(count(&system, *counter).await.total, *number, "{name}");
     }
     system.stop(SOON).await;
-    let system = sleepy().start(on(folder.path())).await.unwrap();
-    assert_eq!(system.census().await.unwrap().actors as u64, MANY);
+    let system = sleepy().start(open()).await.unwrap();
+    assert_eq!(system.census().await.unwrap().actors as u64, MANY, "{name}");
     for (number, counter) in &counters {
         system.tell(*counter, Told::Add(1)).await.unwrap();
-        assert_eq!(count(&system, *counter).await.total, number + 1);
+        assert_eq!(count(&system, *counter).await.total, number + 1, "{name}");
     }
+    // Without a last checkpoint.
+    drop(system);
+    let system = sleepy().start(open()).await.unwrap();
+    for (number, counter) in &counters {
+        assert_eq!(count(&system, *counter).await.total, number + 1, "{name}");
+    }
+    asleep(&system).await;
     system.stop(SOON).await;
 }
 

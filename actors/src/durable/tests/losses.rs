@@ -86,6 +86,59 @@ async fn damage_that_a_base_has_outlived_costs_history_and_no_state() {
     system.stop(SOON).await;
 }
 
+/// The chain once began anew behind a loss: what was shown there had hashes that no record and no base agreed with.
+#[tokio::test]
+async fn hashes_behind_an_accepted_loss_are_what_they_were() {
+    let folder = tempfile::tempdir().unwrap();
+    let address = live_once(folder.path(), false).await;
+    // A life, its segment of the journal, and a base.
+    let live_to_a_base = async || {
+        let base_bytes = LocalOptions::default().segment_bytes;
+        let options = LocalOptions { base_bytes, base_every: Duration::from_millis(5), ..LocalOptions::default() };
+        let system = builder().start(Arc::new(Local::open(folder.path(), options).unwrap())).await.unwrap();
+        let last = || Local::check(folder.path()).unwrap().bases.last;
+        let before = last();
+        let based = async {
+            while last() == before {
+                system.tell(address, Told::Add(1)).await.unwrap();
+            }
+        };
+        tokio::time::timeout(SOON, based).await.expect("a base is made");
+        system.stop(SOON).await;
+    };
+    live_to_a_base().await;
+    let before = hashes(folder.path());
+    damage(&folder.path().join("journal/0000000001.seg"), 1, 2);
+    let settled = Local::accept_loss(folder.path(), 0).unwrap();
+    assert_eq!(settled.roots, 0, "history alone was lost: {settled:?}");
+    let left = hashes(folder.path());
+    let lost = before.keys().find(|number| !left.contains_key(number)).copied().expect("some events are lost");
+    for _ in 0..3 {
+        live_to_a_base().await;
+    }
+    assert!(Local::check(folder.path()).unwrap().ledger.files >= 2, "history is archived behind the loss");
+    let after = hashes(folder.path());
+    assert!(after.keys().any(|number| *number > lost), "there are events behind the loss");
+    for (number, hash) in left.iter().chain(&before).filter(|(number, _)| after.contains_key(number)) {
+        assert_eq!(after.get(number), Some(hash), "event {number}, and those from {lost} on were lost");
+    }
+    let (ledger, _) = look(folder.path());
+    assert_eq!(ledger.verify().unwrap().problems, Vec::<String>::new());
+}
+
+/// What the ledger shows: the hash at each event of the one stream that there is.
+fn hashes(folder: &Path) -> std::collections::BTreeMap<u64, String> {
+    let mut hashes = std::collections::BTreeMap::new();
+    let (ledger, _) = look(folder);
+    ledger
+        .all(&mut |item| {
+            hashes.insert(item.number, item.hash);
+            true
+        })
+        .unwrap();
+    hashes
+}
+
 #[tokio::test]
 async fn what_is_live_is_what_the_events_alone_come_to_and_a_lost_event_is_noticed() {
     let folder = tempfile::tempdir().unwrap();

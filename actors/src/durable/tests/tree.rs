@@ -9,7 +9,7 @@ async fn every_service_that_is_killed_is_started_again_and_the_work_goes_on() {
     let system = builder().tool("works", Arc::new(works)).start(Arc::new(Memory::new())).await.unwrap();
     let address = counter(&system).await;
     for (round, service) in
-        ["store", "timers", "clocks", "passivation", "unsticker", "janitor", "works", "tools", "runs"]
+        ["store", "timers", "clocks", "passivation", "unsticker", "scrubber", "janitor", "works", "tools", "runs"]
             .into_iter()
             .enumerate()
     {

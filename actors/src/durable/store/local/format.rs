@@ -122,3 +122,18 @@ fn write(disk: &dyn Disk, folder: &Path) -> Result<(), Error> {
 pub(super) fn sync(disk: &dyn Disk, folder: &Path) -> Result<(), Error> {
     disk.sync_folder(folder).map_err(journal::io("sync", folder))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Bytes that stay on disk: an older build must be able to tell that this one is newer.
+    #[test]
+    fn the_number_keeps_its_bytes() {
+        let folder = tempfile::tempdir().unwrap();
+        assert_eq!(read(folder.path()).unwrap(), 1, "where there is no such file");
+        write(&crate::durable::journal::disk::RealDisk, folder.path()).unwrap();
+        assert_eq!(fs::read(folder.path().join("format")).unwrap(), b"2\n");
+        assert_eq!(read(folder.path()).unwrap(), 2);
+    }
+}

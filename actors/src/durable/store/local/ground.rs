@@ -48,7 +48,7 @@ pub(super) fn prepare(setup: &Setup, cut: Option<Sequence>) -> Result<Found, Err
     lives::begin(disk, &setup.folder)?;
     let unusable = setup.folder.join(UNUSABLE);
     let found = if unusable.exists() {
-        Err(Some("they could not be read, or somebody asked for it".to_owned()))
+        Err(condemned(&setup.folder))
     } else if survey.is_new() || !folder.exists() {
         Err((!survey.is_new() && base::list(disk, &setup.folder.join(base::FOLDER))?.last().is_some())
             .then(|| "they are gone".to_owned()))
@@ -79,10 +79,16 @@ pub(super) fn prepare(setup: &Setup, cut: Option<Sequence>) -> Result<Found, Err
 }
 
 /// Have the next start build rows again.
-pub(super) fn condemn(folder: &Path) -> Result<(), Error> {
+pub(super) fn condemn(folder: &Path, why: &str) -> Result<(), Error> {
     let note = folder.join(UNUSABLE);
     dying::point();
-    std::fs::write(&note, "somebody asked for it").map_err(journal::io("write", &note))
+    std::fs::write(&note, why).map_err(journal::io("write", &note))
+}
+
+/// Why the next start builds rows again, if it does.
+pub(super) fn condemned(folder: &Path) -> Option<String> {
+    let why = std::fs::read_to_string(folder.join(UNUSABLE)).ok()?;
+    Some(if why.is_empty() { "they could not be read".to_owned() } else { why })
 }
 
 /// Let the next start use the rows that are there.
@@ -182,11 +188,22 @@ pub(super) fn newest(
 pub(super) fn image(disk: &dyn Disk, folder: &Path) -> Result<Opened, Error> {
     format::read(folder)?;
     let mut repairs = Vec::new();
-    let Some(base) = newest(disk, folder, None, &mut repairs)? else {
-        return Ok(Opened { repairs, ..Opened::default() });
+    let newest = newest(disk, folder, None, &mut repairs)?;
+    Ok(Opened { repairs, ..newest.map(opened).unwrap_or_default() })
+}
+
+/// The newest base that holds nothing after a record, as rows. Its blocks are checked when they are read.
+pub(super) fn image_before(disk: &dyn Disk, folder: &Path, until: Sequence) -> Result<Opened, Error> {
+    let listed = base::list(disk, &folder.join(base::FOLDER))?;
+    let Some((_, path)) = listed.into_iter().rfind(|(sequence, _)| *sequence <= until) else {
+        return Ok(Opened::default());
     };
+    Ok(opened(Base::open(disk, &path)?))
+}
+
+fn opened(base: Base) -> Opened {
     let (from, meta) = (base.header().sequence, Bytes::from(base.header().meta.clone()));
-    Ok(Opened { rows: Some(Arc::new(Image(base))), from, to: from, meta, repairs })
+    Opened { rows: Some(Arc::new(Image(base))), from, to: from, meta, repairs: Vec::new() }
 }
 
 /// A base, read as rows.

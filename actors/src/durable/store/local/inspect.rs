@@ -39,6 +39,9 @@ pub(crate) fn check(disk: &dyn Disk, folder: &Path) -> Result<Checked, Error> {
     ledger(disk, &survey, &mut checked)?;
     checked.ballast_bytes = len(disk, &folder.join(ballast::NAME)).unwrap_or_default();
     checked.row_bytes = shelf::bytes(&folder.join(ground::FOLDER));
+    checked.problems.extend(ground::condemned(folder).map(|why| {
+        format!("HF0022: the rows are of no use: {why}; the next start builds them again from base and journal")
+    }));
     Ok(checked)
 }
 

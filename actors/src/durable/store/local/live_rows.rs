@@ -26,7 +26,7 @@ use crate::{
     durable::{
         journal::writer::Setup,
         store::{
-            Checkpoint, Error, Rows,
+            Checkpoint, Error, Rows, Slice,
             rows::{self, Mark, Rows as _},
         },
     },
@@ -73,6 +73,25 @@ impl LiveRows {
         let mut changes = checkpoint.changes.iter().map(|(key, value)| (key.clone(), value.clone()));
         let written = shelf.write(since, &mark, &mut changes, go_on);
         written.map(drop).map_err(|error| self.failed(error, true))
+    }
+
+    /// Some rows, as they are between two checkpoints.
+    pub(super) fn slice(&self, from: &[u8], most: usize) -> Result<Slice, Error> {
+        self.read(|shelf| shelf.slice(from, most))
+    }
+
+    /// Put this row where a key is, or nothing, as a disk that loses things would.
+    #[cfg(test)]
+    pub(super) fn tamper(&self, key: &[u8], row: Option<&[u8]>) {
+        self.wait().expect("they are open").tamper(key, row);
+    }
+
+    /// How many there are; none while they cannot be used.
+    pub(super) fn count(&self) -> u64 {
+        match &*self.state.lock() {
+            State::Open(shelf) => shelf.count(),
+            State::Shut { .. } | State::Bad { .. } | State::LetGo => 0,
+        }
     }
 
     /// Let go of the folder, also while others still hold this.

@@ -298,3 +298,18 @@ fn write_note(disk: &dyn Disk, folder: &Path, (from, to): (u64, u64)) -> Result<
     disk::write(disk, &path, format!("{from} {to}\n").as_bytes()).map_err(journal::io("write", &path))?;
     format::sync(disk, folder)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Bytes that stay on disk until a loss is settled, perhaps by a later build.
+    #[test]
+    fn the_note_of_a_loss_keeps_its_bytes() {
+        let folder = tempfile::tempdir().unwrap();
+        write_note(&crate::durable::journal::disk::RealDisk, folder.path(), (5, 300)).unwrap();
+        assert_eq!(std::fs::read(folder.path().join("loss")).unwrap(), b"5 300\n");
+        assert_eq!(read_note(&crate::durable::journal::disk::RealDisk, folder.path()).unwrap(), Some((5, 300)));
+        assert!(is_unsettled(&crate::durable::journal::disk::RealDisk, folder.path()));
+    }
+}

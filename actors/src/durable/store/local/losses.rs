@@ -76,3 +76,19 @@ fn parse(name: &str) -> Option<Range> {
     let (from, to) = name.strip_suffix(SUFFIX)?.split_once('-')?;
     Some(Range { from: names::sequence(from)?, to: names::sequence(to)? })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::durable::{id::Sequence, journal::disk::RealDisk};
+
+    /// A name that stays on disk, and means that these records are in no ledger segment.
+    #[test]
+    fn a_lost_range_keeps_its_name() {
+        let folder = tempfile::tempdir().unwrap();
+        let range = Range { from: Sequence(120), to: Sequence(200) };
+        let path = note(&crate::durable::journal::disk::RealDisk, folder.path(), range).unwrap();
+        assert_eq!(path, folder.path().join("ledger/00000000000000000120-00000000000000000200.lost"));
+        assert_eq!(list(&RealDisk, folder.path()).unwrap(), [range]);
+    }
+}

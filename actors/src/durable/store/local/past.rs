@@ -11,7 +11,7 @@ use crate::durable::{
     chain::Head,
     id::{ActorId, Sequence, StreamId},
     journal::{disk::Disk, survey::Survey},
-    ledger::Ground,
+    ledger::{Ground, extended},
     live::stored,
     store::{Error, Past, PastEvent},
 };
@@ -91,17 +91,23 @@ impl Past for Archived {
         self.end
     }
 
-    fn visit(&self, stream: Option<StreamId>, visit: &mut dyn FnMut(PastEvent) -> bool) -> Result<(), Error> {
+    fn visit(&self, stream: Option<StreamId>, visit: &mut dyn FnMut(Head, PastEvent) -> bool) -> Result<(), Error> {
         let mut go_on = true;
-        let mut take = |event: archive::Event| {
-            let archive::Event { stream, number, record, at_ms, actor, kind, is_note, payload } = event;
-            go_on = visit(PastEvent { stream, number, record, at_ms, actor, kind, is_note, payload });
-            go_on
-        };
         for segment in &self.segments {
-            match stream {
-                Some(stream) => segment.stream(stream, &mut take)?,
-                None => segment.streams().iter().try_for_each(|entry| segment.stream(entry.stream, &mut take))?,
+            let wanted = segment.streams().iter().filter(|entry| stream.is_none_or(|stream| stream == entry.stream));
+            for entry in wanted {
+                // Not where the segment before ended: there may be a loss between the two.
+                let mut head = entry.heads.before;
+                segment.stream(entry.stream, &mut |event| {
+                    let archive::Event { stream, number, record, at_ms, actor, kind, is_note, payload } = event;
+                    let event = PastEvent { stream, number, record, at_ms, actor, kind, is_note, payload };
+                    head = extended(&head, &event);
+                    go_on = visit(head, event);
+                    go_on
+                })?;
+                if !go_on {
+                    return Ok(());
+                }
             }
         }
         Ok(())

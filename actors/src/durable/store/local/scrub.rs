@@ -10,22 +10,20 @@ use std::{
     sync::Arc,
 };
 
-use bytes::Bytes;
-
 use super::{
     Local, LocalOptions,
     ground::{self, fits},
     inspect::{Quiet, quiet},
+    misuse,
     shelf::{Check, Shelf},
 };
 use crate::durable::{
-    audit,
     id::Sequence,
     journal::{disk::Disk as _, disk::RealDisk, recovery, survey::Survey},
-    live::{Live, stored},
+    scrub::{Round, Step},
     store::{
-        Error, Opened, Rows, RowsChecked,
-        rows::{self, Mark, Rows as _},
+        Error, Fence, Opened, Recovered, RowsChecked, Slice, Stats, Store,
+        rows::{self, Rows as _},
     },
 };
 
@@ -60,71 +58,67 @@ pub(super) fn check(folder: &Path) -> Result<RowsChecked, Error> {
         return skipped("they were not built to the end; the next start builds them again".to_owned());
     }
     match fits(&opened.mark, survey.first(), end) {
-        Ok(()) => compare(folder, Arc::new(Copied(opened.shelf)), opened.mark),
+        Ok(()) => compare(folder, opened.shelf),
         Err(why) => wrong(why),
     }
 }
 
-fn compare(folder: &Path, rows: Arc<Copied>, mark: Mark) -> Result<RowsChecked, Error> {
-    let read_only = || Local::open(folder, LocalOptions { read_only: true, ..LocalOptions::default() });
-    let (truth, _) = Live::fold(&read_only()?)?;
-    let store = read_only()?;
-    store.begun.lock().from = mark.from;
-    let reached = mark.reached;
-    let opened =
-        Opened { rows: Some(rows.clone()), from: mark.from, to: mark.to, meta: mark.meta, repairs: Vec::new() };
-    let mut problems = match Live::fold_over(&store, &opened) {
-        Ok((live, _)) => audit::differences(&live, &truth),
-        Err(error) => vec![error.to_string()],
+fn compare(folder: &Path, shelf: Shelf) -> Result<RowsChecked, Error> {
+    let journal = Local::open(folder, LocalOptions { read_only: true, ..LocalOptions::default() })?;
+    // The bases are read whole, and so is the journal after the last of them.
+    Store::open(&journal)?;
+    journal.recover(&mut |_, _| Ok(()))?;
+    let rows = shelf.stats().rows;
+    let mut round = Round::new(Arc::new(AtRest { journal, shelf }));
+    let step = loop {
+        match round.step() {
+            Ok(Step::More) => {}
+            Ok(step) => break step,
+            Err(error) => return Ok(RowsChecked { problems: vec![error.to_string()], ..RowsChecked::default() }),
+        }
     };
-    if reached && problems.is_empty() {
-        problems.extend(missing_hints(&*rows)?);
-    }
-    Ok(RowsChecked { rows: rows.0.stats().rows, skipped: None, problems })
+    let skipped = (step != Step::Done).then(|| "they are older than every base image that is left".to_owned());
+    let mend = |problem| format!("{problem}; rows are built again by `headframe store repair`");
+    Ok(RowsChecked { rows, skipped, problems: round.wrong().into_iter().map(mend).collect() })
 }
 
-/// Actors with mail or timers that a start would not look at.
-fn missing_hints(rows: &dyn Rows) -> Result<Vec<String>, Error> {
-    let (from, to) = stored::all(b'a');
-    let (mut wrong, mut failed) = (Vec::new(), None);
-    rows.scan(&from, &to, &mut |key, sealed| {
-        let looked = hints(key, &sealed).into_iter().try_for_each(|hint| {
-            if rows.get(&hint)?.is_none() {
-                wrong.push(format!("the row {} has no hint {}", crate::hex::text(key), crate::hex::text(&hint)));
-            }
-            Ok(())
-        });
-        failed = looked.err();
-        failed.is_none()
-    })?;
-    failed.map_or(Ok(wrong), Err)
+/// Rows that were copied, and the journal and bases that they go with.
+struct AtRest {
+    journal: Local,
+    shelf: Shelf,
 }
 
-/// The hints that an actor's row needs; one that cannot be read was told of before.
-fn hints(key: &[u8], sealed: &[u8]) -> Vec<Bytes> {
-    let (Some(stored::Key::Actor(actor)), Ok((row, _))) = (stored::read_key(key), stored::open_actor(sealed)) else {
-        return Vec::new();
-    };
-    let has_mail = !row.mailbox.is_empty() || row.suspended.is_some();
-    let timers = row.timers.iter().map(|timer| stored::timer_key((timer.due_ms, actor, timer.name)));
-    timers.chain(has_mail.then(|| stored::mail_key(actor))).collect()
-}
-
-/// Rows that were copied.
-struct Copied(Shelf);
-
-impl Rows for Copied {
-    fn get(&self, key: &[u8]) -> Result<Option<Bytes>, Error> {
-        self.0.get(key).map_err(unread)
+impl Store for AtRest {
+    fn recover(&self, _: &mut dyn FnMut(Sequence, &[u8]) -> Result<(), Error>) -> Result<Recovered, Error> {
+        Err(misuse("it was recovered before"))
     }
 
-    fn scan(&self, from: &[u8], to: &[u8], visit: &mut dyn FnMut(&[u8], Bytes) -> bool) -> Result<(), Error> {
-        self.0.scan(from, to, visit).map_err(unread)
+    fn append(&self, _: Fence, _: Sequence, _: &[u8]) -> Result<(), Error> {
+        Err(misuse("it was opened to be read only"))
     }
-}
 
-fn unread(error: rows::Error) -> Error {
-    Error::Rows { folder: PathBuf::from(ground::FOLDER), cause: error.to_string() }
+    fn scan(&self, from: Sequence, visit: &mut dyn FnMut(Sequence, &[u8]) -> bool) -> Result<(), Error> {
+        self.journal.scan(from, visit)
+    }
+
+    fn slice(&self, from: &[u8], most: usize) -> Result<Option<Slice>, Error> {
+        let unread = |error: rows::Error| Error::Rows { folder: ground::FOLDER.into(), cause: error.to_string() };
+        self.shelf.slice(from, most).map(Some).map_err(unread)
+    }
+
+    fn image(&self, until: Sequence) -> Result<Opened, Error> {
+        self.journal.image(until)
+    }
+
+    fn idle(&self) -> Result<(), Error> {
+        Ok(())
+    }
+
+    fn release(&self) {}
+
+    fn stats(&self) -> Stats {
+        Stats::default()
+    }
 }
 
 /// A folder that goes when this does.

@@ -17,6 +17,7 @@ mod folder;
 mod guard;
 mod layout;
 mod marks;
+mod slice;
 mod steps;
 #[cfg(test)]
 mod tests;
@@ -112,6 +113,11 @@ impl Shelf {
     /// If the system refuses.
     pub(crate) fn aside(folder: &Path) -> Result<PathBuf, Error> {
         folder::aside(folder)
+    }
+
+    /// How many rows there are.
+    pub(crate) fn count(&self) -> u64 {
+        self.tally.lock().rows
     }
 
     /// Read every row, and find that none is missing; a checkpoint waits meanwhile.

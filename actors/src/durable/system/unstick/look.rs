@@ -107,7 +107,7 @@ impl Inner {
             .filter_map(|call| {
                 let row = live.calls.get(&call)?;
                 let has_caller = live.actors.contains_key(&row.caller) || accepted.is_cold(row.caller);
-                (!accepted.is_held(row.caller)).then(|| (call, row.clone(), has_caller))
+                (!accepted.is_held(row.caller)).then(|| (call, Row::clone(row), has_caller))
             })
             .collect();
         let overdue = live.timers.range(..(now_ms.saturating_sub(OVERDUE_MS), ActorId(0), 0)).take(OVERDUE_MAX);

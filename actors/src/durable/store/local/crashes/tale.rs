@@ -120,7 +120,7 @@ fn call(number: u64, sequence: u64) -> Op {
         heartbeat_ms: None,
     };
     let row = Row { caller: ROOTS[1], request, intended_at: 1_000 * sequence, state: RowState::Intended };
-    Op::Call { call: CallId(number), row: Box::new(row) }
+    Op::Call { call: CallId(number), row: Arc::new(row) }
 }
 
 fn history(payloads: &[Bytes]) -> Vec<Item> {

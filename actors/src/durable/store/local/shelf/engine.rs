@@ -19,7 +19,7 @@ use sled::IVec;
 
 use super::{
     folder,
-    guard::{Broken, caught, within},
+    guard::{Broken, Hand, caught},
 };
 use crate::durable::{dying, store::rows::Error};
 
@@ -30,6 +30,8 @@ pub(super) struct Engine {
     db: Option<sled::Db>,
     /// A second descriptor of sled's file, from before the first write, so that no error of writing it back escapes.
     file: File,
+    /// Whoever writes, because a wait inside sled may never end.
+    hand: Hand,
     patience: Duration,
     closed: OnceLock<String>,
 }
@@ -39,12 +41,13 @@ impl Engine {
     pub(super) fn open(folder: &Path, patience: Duration) -> Result<Self, Error> {
         let path = folder.to_path_buf();
         dying::point();
-        let opened = within(patience, move || sled::Config::new().path(path).open());
+        let hand = Hand::default();
+        let opened = hand.within(patience, move || sled::Config::new().path(path).open());
         let db = opened.map_err(Fault::Broken).and_then(|db| db.map_err(Fault::Sled));
         let db = db.map_err(|fault| fault.told("open", folder))?;
         let path = folder.join(folder::DB);
         let file = File::open(&path).map_err(folder::io("open", &path))?;
-        Ok(Self { folder: folder.to_path_buf(), db: Some(db), file, patience, closed: OnceLock::new() })
+        Ok(Self { folder: folder.to_path_buf(), db: Some(db), file, hand, patience, closed: OnceLock::new() })
     }
 
     /// One stored value.
@@ -124,7 +127,6 @@ impl Engine {
         }
     }
 
-    /// On a thread of its own, because a wait inside sled may never end.
     fn write(
         &self,
         action: &'static str,
@@ -133,7 +135,7 @@ impl Engine {
         self.alive()?;
         let db = self.db().clone();
         dying::point();
-        match within(self.patience, move || work(&db)) {
+        match self.hand.within(self.patience, move || work(&db)) {
             Ok(Ok(())) => Ok(()),
             Ok(Err(error)) => Err(self.fail(action, Fault::Sled(error))),
             Err(broken) => Err(self.fail(action, Fault::Broken(broken))),
@@ -165,7 +167,7 @@ impl Engine {
     fn let_go(&mut self) -> Result<(), Broken> {
         let Some(db) = self.db.take() else { return Ok(()) };
         dying::point();
-        within(self.patience, move || drop(db))
+        self.hand.within(self.patience, move || drop(db))
     }
 }
 

@@ -6,10 +6,12 @@ use std::{
     any::Any,
     io,
     panic::{AssertUnwindSafe, catch_unwind},
-    sync::mpsc::{RecvTimeoutError, sync_channel},
+    sync::mpsc::{RecvTimeoutError, Sender, channel, sync_channel},
     thread,
     time::Duration,
 };
+
+use parking_lot::Mutex;
 
 /// How a call ended without an answer.
 #[derive(Debug)]
@@ -22,23 +24,49 @@ pub(super) enum Broken {
     NoThread(io::Error),
 }
 
-/// Call something on a thread of its own, and wait for it for a while.
-pub(super) fn within<T: Send + 'static>(
-    limit: Duration,
-    work: impl FnOnce() -> T + Send + 'static,
-) -> Result<T, Broken> {
-    let (answer, answered) = sync_channel(1);
-    let work = move || {
-        // Whoever asked may have given up.
-        let _ = answer.send(caught(work));
-    };
-    #[expect(clippy::disallowed_methods, reason = "it is waited for below, and left alone when it hangs")]
-    thread::Builder::new().name("headframe-shelf".to_owned()).spawn(work).map_err(Broken::NoThread)?;
-    match answered.recv_timeout(limit) {
-        Ok(outcome) => outcome,
-        Err(RecvTimeoutError::Timeout) => Err(Broken::Late(limit)),
-        Err(RecvTimeoutError::Disconnected) => Err(Broken::Panicked("its thread ended without a word".to_owned())),
+/// A thread for calls that may never come back, one after the other. Whoever allocates on a thread that ends leaves memory
+/// behind in which others find little room: a thread for each batch once cost a gigabyte while 500,000 rows were written.
+#[derive(Default)]
+pub(super) struct Hand(Mutex<Option<Sender<Job>>>);
+
+type Job = Box<dyn FnOnce() + Send>;
+
+impl Hand {
+    /// Call something there, and wait for it for a while. If it does not come back, the next call gets another thread.
+    pub(super) fn within<T: Send + 'static>(
+        &self,
+        limit: Duration,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, Broken> {
+        let (answer, answered) = sync_channel(1);
+        let job = move || {
+            // Whoever asked may have given up.
+            let _ = answer.send(caught(work));
+        };
+        let mut hand = self.0.lock();
+        let jobs = match hand.take() {
+            Some(jobs) => jobs,
+            None => start().map_err(Broken::NoThread)?,
+        };
+        let lost = || Broken::Panicked("its thread ended without a word".to_owned());
+        jobs.send(Box::new(job)).map_err(|_| lost())?;
+        match answered.recv_timeout(limit) {
+            Ok(outcome) => {
+                *hand = Some(jobs);
+                outcome
+            }
+            Err(RecvTimeoutError::Timeout) => Err(Broken::Late(limit)),
+            Err(RecvTimeoutError::Disconnected) => Err(lost()),
+        }
     }
+}
+
+/// A thread that does what it is sent, and ends when nobody can send any more.
+fn start() -> io::Result<Sender<Job>> {
+    let (jobs, sent) = channel::<Job>();
+    #[expect(clippy::disallowed_methods, reason = "every job is waited for, and the thread left alone when it hangs")]
+    thread::Builder::new().name("headframe-shelf".to_owned()).spawn(move || sent.into_iter().for_each(|job| job()))?;
+    Ok(jobs)
 }
 
 /// Call something here, and take its panic for an answer.

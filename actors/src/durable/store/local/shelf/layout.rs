@@ -126,3 +126,28 @@ fn mixed(number: u64) -> u64 {
     let number = (number ^ (number >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
     number ^ (number >> 31)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::golden::Golden;
+
+    /// Bytes that stay on disk: rows that are not read are built again, and that takes its time.
+    #[test]
+    fn rows_and_chunks_keep_their_bytes() {
+        let mut golden = Golden::of("shelf");
+        golden.bytes("key of a row", &row_key(b"key"));
+        golden.bytes("row", &write_row(b"key", 7, b"value"));
+        golden.bytes("row without a value", &write_row(b"", 1, b""));
+        let long = vec![1; 2 * PART + 1];
+        let row = write_row(b"key", 7, &long);
+        golden.bytes("header of a row of three parts", &row[..HEADER]);
+        let chunk = chunk_key(b"key", 7, 2);
+        golden.bytes("key of a chunk", &chunk);
+        golden.bytes("chunk", &write_chunk(&chunk, &long, 2));
+        golden.end();
+        let read = read_row(&row_key(b"key"), &row).unwrap();
+        assert_eq!((read.generation, read.chunks, read.part.len()), (7, 2, PART));
+        assert!(read.vouches_for(&long));
+    }
+}

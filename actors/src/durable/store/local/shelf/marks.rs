@@ -81,3 +81,26 @@ fn number(bytes: &[u8]) -> Option<(u64, &[u8])> {
     let (number, rest) = bytes.split_first_chunk()?;
     Some((u64::from_le_bytes(*number), rest))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::golden::Golden;
+
+    /// Bytes that stay on disk: rows that are not read are built again, and that takes its time.
+    #[test]
+    fn format_mark_and_tally_keep_their_bytes() {
+        let meta = Bytes::from_static(b"meta");
+        let mark = Mark { store: 7, from: Sequence(300), to: Sequence(70_000), reached: true, meta };
+        let tally = Tally { rows: 3, sum: 0x1122_3344_5566_7788 };
+        let mut golden = Golden::of("shelf-marks");
+        golden.bytes("format", &write_format());
+        golden.bytes("mark", &write_mark(&mark));
+        golden.bytes("mark of a checkpoint on its way", &write_mark(&mark.begun(Sequence(5))));
+        golden.bytes("tally", &write_tally(tally));
+        golden.end();
+        assert_eq!(check_format(&write_format()), Ok(()));
+        assert_eq!(read_mark(&write_mark(&mark)), Some(mark));
+        assert_eq!(read_tally(&write_tally(tally)), Some(tally));
+    }
+}

@@ -155,11 +155,12 @@ fn a_second_handle_is_told_that_there_is_one() {
 #[test]
 fn what_panics_below_or_never_returns_is_an_answer() {
     let limit = std::time::Duration::from_millis(20);
-    let panicked = guard::within(limit * 100, || panic!("page {} is gone", 7)).map(|()| 0);
+    let hand = guard::Hand::default();
+    let panicked = hand.within(limit * 100, || panic!("page {} is gone", 7)).map(|()| 0);
     assert!(matches!(panicked, Err(guard::Broken::Panicked(words)) if words == "page 7 is gone"));
-    let late = guard::within(limit, std::thread::park);
+    let late = hand.within(limit, std::thread::park);
     assert!(matches!(late, Err(guard::Broken::Late(_))));
-    assert!(matches!(guard::within(limit * 100, || 5), Ok(5)));
+    assert!(matches!(hand.within(limit * 100, || 5), Ok(5)));
 }
 
 fn shelf() -> (tempfile::TempDir, Shelf) {

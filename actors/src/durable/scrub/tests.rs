@@ -1,0 +1,162 @@
+//! Rows that are lost, changed or left over, and rows that only stand at different records.
+
+use std::collections::BTreeMap;
+
+use super::*;
+use crate::durable::{
+    chain::Head,
+    entry::{Body, Fired},
+    id::{ActorId, CallId, StreamId},
+    live::{Live, stored},
+    record::Op,
+    store::{Checkpoint, Memory},
+};
+
+const ROOT: ActorId = ActorId(0x0100);
+const CHILD: ActorId = ActorId(0x0200);
+/// Slices of this many rows cross every kind of row.
+const RECORDS: u64 = 6;
+
+/// Records that make every kind of row, and change them.
+fn records() -> Vec<Record> {
+    let stream = StreamId(ROOT.0);
+    let spawn = |actor, parent| Op::Spawn { actor, kind: 7, parent, stream };
+    let deliver = |number| Op::Deliver {
+        to: CHILD,
+        at: 0,
+        number,
+        body: Body::Fired(Fired { name: 1, generation: 1, due_ms: 1 }),
+    };
+    let timer = |name, due_ms| Op::Timer { actor: CHILD, name, generation: 1, due_ms };
+    let put = |key: &'static str, value: &'static str| Op::Put { key: key.into(), value: value.into() };
+    let row = crate::durable::record::tests::rows().remove(0);
+    let call =
+        Op::Call { call: CallId(9), row: std::sync::Arc::new(crate::durable::call::Row { caller: CHILD, ..row }) };
+    let ops = [
+        vec![spawn(ROOT, ActorId::ENGINE), spawn(CHILD, ROOT), put("run/1", "new"), put("run/2", "new")],
+        vec![deliver(1), timer(1, 500), timer(2, 700), call],
+        vec![Op::Turn { actor: CHILD, at: 0, consumed: 1, events: vec![Bytes::from_static(b"event")] }, deliver(2)],
+        vec![Op::TimerGone { actor: CHILD, name: 1 }, timer(3, 900), put("run/1", "done")],
+        vec![deliver(3), Op::Remove { key: "run/2".into() }, put("run/3", "new")],
+        vec![Op::Snapshot { actor: CHILD, state: Bytes::from_static(b"state") }],
+    ];
+    let heads = |at| if at == 2 { vec![(stream, head())] } else { Vec::new() };
+    ops.into_iter().zip(0..).map(|(ops, at)| Record { base_ms: 1_000 * at, ops, heads: heads(at) }).collect()
+}
+
+fn head() -> Head {
+    Head::default().extended(7, 2_000, &crate::durable::chain::digest(b"event"))
+}
+
+/// All records, and rows of which those up to `split` were captured after `from` records and the others after `to`.
+fn store(from: u64, to: u64, split: usize) -> Memory {
+    let store = Memory::with_rows();
+    let fence = store.recover(&mut |_, _| Ok(())).unwrap().fence;
+    for (record, sequence) in records().iter().zip(1..) {
+        store.append(fence, Sequence(sequence), &codec::seal(FORMAT, record)).unwrap();
+    }
+    let [older, newer] = [from, to].map(rows);
+    let keys: Vec<_> =
+        newer.keys().chain(older.keys()).cloned().collect::<std::collections::BTreeSet<_>>().into_iter().collect();
+    let changes: BTreeMap<_, _> = keys
+        .into_iter()
+        .enumerate()
+        .map(|(at, key)| {
+            let rows = if at < split { &older } else { &newer };
+            (key.clone(), rows.get(&key).cloned())
+        })
+        .collect();
+    let meta = Bytes::new();
+    let checkpoint = Checkpoint { since: Sequence(0), from: Sequence(from), to: Sequence(to), meta, changes: &changes };
+    store.checkpoint(&checkpoint, &mut || true).unwrap();
+    store
+}
+
+/// All rows after so many records.
+fn rows(records: u64) -> BTreeMap<Bytes, Bytes> {
+    let mut live = Live::over(None, &[]).unwrap();
+    for (record, sequence) in self::records().iter().zip(1..=records) {
+        live.advance(None, Sequence(sequence), record).unwrap();
+    }
+    let mut capture = live.begin_capture();
+    while live.capture(&mut capture, 100) {}
+    capture.changes.into_iter().filter_map(|(key, value)| Some((key, value?))).collect()
+}
+
+/// What a whole round finds, and how many steps that took.
+fn scrub(store: &Memory) -> Vec<String> {
+    let mut round = Round::new(Arc::new(store.fork()));
+    for _ in 0..100 {
+        match round.step().unwrap() {
+            Step::More => {}
+            Step::Done => return round.wrong(),
+            step => panic!("{step:?}"),
+        }
+    }
+    panic!("it does not come to an end")
+}
+
+#[test]
+fn rows_of_different_ages_are_no_mistake() {
+    for to in 1..=RECORDS {
+        for from in 1..=to {
+            for split in 0..12 {
+                assert_eq!(
+                    scrub(&store(from, to, split)),
+                    Vec::<String>::new(),
+                    "{from} to {to}, {split} of the older"
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn a_row_that_is_older_than_all_others_is_wrong() {
+    for (key, now) in rows(RECORDS) {
+        for (then, before) in (1..RECORDS).map(|then| (then, rows(then).get(&key).cloned())) {
+            let store = store(RECORDS, RECORDS, 0);
+            store.tamper(&key, before.clone());
+            let is_hint = matches!(stored::read_key(&key), Some(stored::Key::Mail(_) | stored::Key::Timer(..)));
+            let is_wrong = before.as_ref() != Some(&now) && !(is_hint && before.is_some());
+            assert_eq!(scrub(&store).len(), usize::from(is_wrong), "{} as of {then}", crate::hex::text(&key));
+        }
+    }
+}
+
+#[test]
+fn a_row_that_was_removed_and_is_there_is_wrong_unless_it_is_a_hint() {
+    let store = store(RECORDS, RECORDS, 0);
+    let old = rows(3);
+    let gone: Vec<_> =
+        old.iter().filter(|(key, _)| store.open().unwrap().rows.unwrap().get(key).unwrap().is_none()).collect();
+    assert_eq!(gone.len(), 2, "an index row, and a timer");
+    for (key, row) in &gone {
+        store.tamper(key, Some((*row).clone()));
+    }
+    assert_eq!(scrub(&store), ["index row `run/2` is among the rows, and is gone"]);
+}
+
+#[test]
+fn a_flipped_bit_in_any_row_is_found_and_named() {
+    let name = |key: &Bytes| match stored::read_key(key).unwrap() {
+        stored::Key::Actor(actor) => Some(actor.to_string()),
+        stored::Key::Call(call) => Some(call.to_string()),
+        stored::Key::Index(key) => Some(format!("`{}`", key.escape_ascii())),
+        stored::Key::Mail(_) | stored::Key::Timer(..) => None,
+    };
+    for (key, row) in rows(RECORDS) {
+        let Some(name) = name(&key) else { continue };
+        let store = store(RECORDS, RECORDS, 0);
+        let mut flipped = row.to_vec();
+        *flipped.last_mut().unwrap() ^= 1;
+        store.tamper(&key, Some(flipped.into()));
+        let wrong = scrub(&store);
+        assert!(wrong.len() == 1 && wrong[0].contains(&name), "{wrong:?} names {name}");
+    }
+}
+
+#[test]
+fn without_rows_there_is_nothing_to_compare() {
+    assert_eq!(Round::new(Arc::new(Memory::new())).step().unwrap(), Step::NoRows);
+}

@@ -1,0 +1,90 @@
+//! A host that let go of its actor takes another one.
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use super::SOON;
+use crate::durable::{Address, Behavior, Rejection, System, Turn, store::Memory};
+
+/// Counts what it is told, until it is told to leave.
+struct Visitor;
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+enum Say {
+    Count,
+    Leave,
+}
+
+impl Behavior for Visitor {
+    const KIND: &'static str = "visitor";
+    const VERSION: u16 = 1;
+    type State = u32;
+    type Message = Say;
+    type Event = ();
+    type Reply = u32;
+
+    fn decide(turn: &mut Turn<'_, Self>, message: Say) -> Result<(), Rejection> {
+        turn.emit(&());
+        let count = *turn.state();
+        turn.reply(&count);
+        if let Say::Leave = message {
+            turn.stop();
+        }
+        Ok(())
+    }
+
+    fn apply(state: &mut u32, (): &()) {
+        *state += 1;
+    }
+}
+
+async fn start() -> System {
+    System::builder().behavior::<Visitor>().start(Arc::new(Memory::new())).await.unwrap()
+}
+
+async fn come(system: &System) -> Address<Visitor> {
+    system.spawn_root::<Visitor>(None, |_| Vec::new(), &Say::Count).await.unwrap().unwrap()
+}
+
+async fn say(system: &System, to: Address<Visitor>, message: Say) -> u32 {
+    system.ask(to, message, SOON).await.unwrap()
+}
+
+/// The host that a visitor leaves behind.
+async fn left_behind(system: &System) -> ractor::ActorCell {
+    let visitor = come(system).await;
+    assert_eq!(say(system, visitor, Say::Leave).await, 2);
+    let spare = async {
+        loop {
+            match system.inner.directory.spares().pop() {
+                Some(spare) => return spare,
+                None => tokio::task::yield_now().await,
+            }
+        }
+    };
+    tokio::time::timeout(SOON, spare).await.expect("the host lets go")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_host_that_let_go_takes_the_next_actor_and_brings_nothing_of_the_former() {
+    let system = start().await;
+    let spare = left_behind(&system).await;
+    let next = come(&system).await;
+    assert_eq!(say(&system, next, Say::Count).await, 2);
+    assert_eq!(system.inner.directory.host_of(next.id), Some(spare.get_id()));
+    assert!(system.inner.directory.spares().is_empty());
+    system.stop(SOON).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_actor_whose_host_was_killed_as_a_spare_gets_another() {
+    let system = start().await;
+    let spare = left_behind(&system).await;
+    // It may die before it is asked to host the next one, or after.
+    spare.kill();
+    let next = come(&system).await;
+    assert_eq!(say(&system, next, Say::Count).await, 2);
+    assert_ne!(system.inner.directory.host_of(next.id), Some(spare.get_id()));
+    system.stop(SOON).await;
+}

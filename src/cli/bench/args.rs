@@ -1,0 +1,222 @@
+//! What `headframe bench` takes, and which of it a workload knows.
+
+use std::{path::PathBuf, time::Duration};
+
+use clap::ValueEnum;
+use headframe::durable;
+
+/// Measure how fast runs go on this machine, next to what its disk allows
+#[derive(Clone, Debug, clap::Args)]
+#[command(after_help = "\
+Workloads:
+  w1  sequential: runs of 10 no-op tasks, so many in flight
+  w2  fan-out: one task over so many items, again and again
+  w3  restart: a process with so many runs is killed, and another takes over
+  w4  asleep: so many runs that wait for a durable timer
+  w5  latency: one run of one task, again and again
+  w7  workers: a tool with 1, 10, 50 and 100 permits whose call takes 100 ms
+
+Examples:
+  headframe bench --workload w1 --concurrency 100 --seconds 5
+  headframe bench -c 1 -s 3 --effect at_most_once -o json
+  headframe bench --workload w2 --items 1000 -s 3
+  headframe bench --workload w3 --runs 10000 --state asleep --rebuild
+  headframe bench --workload w3 --runs 200 --state working
+  headframe bench --workload w4 --runs 10000
+  headframe bench --workload w5 -s 3 --warmup 1
+  headframe bench --workload w7 --workers 1,10 -s 3")]
+pub(crate) struct Args {
+    /// What to do
+    #[arg(long, value_enum, default_value_t = Workload::W1)]
+    pub(crate) workload: Workload,
+    /// Runs in flight (w1), tasks in flight (w2), or submissions at once (w3, w4) [default: 100; w3, w4: 1000]
+    #[arg(long, short, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    concurrency: Option<u32>,
+    /// Seconds to measure for (w1, w2, w5, and each number of workers of w7) [default: 5]
+    #[arg(long, short, value_parser = clap::value_parser!(u32).range(1..=86_400))]
+    seconds: Option<u32>,
+    /// Seconds of the same work before measuring (w1, w2, w5, w7) [default: 0]
+    #[arg(long, value_parser = clap::value_parser!(u32).range(0..=86_400))]
+    warmup: Option<u32>,
+    /// Bytes that each task is given and gives back (w1, w5) [default: 32]
+    #[arg(long, value_parser = clap::value_parser!(u32).range(2..=65_536))]
+    payload: Option<u32>,
+    /// What the tool promises about repeats (w1, w2, w5) [default: idempotent]
+    #[arg(long, value_enum)]
+    effect: Option<Effect>,
+    /// Items to fan out over (w2) [default: 1000]
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    items: Option<u32>,
+    /// Runs in all (w3, w4) [default: 10000]
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..=10_000_000))]
+    runs: Option<u32>,
+    /// What the runs do when their process is killed (w3) [default: begun]
+    #[arg(long, value_enum)]
+    state: Option<State>,
+    /// Remove the rows after the kill, so that they are built again from base and journal (w3)
+    #[arg(long)]
+    pub(crate) rebuild: bool,
+    /// How many calls a tool does at once, one measurement each (w7) [default: 1,10,50,100]
+    #[arg(long, value_delimiter = ',', value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    workers: Vec<u32>,
+    /// Where to put the store that is measured: a folder inside this one, removed afterwards
+    #[arg(long, default_value = ".")]
+    pub(crate) dir: PathBuf,
+}
+
+/// What can be measured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Workload {
+    /// Runs of 10 sequential no-op tasks
+    W1,
+    /// One task over many items
+    W2,
+    /// A kill, and what follows
+    W3,
+    /// Runs that sleep
+    W4,
+    /// One run of one task, again and again
+    W5,
+    /// Workers whose task takes 100 ms
+    W7,
+}
+
+/// What a tool promises about repeats.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, serde::Serialize)]
+#[value(rename_all = "snake_case")]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Effect {
+    /// Called again with the same key
+    Idempotent,
+    /// A probe is asked first
+    Verify,
+    /// Never called again
+    AtMostOnce,
+}
+
+impl From<Effect> for durable::Effect {
+    fn from(effect: Effect) -> Self {
+        match effect {
+            Effect::Idempotent => Self::IDEMPOTENT,
+            Effect::Verify => Self::VERIFY,
+            Effect::AtMostOnce => Self::AtMostOnce,
+        }
+    }
+}
+
+/// What runs do when their process is killed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, serde::Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum State {
+    /// They sleep for a month
+    Asleep,
+    /// Each waits for the answer to its first and only call
+    Begun,
+    /// They do 10 tasks of 50 ms each, and half of all tasks are done
+    Working,
+}
+
+impl Args {
+    pub(crate) fn concurrency(&self) -> u32 {
+        let many = matches!(self.workload, Workload::W3 | Workload::W4);
+        self.concurrency.unwrap_or(if many { 1_000 } else { 100 })
+    }
+
+    pub(crate) fn length(&self) -> Duration {
+        Duration::from_secs(self.seconds.unwrap_or(5).into())
+    }
+
+    pub(crate) fn warmup(&self) -> Option<Duration> {
+        self.warmup.filter(|seconds| *seconds > 0).map(|seconds| Duration::from_secs(seconds.into()))
+    }
+
+    pub(crate) fn payload(&self) -> u32 {
+        self.payload.unwrap_or(32)
+    }
+
+    pub(crate) fn effect(&self) -> Effect {
+        self.effect.unwrap_or(Effect::Idempotent)
+    }
+
+    pub(crate) fn items(&self) -> u32 {
+        self.items.unwrap_or(1_000)
+    }
+
+    pub(crate) fn runs(&self) -> u32 {
+        self.runs.unwrap_or(10_000)
+    }
+
+    pub(crate) fn state(&self) -> State {
+        self.state.unwrap_or(State::Begun)
+    }
+
+    pub(crate) fn workers(&self) -> Vec<u32> {
+        if self.workers.is_empty() { vec![1, 10, 50, 100] } else { self.workers.clone() }
+    }
+
+    /// Refuse what the workload would not look at, because whoever gave it expects that it matters.
+    pub(crate) fn must_fit(&self) -> Result<(), String> {
+        use Workload::{W1, W2, W3, W4, W5, W7};
+        let given: [(&str, bool, &[Workload]); 9] = [
+            ("--concurrency", self.concurrency.is_some(), &[W1, W2, W3, W4]),
+            ("--seconds", self.seconds.is_some(), &[W1, W2, W5, W7]),
+            ("--warmup", self.warmup.is_some(), &[W1, W2, W5, W7]),
+            ("--payload", self.payload.is_some(), &[W1, W5]),
+            ("--effect", self.effect.is_some(), &[W1, W2, W5]),
+            ("--items", self.items.is_some(), &[W2]),
+            ("--runs", self.runs.is_some(), &[W3, W4]),
+            ("--state", self.state.is_some(), &[W3]),
+            ("--rebuild", self.rebuild, &[W3]),
+        ];
+        let workers = ("--workers", !self.workers.is_empty(), &[W7][..]);
+        let stray =
+            given.into_iter().chain([workers]).find(|(_, given, known)| *given && !known.contains(&self.workload));
+        stray.map_or(Ok(()), |(flag, _, known)| {
+            let known: Vec<_> = known.iter().map(|workload| workload.name()).collect();
+            Err(format!("{flag} means nothing to workload {}; it is for {}", self.workload.name(), known.join(", ")))
+        })
+    }
+}
+
+impl State {
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Asleep => "asleep",
+            Self::Begun => "begun",
+            Self::Working => "working",
+        }
+    }
+}
+
+impl Workload {
+    fn name(self) -> String {
+        self.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Line {
+        #[command(flatten)]
+        args: Args,
+    }
+
+    fn fits(line: &str) -> Result<(), String> {
+        Line::try_parse_from(line.split(' ')).unwrap().args.must_fit()
+    }
+
+    #[test]
+    fn a_flag_that_a_workload_would_not_look_at_is_refused() {
+        assert_eq!(fits("bench -c 4 -s 1"), Ok(()));
+        assert_eq!(fits("bench --workload w3 --runs 4 --state asleep --rebuild"), Ok(()));
+        for line in ["bench --runs 4", "bench --workload w4 -s 1", "bench --workload w5 -c 2", "bench --rebuild"] {
+            let refused = fits(line).unwrap_err();
+            assert!(refused.contains("means nothing to workload w"), "{line}: {refused}");
+        }
+    }
+}

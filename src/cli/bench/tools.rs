@@ -1,0 +1,69 @@
+//! The engine that is measured, and the tools in it.
+//!
+//! **Invariant:** the engine is that of `headframe run`; only the tools are ours.
+
+use std::{path::Path, time::Duration};
+
+use headframe::{
+    durable::{self, Outcome, Probe},
+    engine::EngineBuilder,
+    json::Json,
+    tool::{CallContext, Tool},
+};
+
+use super::super::folder;
+
+/// The engine of `headframe run`, on a folder of ours.
+pub(super) fn engine(folder: &Path) -> EngineBuilder {
+    folder::builder(folder)
+}
+
+/// A tool that gives back what it is given, at once or after a time.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Echo {
+    effect: durable::Effect,
+    permits: usize,
+    takes: Option<Duration>,
+}
+
+impl Echo {
+    /// At once.
+    pub(super) fn new(effect: impl Into<durable::Effect>) -> Self {
+        Self { effect: effect.into(), permits: 64, takes: None }
+    }
+
+    /// So many calls at once.
+    pub(super) fn permits(self, permits: u32) -> Self {
+        Self { permits: permits as usize, ..self }
+    }
+
+    /// Each takes so long.
+    pub(super) fn takes(self, takes: Duration) -> Self {
+        Self { takes: Some(takes), ..self }
+    }
+}
+
+impl Tool for Echo {
+    fn effect(&self) -> durable::Effect {
+        self.effect
+    }
+
+    fn max_concurrent(&self) -> usize {
+        self.permits
+    }
+
+    fn can_probe(&self, _: &serde_json::Value) -> bool {
+        true
+    }
+
+    async fn call(&self, _: &CallContext, input: Json) -> Outcome {
+        if let Some(takes) = self.takes {
+            tokio::time::sleep(takes).await;
+        }
+        Outcome::Done(input)
+    }
+
+    async fn probe(&self, _: &CallContext, input: Json) -> Probe {
+        Probe::Happened(input)
+    }
+}
