@@ -319,8 +319,8 @@ fn idempotency_header(arguments: &Arguments<'_>) -> Result<Option<HeaderName>, S
 
 fn allow_private(arguments: &Arguments<'_>) -> Result<Vec<String>, String> {
     let Some(list) = arguments.list("allow_private")? else { return Ok(Vec::new()) };
-    let host = |value: &Value| value.as_str().filter(|host| !host.is_empty() && !host.contains(['/', '*', '@']));
-    let read = |value: &Value| match host(value) {
+    let is_host = |host: &&str| !host.is_empty() && !host.contains(['/', '*', '@']);
+    let read = |value: &Value| match value.as_str().filter(is_host) {
         Some(host) => Ok(host.to_owned()),
         None => Err("`allow_private` must be a list of hosts, `HOST` or `HOST:PORT`, each written out".to_owned()),
     };

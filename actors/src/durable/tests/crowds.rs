@@ -49,7 +49,7 @@ async fn figures_of_a_look_at_a_hundred_thousand_open_calls() {
     let before = waited(system.clone()).await.unwrap();
     system.inner.faults.holds_looks.store(false, Ordering::SeqCst);
     let with = waited(system.clone()).await.unwrap();
-    println!(
+    eprintln!(
         "{CROWD} open calls: the lock was waited for {before:?} at most without looks, {with:?} with one every {every:?}"
     );
     assert!(system.unstuck().is_empty(), "{:?}", system.unstuck());

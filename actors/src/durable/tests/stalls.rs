@@ -153,10 +153,13 @@ async fn what_a_person_must_decide_is_named_and_left_alone() {
 async fn a_long_call_and_a_queue_before_a_tool_are_left_alone() {
     let calls = Arc::new(AtomicU32::new(0));
     let system = quick().tool("slow", Arc::new(Slow(calls.clone()))).start(Arc::new(Memory::new())).await.unwrap();
+    // On a busy machine mail may lie for two of these quick looks, until everything has begun.
+    system.inner.faults.holds_looks.store(true, Ordering::SeqCst);
     // More than the 64 that run at once.
     for _ in 0..70 {
         let address = counter(&system).await;
         system.tell(address, Told::Call { tool: "slow".to_owned(), effect: Effect::AtMostOnce }).await.unwrap();
+        count(&system, address).await;
     }
     let began = async {
         while calls.load(Ordering::SeqCst) < 64 {
@@ -164,6 +167,7 @@ async fn a_long_call_and_a_queue_before_a_tool_are_left_alone() {
         }
     };
     tokio::time::timeout(SOON, began).await.expect("as many as may run");
+    system.inner.faults.holds_looks.store(false, Ordering::SeqCst);
     looks(20).await;
     assert_eq!((system.unstuck().len(), calls.load(Ordering::SeqCst)), (0, 64), "{:?}", system.unstuck());
     assert_eq!(system.stuck().await.unwrap(), []);

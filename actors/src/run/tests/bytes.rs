@@ -257,7 +257,7 @@ fn labels() -> Vec<(String, String)> {
 }
 
 fn json() -> Json {
-    Json::from_text("{\"a\":[1]}").unwrap()
+    Json::from_text("{\"a\":[1]}").expect("it is JSON")
 }
 
 fn failure() -> Failure {

@@ -21,8 +21,6 @@ impl Inner {
         }
         let reason = waiting.reason.word();
         tracing::warn!(actor = %waiting.actor, reason, "{}: {}", waiting.sentence, action.words());
-        *self.unstick.counts.lock().entry(reason).or_default() += 1;
-        metrics::counter!("headframe_unstuck_total", "reason" => reason).increment(1);
         let note = Note::Unstuck { reason: reason.to_owned(), action: action.words().to_owned() };
         // A closed store takes no notes; an actor that ended meanwhile needs none.
         let _ = self.with_accepted(|accepted, now_ms| {
@@ -30,6 +28,9 @@ impl Inner {
                 accepted.note(now_ms, waiting.actor, note);
             }
         });
+        // Who sees the count finds the note.
+        *self.unstick.counts.lock().entry(reason).or_default() += 1;
+        metrics::counter!("headframe_unstuck_total", "reason" => reason).increment(1);
     }
 
     /// Do it; says whether there still was anything to do.
