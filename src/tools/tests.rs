@@ -54,17 +54,19 @@ async fn sleep_ends_on_time_and_on_cancel() {
 fn each_tool_declares_what_it_promises() {
     let shop = Shop::open();
     for (name, tool) in &shop.tools {
-        let expected = if name == "process" { Effect::AtMostOnce } else { Effect::IDEMPOTENT };
+        let expected =
+            if ["http", "process"].contains(&name.as_str()) { Effect::AtMostOnce } else { Effect::IDEMPOTENT };
         assert_eq!(tool.effect(), expected, "{name}");
     }
 }
 
 #[test]
-fn only_a_process_with_a_probe_can_be_verified() {
+fn only_what_is_given_a_probe_can_be_verified() {
     let shop = Shop::open();
     for (name, tool) in &shop.tools {
         assert!(!tool.can_probe(&json!({"argv": ["true"]})), "{name}");
-        assert_eq!(tool.can_probe(&json!({"argv": ["true"], "probe": ["true"]})), name == "process", "{name}");
+        let can_probe = ["http", "process"].contains(&name.as_str());
+        assert_eq!(tool.can_probe(&json!({"argv": ["true"], "probe": ["true"]})), can_probe, "{name}");
     }
     let check = |with: Value| shop.tool("process").check(&with).unwrap_err();
     assert!(check(json!({"argv": ["true"], "probe": "grep key"})).contains("`probe` must be a list"));

@@ -21,13 +21,16 @@ use serde_json::{Value, json};
 
 /// Everything there is to be killed, as the tree names it. Threads are no actors and are not in the tree: what a panic of
 /// the committer, the checkpointer or the archiver does is the store's business.
-const CASES: [&str; 11] = [
+const CASES: [&str; 14] = [
     "actor phase",
     "actor run",
     "actor task",
+    "service artifacts",
     "service clocks",
+    "service janitor",
     "service passivation",
     "service runs",
+    "service scrubber",
     "service store",
     "service timers",
     "service tools",

@@ -24,6 +24,7 @@ fn longest_wait(system: &System) -> Duration {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "prints figures, and takes a while"]
+#[expect(clippy::print_stderr, reason = "figures for whoever measures")]
 async fn figures_of_a_look_at_a_hundred_thousand_open_calls() {
     let calls = Arc::new(AtomicU32::new(0));
     let every = Duration::from_millis(20);

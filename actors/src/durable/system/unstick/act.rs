@@ -89,7 +89,7 @@ impl Inner {
 
     fn restart_tool_of(&self, call: Option<CallId>) -> bool {
         let Some((_, tool, _)) = self.row_of(call) else { return false };
-        self.tools.get(&tool).is_some_and(crate::tool::ToolSlot::kill)
+        self.tools.get(&tool).is_some_and(|slot| slot.kill())
     }
 
     async fn tell_owner_of(self: &Arc<Self>, waiting: &Waiting) -> bool {
