@@ -13,6 +13,8 @@
 #![doc = include_str!("../../docs/ACTORS.md")]
 
 mod accepted;
+#[cfg(test)]
+mod audit;
 mod behavior;
 mod call;
 mod care;

@@ -30,7 +30,8 @@ fn records() -> Vec<Record> {
     let timer = |name, due_ms| Op::Timer { actor: CHILD, name, generation: 1, due_ms };
     let put = |key: &'static str, value: &'static str| Op::Put { key: key.into(), value: value.into() };
     let row = crate::durable::record::tests::rows().remove(0);
-    let call = Op::Call { call: CallId(9), row: Box::new(crate::durable::call::Row { caller: CHILD, ..row }) };
+    let call =
+        Op::Call { call: CallId(9), row: std::sync::Arc::new(crate::durable::call::Row { caller: CHILD, ..row }) };
     let ops = [
         vec![spawn(ROOT, ActorId::ENGINE), spawn(CHILD, ROOT), put("run/1", "new"), put("run/2", "new")],
         vec![deliver(1), timer(1, 500), timer(2, 700), call],

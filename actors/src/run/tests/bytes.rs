@@ -192,6 +192,7 @@ fn a_plan_keeps_its_bytes_and_its_digest() {
         when: Some("true".to_owned()),
         retry: Retry { on: vec!["exit".to_owned()], never: vec!["refused".to_owned()], ..Retry::default() },
         timeout_ms: 5_000,
+        heartbeat_ms: None,
         optional: true,
         exported: true,
     };

@@ -132,7 +132,7 @@ mod tests {
     fn the_number_keeps_its_bytes() {
         let folder = tempfile::tempdir().unwrap();
         assert_eq!(read(folder.path()).unwrap(), 1, "where there is no such file");
-        write(folder.path()).unwrap();
+        write(&crate::durable::journal::disk::RealDisk, folder.path()).unwrap();
         assert_eq!(fs::read(folder.path().join("format")).unwrap(), b"2\n");
         assert_eq!(read(folder.path()).unwrap(), 2);
     }

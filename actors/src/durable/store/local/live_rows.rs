@@ -80,6 +80,12 @@ impl LiveRows {
         self.read(|shelf| shelf.slice(from, most))
     }
 
+    /// Put this row where a key is, or nothing, as a disk that loses things would.
+    #[cfg(test)]
+    pub(super) fn tamper(&self, key: &[u8], row: Option<&[u8]>) {
+        self.wait().expect("they are open").tamper(key, row);
+    }
+
     /// How many there are; none while they cannot be used.
     pub(super) fn count(&self) -> u64 {
         match &*self.state.lock() {

@@ -307,9 +307,9 @@ mod tests {
     #[test]
     fn the_note_of_a_loss_keeps_its_bytes() {
         let folder = tempfile::tempdir().unwrap();
-        write_note(folder.path(), (5, 300)).unwrap();
-        assert_eq!(fs::read(folder.path().join("loss")).unwrap(), b"5 300\n");
-        assert_eq!(read_note(folder.path()).unwrap(), Some((5, 300)));
-        assert!(is_unsettled(folder.path()));
+        write_note(&crate::durable::journal::disk::RealDisk, folder.path(), (5, 300)).unwrap();
+        assert_eq!(std::fs::read(folder.path().join("loss")).unwrap(), b"5 300\n");
+        assert_eq!(read_note(&crate::durable::journal::disk::RealDisk, folder.path()).unwrap(), Some((5, 300)));
+        assert!(is_unsettled(&crate::durable::journal::disk::RealDisk, folder.path()));
     }
 }

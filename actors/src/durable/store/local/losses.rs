@@ -87,7 +87,7 @@ mod tests {
     fn a_lost_range_keeps_its_name() {
         let folder = tempfile::tempdir().unwrap();
         let range = Range { from: Sequence(120), to: Sequence(200) };
-        let path = note(folder.path(), range).unwrap();
+        let path = note(&crate::durable::journal::disk::RealDisk, folder.path(), range).unwrap();
         assert_eq!(path, folder.path().join("ledger/00000000000000000120-00000000000000000200.lost"));
         assert_eq!(list(&RealDisk, folder.path()).unwrap(), [range]);
     }
