@@ -104,7 +104,7 @@ fn build(public_only: bool) -> Result<Client, String> {
     let provider = std::sync::Arc::new(rustls::crypto::ring::default_provider());
     let tls = rustls::ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
-        .and_then(BuilderVerifierExt::with_platform_verifier)
+        .and_then(|builder| builder.with_platform_verifier())
         .map_err(|error| format!("no TLS: {error}"))?
         .with_no_client_auth();
     let builder = Client::builder()

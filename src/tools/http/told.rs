@@ -280,7 +280,9 @@ fn header_name(key: &str, name: &str) -> Result<HeaderName, String> {
 }
 
 /// The kind of content, where the task says none, and the bytes.
-fn body(arguments: &Arguments<'_>) -> Result<Option<(Option<&'static str>, Vec<u8>)>, String> {
+type Content = (Option<&'static str>, Vec<u8>);
+
+fn body(arguments: &Arguments<'_>) -> Result<Option<Content>, String> {
     match (arguments.get("json"), arguments.text("text")?) {
         (Some(_), Some(_)) => Err("give either `json` or `text`".to_owned()),
         (Some(json), None) => Ok(Some((Some("application/json"), json.to_string().into_bytes()))),
@@ -319,7 +321,9 @@ fn idempotency_header(arguments: &Arguments<'_>) -> Result<Option<HeaderName>, S
 
 fn allow_private(arguments: &Arguments<'_>) -> Result<Vec<String>, String> {
     let Some(list) = arguments.list("allow_private")? else { return Ok(Vec::new()) };
-    let host = |value: &Value| value.as_str().filter(|host| !host.is_empty() && !host.contains(['/', '*', '@']));
+    fn host(value: &Value) -> Option<&str> {
+        value.as_str().filter(|host| !host.is_empty() && !host.contains(['/', '*', '@']))
+    }
     let read = |value: &Value| match host(value) {
         Some(host) => Ok(host.to_owned()),
         None => Err("`allow_private` must be a list of hosts, `HOST` or `HOST:PORT`, each written out".to_owned()),
