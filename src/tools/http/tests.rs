@@ -348,7 +348,7 @@ fn wrong_arguments_are_told_before_a_run_starts() {
         (json!({"url": "https://example.com", "headers": {"a b": "x"}}), "no header"),
         (json!({"url": "https://example.com", "headers": {"a": "x\ny"}}), "one line"),
         (json!({"url": "https://example.com", "ok_status": [99]}), "200 to 599"),
-        (json!({"url": "https://example.com", "max_response": 1 << 40}), "at most"),
+        (json!({"url": "https://example.com", "max_response": 1_u64 << 40}), "at most"),
         (json!({"url": "https://example.com", "redirects": 11}), "at most 10"),
         (
             json!({"url": "https://example.com", "probe": {"method": "POST", "url": "https://example.com"}}),
