@@ -14,12 +14,6 @@ pub(crate) fn after(points: i64) {
     LEFT.store(points, Ordering::SeqCst);
 }
 
-/// How many are left.
-#[cfg(test)]
-pub(crate) fn left() -> i64 {
-    LEFT.load(Ordering::SeqCst)
-}
-
 /// One of the points.
 #[inline]
 pub(crate) fn point() {
