@@ -21,8 +21,8 @@ const CUT: usize = 200;
 pub(super) struct Problem {
     /// The code as a URI, for RFC 9457.
     #[serde(rename = "type")]
-    #[schema(example = "urn:headframe:error:HF0304")]
-    kind: String,
+    #[schema(value_type = String, example = "urn:headframe:error:HF0304")]
+    kind: Box<str>,
     /// The kind of refusal; the same for all with this status.
     title: &'static str,
     /// The status of the answer.
@@ -30,8 +30,8 @@ pub(super) struct Problem {
     #[schema(value_type = u16)]
     pub(super) status: StatusCode,
     /// The code, with a page in `docs/ERRORS.md`.
-    #[schema(example = "HF0304")]
-    code: String,
+    #[schema(value_type = String, example = "HF0304")]
+    code: Box<str>,
     /// What happened, and what to do.
     detail: String,
     /// Each single thing that is wrong, where there may be several.
@@ -49,10 +49,10 @@ fn number<S: serde::Serializer>(status: &StatusCode, serializer: S) -> Result<S:
 impl Problem {
     pub(super) fn new(status: StatusCode, code: &str, detail: impl Into<String>) -> Self {
         Self {
-            kind: format!("urn:headframe:error:{code}"),
+            kind: format!("urn:headframe:error:{code}").into(),
             title: status.canonical_reason().unwrap_or("Refused"),
             status,
-            code: code.to_owned(),
+            code: code.into(),
             detail: detail.into(),
             errors: Vec::new(),
             retry_after: None,

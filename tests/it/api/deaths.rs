@@ -1,5 +1,7 @@
 //! The server dies, and nothing that it acknowledged is lost.
 
+use std::io::{Read as _, Write as _};
+
 use serde_json::json;
 
 use super::served::Served;
@@ -9,22 +11,14 @@ fn a_result_is_there_after_the_server_was_killed_while_somebody_waited() {
     let mut served = Served::new();
     let api = served.api();
     let run = api.submit("gate", json!({}));
-    let waiting = std::thread::spawn({
-        let path = format!("/v1/runs/{run}/result?wait=60s");
-        move || {
-            use std::io::{Read as _, Write as _};
-            let mut stream = api.connect();
-            write!(stream, "GET {path} HTTP/1.1\r\nhost: {}\r\n\r\n", api.0).unwrap();
-            // It was killed: there is no answer, whole or in part.
-            let mut told = Vec::new();
-            let _ = stream.read_to_end(&mut told);
-            told
-        }
-    });
-    // Somebody waits for sure when the run is there: the answer would be late either way.
+    let mut waiting = api.connect();
+    write!(waiting, "GET /v1/runs/{run}/result?wait=60s HTTP/1.1\r\nhost: localhost\r\n\r\n").unwrap();
     served.until(|| api.get(&format!("/v1/runs/{run}")).json(), |run| run["status"] == "running");
     served.kill();
-    assert_eq!(waiting.join().unwrap(), b"");
+    // There is no answer, whole or in part.
+    let mut told = Vec::new();
+    let _ = waiting.read_to_end(&mut told);
+    assert_eq!(told, b"");
     served.start();
     std::fs::write(served.place.path("go"), "").unwrap();
     let result = served.api().get(&format!("/v1/runs/{run}/result?wait=60s")).json();
@@ -33,7 +27,6 @@ fn a_result_is_there_after_the_server_was_killed_while_somebody_waited() {
 
 #[test]
 fn clients_that_hang_up_leave_nothing_behind() {
-    use std::io::Write as _;
     let served = Served::new();
     let api = served.api();
     let run = api.submit("nap", json!({}));

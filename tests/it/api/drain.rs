@@ -21,13 +21,14 @@ fn a_drain_finishes_what_is_open_refuses_what_is_new_and_ends_well() {
     let mut asked = [0; 25];
     std::io::Read::read_exact(&mut open, &mut asked).unwrap();
     assert_eq!(&asked, b"HTTP/1.1 100 Continue\r\n\r\n");
-    let waiting = std::thread::spawn(move || api.get(&format!("/v1/runs/{run}/result?wait=60s")));
+    let mut waiting = api.connect();
+    write!(waiting, "GET /v1/runs/{run}/result?wait=60s HTTP/1.1\r\nhost: localhost\r\n\r\n").unwrap();
     served.terminate();
     served.until(|| served.admin().get("/readyz").json(), |ready| ready["components"]["door"]["ok"] == false);
     let refused = api.post("/v1/runs", &json!({"workflow": "greet"}));
     assert_eq!(refused.problem(), (503, "HF0311".to_owned()));
     assert!(refused.header("retry-after").is_some());
-    assert_eq!(waiting.join().unwrap().status, 202, "who waits is told at once");
+    assert_eq!(reply(waiting).status, 202, "who waits is told at once");
     open.write_all(body.as_bytes()).unwrap();
     assert_eq!(reply(open).status, 202, "what was open is answered");
     assert!(served.child.wait().unwrap().success(), "{}", served.place.read("stderr"));
