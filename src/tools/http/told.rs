@@ -55,7 +55,7 @@ const STATUSES_MAX: usize = 100;
 /// The arguments of one call.
 pub(super) struct Told {
     pub(super) request: Asked,
-    body: Option<(Option<&'static str>, Vec<u8>)>,
+    body: Option<Body>,
     pub(super) ok_status: Vec<u16>,
     pub(super) failed_status: Vec<u16>,
     pub(super) output: Shape,
@@ -66,6 +66,9 @@ pub(super) struct Told {
     pub(super) probe: Option<Asking>,
     allow_private: Vec<String>,
 }
+
+/// The kind of content, where the task says none, and the bytes.
+type Body = (Option<&'static str>, Vec<u8>);
 
 /// Where a request goes.
 pub(super) struct Asked {
@@ -279,8 +282,7 @@ fn header_name(key: &str, name: &str) -> Result<HeaderName, String> {
     }
 }
 
-/// The kind of content, where the task says none, and the bytes.
-fn body(arguments: &Arguments<'_>) -> Result<Option<(Option<&'static str>, Vec<u8>)>, String> {
+fn body(arguments: &Arguments<'_>) -> Result<Option<Body>, String> {
     match (arguments.get("json"), arguments.text("text")?) {
         (Some(_), Some(_)) => Err("give either `json` or `text`".to_owned()),
         (Some(json), None) => Ok(Some((Some("application/json"), json.to_string().into_bytes()))),
