@@ -20,7 +20,7 @@ use super::{
 };
 use crate::{
     json::Json,
-    tool::{CallContext, Closure, Tool},
+    tool::{CallContext, Closure, ContextClosure, Tool},
 };
 
 mod crowds;

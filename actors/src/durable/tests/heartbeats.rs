@@ -1,7 +1,6 @@
 //! Calls that promise heartbeats: one that is silent is given up, and goes on as its guarantee says.
 
 use super::*;
-use crate::tool::ContextClosure;
 
 const TICK: Duration = Duration::from_millis(20);
 
