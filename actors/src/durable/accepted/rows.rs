@@ -142,6 +142,11 @@ impl Accepted {
         }
     }
 
+    /// Somebody only looked at an actor: without a host it may leave memory again.
+    pub(crate) fn let_go(&mut self, actor: ActorId) {
+        self.evict(actor);
+    }
+
     /// Whether an actor has no mail and keeps no children here.
     pub(crate) fn is_idle(&self, actor: ActorId) -> bool {
         self.live.actors.get(&actor).is_none_or(crate::durable::live::Actor::is_idle)

@@ -59,6 +59,8 @@ struct State {
     parents: Claims,
     /// Actors that looked wrong in the store and were brought into memory.
     brought: Vec<ActorId>,
+    /// Those that were looked at there, and are in memory for that alone.
+    guests: BTreeSet<ActorId>,
     /// How far those that were found had come.
     former: FxHashMap<ActorId, Place>,
     /// What is being cured.
@@ -105,6 +107,11 @@ impl Inner {
         let found_actors: BTreeSet<_> = found.iter().map(|waiting| waiting.actor).collect();
         let places = seen.actors.iter().filter(|(view, _)| found_actors.contains(&view.actor));
         state.former = places.map(|(view, place)| (view.actor, *place)).collect();
+        let guests = std::mem::take(&mut state.guests).into_iter();
+        let (stay, leave): (BTreeSet<_>, BTreeSet<_>) = guests.partition(|guest| found_actors.contains(guest));
+        state.guests = stay;
+        // A closed store needs no room.
+        let _ = self.with_accepted(|accepted, _| leave.iter().for_each(|guest| accepted.let_go(*guest)));
         state.found = found.iter().filter(|waiting| waiting.reason.is_cured()).cloned().collect();
         state.book.look(found, is_late)
     }

@@ -249,6 +249,21 @@ async fn an_actor_that_is_not_in_memory_and_whose_child_is_not_there_is_told() {
     until_noted(&system, "missing-child").await;
 }
 
+/// They once stayed in memory for ever: each look at a store whose rows were being written left some behind.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_looked_wrong_in_the_store_and_is_sound_leaves_memory_again() {
+    let (system, [root, child, grandchild]) = asleep(|_, _| {}).await;
+    system.inner.look_closer(vec![root.id, grandchild.id]).await;
+    let left = async {
+        while system.figures().actors > 0 {
+            tokio::time::sleep(TICK).await;
+        }
+    };
+    tokio::time::timeout(SOON, left).await.expect("nobody needs them");
+    assert_eq!(system.unstuck(), std::collections::BTreeMap::new());
+    assert!(look(&system, child).await.child.is_some(), "and they come back");
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_sound_tree_that_is_not_in_memory_is_left_alone() {
     let (system, _) = asleep(|_, _| {}).await;

@@ -183,6 +183,7 @@ impl State {
         let mut actors: BTreeSet<_> = self.pending.drain(..take).collect();
         actors.extend(self.book.suspects(SLICE));
         actors.extend(self.callers.lacking(SLICE).chain(self.parents.lacking(SLICE)));
+        self.guests.extend(&self.brought);
         actors.extend(self.brought.drain(..));
         Choice { actors, calls: self.choose_calls(live, runs) }
     }

@@ -71,8 +71,13 @@ impl Inner {
             Err(_) => return,
         };
         let suspects = self.suspect(&page, next);
+        self.look_closer(suspects).await;
+    }
+
+    /// Bring these into memory for the next look, after which whoever is sound leaves it again.
+    pub(crate) async fn look_closer(self: &Arc<Self>, suspects: Vec<ActorId>) {
         if !suspects.is_empty() && self.bring(suspects.clone()).await.is_ok() {
-            self.unstick.state.lock().brought = suspects;
+            self.unstick.state.lock().brought.extend(suspects);
         }
     }
 
