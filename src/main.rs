@@ -10,7 +10,7 @@ use tracing_subscriber::EnvFilter;
 mod cli;
 
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 fn main() -> ExitCode {
     // A subprocess starts through us, so that it ends with us. Nothing else may happen before.

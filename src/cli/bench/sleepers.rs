@@ -13,7 +13,7 @@ const HOSTS_MAX: usize = 100_000;
 /// Whoever is in memory after so long stays there.
 const PATIENCE: Duration = Duration::from_secs(10 * 60);
 /// How often it is looked whether all are asleep.
-const LOOK_AGAIN: Duration = Duration::from_millis(100);
+pub(super) const LOOK_AGAIN: Duration = Duration::from_millis(100);
 
 /// Actors of this engine leave memory soon.
 pub(super) fn drowsy(builder: EngineBuilder) -> EngineBuilder {

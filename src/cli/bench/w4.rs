@@ -1,7 +1,7 @@
 //! W4: asleep. So many runs wait for a durable timer: how fast they start, what they cost in memory and on disk, and
 //! that one that is told to ends.
 
-use std::{fmt, path::Path, sync::Arc};
+use std::{fmt, path::Path, sync::Arc, time::Duration};
 
 use headframe::{Engine, RunHandle, clock::monotonic, run::Outcome};
 use parking_lot::Mutex;
@@ -13,7 +13,7 @@ use super::{
     lanes::{Times, Until, lanes},
     limit::{self, Limits},
     process::{Disk, cpu_time, memory_bytes},
-    sleepers::{all_asleep, drowsy, plan},
+    sleepers::{LOOK_AGAIN, all_asleep, drowsy, plan},
     tools,
     w1::difference,
 };
@@ -22,6 +22,9 @@ use super::{
 const CANCELLED: usize = 10;
 /// One more run sleeps so long, and has to end.
 const NAP_MS: u64 = 3_000;
+
+/// So long the allocator is given, to return what nobody uses any more.
+const SETTLING: Duration = Duration::from_secs(15);
 
 /// What was measured, each figure in this run.
 #[derive(Clone, Debug, Serialize)]
@@ -40,7 +43,8 @@ pub(super) struct Report {
     journal_bytes_per_run: f64,
     /// From the last acknowledgement until nobody was in memory.
     asleep_after_s: f64,
-    /// Memory of the process: before the first run, with all of them started, and with all of them asleep.
+    /// Memory of the process: before the first run, with all of them started, and the least within 15 s after all of them
+    /// fell asleep.
     memory_bytes: [u64; 3],
     /// Memory for each run, started and asleep.
     memory_bytes_per_run: [f64; 2],
@@ -74,7 +78,7 @@ pub(super) async fn measure(scratch: &Path, args: &Args) -> Result<Report, Faile
     let (awake, began) = (memory_bytes(), monotonic());
     all_asleep(&engine).await?;
     let asleep_after_s = began.elapsed().as_secs_f64();
-    let (asleep, disk) = (memory_bytes(), Disk::of(&folder));
+    let (asleep, disk) = (settled().await, Disk::of(&folder));
     let store = difference(engine.system().figures().store, store);
     let cancel = cancel(some).await?;
     let woke_late_ms = nap(&engine).await?;
@@ -120,6 +124,16 @@ async fn start(engine: &Engine, runs: u32, at_once: u32) -> Result<(Times, Vec<R
     let times = times.await?;
     let some = std::mem::take(&mut *some.lock());
     Ok((Times::from(&times), some))
+}
+
+/// Memory of this process, once the allocator has returned what nobody uses.
+async fn settled() -> u64 {
+    let (began, mut least) = (monotonic(), memory_bytes());
+    while began.elapsed() < SETTLING {
+        tokio::time::sleep(LOOK_AGAIN).await;
+        least = least.min(memory_bytes());
+    }
+    least
 }
 
 /// Cancel runs that sleep, and see each of them end.
