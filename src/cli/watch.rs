@@ -114,7 +114,7 @@ pub(crate) async fn watch(
             Some((at, told)) = news.recv() => take(&mut runs[at], told, view, out)?,
             _ = tick.tick() => {
                 draw(engine, runs, view);
-                if let Some(doubts) = held(system, runs).await? {
+                if let Some(doubts) = held(&system, runs).await? {
                     return Ok(Ending::Held(doubts));
                 }
             }
