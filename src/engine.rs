@@ -285,6 +285,24 @@ impl Engine {
         self.0.condition.subscribe()
     }
 
+    /// Whether the store is open now.
+    #[must_use]
+    pub fn is_open(&self) -> bool {
+        matches!(*self.0.condition.borrow(), Condition::Open { .. }) && self.system().failure().is_none()
+    }
+
+    /// Completes when the store is closed and will not be opened again, with the cause. Waiting for that does not keep the
+    /// engine.
+    pub fn closed(&self) -> impl Future<Output = Arc<str>> + Send + use<> {
+        let mut condition = self.condition();
+        async move {
+            match condition.wait_for(|condition| matches!(condition, Condition::Closed { .. })).await.as_deref() {
+                Ok(Condition::Closed { cause }) => cause.clone(),
+                _ => "the engine is gone".into(),
+            }
+        }
+    }
+
     /// The artifacts of this engine.
     #[must_use]
     pub fn artifacts(&self) -> &Artifacts {

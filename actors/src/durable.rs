@@ -74,8 +74,8 @@ pub use self::{
     record::Note,
     restored::Restored,
     system::{
-        Census, Decision, Error, Expiring, Figures, Heir, Jumped, KeyFigures, Killed, Recovery, RowFate, Scrubbed, SendError,
-        Swept, System, SystemBuilder,
+        Census, Decision, Error, Expiring, Figures, Heir, Jumped, KeyFigures, Killed, Recovery, RowFate, Scrubbed,
+        SendError, Swept, System, SystemBuilder,
     },
     tree::{Node, Presence, ServiceNode, ToolNode, Tree},
     unsticker::{Reason, Waiting},
