@@ -112,7 +112,9 @@ async fn a_store_that_fails_once_is_opened_again_and_everything_finishes_once_wh
                 let outcome = tokio::time::timeout(SOON, run.outcome()).await;
                 let outcome = outcome.unwrap_or_else(|_| panic!("{what}: it ends in time")).unwrap();
                 assert!(matches!(outcome, headframe::run::Outcome::Succeeded(_)), "{what}: {outcome:?}");
-                assert_eq!(calls.load(Ordering::SeqCst), 3, "{what}: each task was called once");
+                // Of an idempotent call whose outcome went with the store, another is made, with the same key.
+                let most = if effect == Effect::AtMostOnce { 3 } else { 4 };
+                assert!((3..=most).contains(&calls.load(Ordering::SeqCst)), "{what}: {calls:?} calls of three tasks");
                 assert_eq!(submit(&engine, &plan).await.id(), run.id(), "{what}");
                 assert_eq!(engine.runs().await.unwrap().len(), 1, "{what}");
                 assert_eq!(engine.doubts().await.unwrap().len(), 0, "{what}");

@@ -45,6 +45,7 @@ pub(crate) fn run(inner: &Arc<Inner>) {
                 publish(inner, sealed);
             }
             Err(error) => {
+                inner.in_flight.park(sealed.effects.outcomes);
                 inner.close(&error.to_string());
                 return;
             }
@@ -135,7 +136,6 @@ fn publish(inner: &Arc<Inner>, sealed: Sealed) {
     let Sealed { sequence, record, effects } = sealed;
     let room = inner.observe(sequence, record);
     inner.durable.store(sequence.0, std::sync::atomic::Ordering::Release);
-    inner.in_flight.synced(sequence);
     let (waiters, asks, watchers) = {
         let mut core = inner.core.lock();
         core.accepted.open().reuse(room);

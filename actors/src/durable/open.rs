@@ -11,6 +11,7 @@ use super::{
     chain::Head,
     id::{CallId, Sequence, StreamId},
     record::{BYTES_MAX, Op, Record},
+    system::Ended,
 };
 
 /// Room for so many operations is kept for the next record.
@@ -27,6 +28,9 @@ pub(crate) struct Effects {
     pub(crate) replies: Vec<(u64, Result<Bytes, String>)>,
     /// Watchers of index rows that changed.
     pub(crate) watchers: Vec<u64>,
+    /// Outcomes in this record of calls that may not simply be made again: if the record is lost with its store, the next
+    /// one in this process is given them.
+    pub(crate) outcomes: Vec<Ended>,
 }
 
 /// A record, ready for the disk.
@@ -143,6 +147,13 @@ impl Open {
         if room.capacity() <= ROOM_MAX {
             self.room = room;
         }
+    }
+
+    /// Outcomes that no store will take.
+    pub(crate) fn lose(&mut self) -> Vec<Ended> {
+        let full = self.full.iter_mut().map(|sealed| &mut sealed.effects);
+        let lost = full.chain([&mut self.current.effects]).map(|effects| std::mem::take(&mut effects.outcomes));
+        lost.flatten().collect()
     }
 
     fn roll(&mut self) {

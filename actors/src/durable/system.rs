@@ -415,8 +415,8 @@ impl System {
         if let Some(life) = &self.life {
             life.end();
         }
-        let durable = Sequence(self.inner.durable.load(Ordering::Acquire));
-        self.inner.in_flight.bereave(durable);
+        let lost = self.inner.core.lock().accepted.open().lose();
+        self.inner.in_flight.bereave(lost);
         Heir(self.inner.in_flight.clone())
     }
 

@@ -5,7 +5,6 @@
 //! over, with what runs and with the outcomes that no store took.
 
 use std::{
-    collections::VecDeque,
     sync::{
         Arc, Weak,
         atomic::{AtomicBool, Ordering},
@@ -21,7 +20,7 @@ use super::{
     context::{Progress, Shared},
     host::STOP_GRACE,
 };
-use crate::durable::{CallId, Ended, Inner, Sequence};
+use crate::durable::{CallId, Ended, Inner};
 
 /// How often a drain looks again by itself.
 const LOOK_AGAIN: Duration = Duration::from_millis(20);
@@ -73,8 +72,6 @@ pub(crate) struct InFlight {
     /// Outcomes that no store took: of calls that ended while none was open, and of records that were lost with one.
     parked: Mutex<FxHashMap<CallId, Ended>>,
     has_parked: AtomicBool,
-    /// Outcomes that were accepted and are not durable yet, by the record that holds them.
-    unsynced: Mutex<VecDeque<(Sequence, Vec<Ended>)>>,
 }
 
 /// The system that running calls belong to now: after a failed store, another than the one that began them.
@@ -186,19 +183,6 @@ impl InFlight {
         self.home.clone()
     }
 
-    /// Remember outcomes until the record that holds them is durable.
-    pub(crate) fn keep(&self, sequence: Sequence, outcomes: Vec<Ended>) {
-        self.unsynced.lock().push_back((sequence, outcomes));
-    }
-
-    /// Everything up to here is durable.
-    pub(crate) fn synced(&self, sequence: Sequence) {
-        let mut unsynced = self.unsynced.lock();
-        while unsynced.front().is_some_and(|(held, _)| *held <= sequence) {
-            unsynced.pop_front();
-        }
-    }
-
     /// Outcomes that no store took wait for the next one; their calls are not begun again.
     pub(crate) fn park(&self, outcomes: impl IntoIterator<Item = Ended>) {
         let mut parked = self.parked.lock();
@@ -220,12 +204,10 @@ impl InFlight {
         self.contains(call) || self.is_parked(call)
     }
 
-    /// The store failed, and this is the last durable record: what came after it is to be handed in again.
-    pub(crate) fn bereave(&self, durable: Sequence) {
+    /// The store failed, and with it went these outcomes, which are to be handed in again.
+    pub(crate) fn bereave(&self, lost: Vec<Ended>) {
         *self.home.0.lock() = Weak::new();
-        self.synced(durable);
-        let lost = std::mem::take(&mut *self.unsynced.lock());
-        self.park(lost.into_iter().flat_map(|(_, outcomes)| outcomes));
+        self.park(lost);
     }
 
     /// From now on calls belong to this system.

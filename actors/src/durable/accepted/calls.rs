@@ -40,6 +40,9 @@ impl Accepted {
                 continue;
             };
             let caller = row.caller;
+            if !matches!(row.request.effect, Effect::Idempotent { .. }) {
+                self.open.effects().outcomes.push((call, outcome.clone(), checkpoint.clone()));
+            }
             let verdict = match settle(row, outcome, self.open.base_ms() + u64::from(at)) {
                 Settled::Answer(verdict) => verdict,
                 Settled::Probe(probing) => {

@@ -280,11 +280,7 @@ impl Inner {
                 if draining {
                     accepted.keep_what_was_done(now_ms, &mut batch);
                 }
-                let kept = batch.clone();
-                let receipt = accepted.answer(now_ms, std::mem::take(&mut batch));
-                // Under the lock, so that they are remembered in the order of their records.
-                self.in_flight.keep(receipt.sequence, kept);
-                Ok(receipt)
+                Ok(accepted.answer(now_ms, std::mem::take(&mut batch)))
             });
             match answered {
                 Ok(Ok(receipt)) => self.ring_all(&receipt, None),
