@@ -221,7 +221,8 @@ pub struct Row {
 pub enum RowState {
     /// Written down; unless it may happen at most once, it may already be running.
     Intended,
-    /// An `at_most_once` call that may have reached the tool.
+    /// A call that may have reached the tool and is not made again by itself: an `at_most_once` one, or one that ran when
+    /// it was cancelled.
     Started,
     /// Nobody knows whether it happened; a person or a rule decides.
     InDoubt(Failure),

@@ -1,6 +1,8 @@
 //! Runs that die around every commit: the crash points of the protocol, on the memory store.
 
 mod bytes;
+mod deadline;
+mod fallback;
 mod sleep;
 mod verify;
 mod waits;
@@ -90,6 +92,23 @@ fn a_lost_answer_repeats_under_the_same_key() {
         assert!(succeeded(&ending.outcome), "{}: {:?}", ending.death, ending.outcome);
         assert_eq!(ending.effects("bank"), 1, "{}", ending.death);
     }
+}
+
+/// A refusal once raised the generation although the attempt before it, with the same key, may have had its effect: the
+/// attempt after it had a new key, and so a second effect.
+#[test]
+fn a_refusal_after_an_attempt_of_which_nobody_knows_is_no_proof_and_keeps_the_key() {
+    let plan = Plan::builder("lost").phase("only", |phase| phase.task("charge", "bank", |task| task.retry(5)));
+    let story = Story::of(plan.build()).tool("bank", Fake::loses_an_answer(Effect::IDEMPOTENT).then_fails(2));
+    assert_eq!(story.undisturbed().invocations("bank"), 4);
+    for ending in story.dying_around_every_commit() {
+        assert!(succeeded(&ending.outcome), "{}: {:?}", ending.death, ending.outcome);
+        assert_eq!(ending.effects("bank"), 1, "{}", ending.death);
+    }
+    let plan = Plan::builder("lost").phase("only", |phase| phase.task("charge", "bank", |task| task.retry(2)));
+    let ending =
+        Story::of(plan.build()).tool("bank", Fake::loses_an_answer(Effect::IDEMPOTENT).then_fails(2)).undisturbed();
+    assert_eq!((ending.invocations("bank"), ending.effects("bank"), ending.decisions()), (2, 1, 1), "a person decides");
 }
 
 #[test]

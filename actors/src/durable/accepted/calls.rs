@@ -100,6 +100,29 @@ impl Accepted {
         receipt
     }
 
+    /// A call that does not run is no longer wanted: its row goes, and with it any chance to begin. A former life may have
+    /// begun one that is made again, and then nobody knows what became of that. Nothing if it has begun in this life, or is
+    /// decided elsewhere.
+    pub(crate) fn cancel_idle(&mut self, now_ms: u64, call: CallId) -> Option<Receipt> {
+        let row = self.live.calls.get(&call).filter(|row| row.state == RowState::Intended)?;
+        let may_have_begun = call.0 <= self.former_ids && row.request.effect != Effect::AtMostOnce;
+        let outcome = if may_have_begun {
+            Outcome::unknown("cancelled", "cancelled before it was made again; a former life may have made it")
+        } else {
+            Outcome::failed("cancelled", "cancelled before it began")
+        };
+        Some(self.answer(now_ms, vec![(call, outcome, None)]))
+    }
+
+    /// A call that runs is no longer wanted. It was asked to stop; should the process end first, no later life makes it
+    /// again: that it began is written down.
+    pub(crate) fn cancel_running(&mut self, now_ms: u64, call: CallId) {
+        if self.live.calls.get(&call).is_some_and(|row| row.state == RowState::Intended) {
+            self.begin(now_ms, 24);
+            self.push(Op::CallStarted { call });
+        }
+    }
+
     /// A call whose caller is gone, and that nobody makes: of one that may have been made nobody knows whether it was.
     /// The answer lies with the dead letters. Nothing if its caller is there.
     pub(crate) fn end_orphan_call(&mut self, now_ms: u64, call: CallId) -> Option<Receipt> {
@@ -180,7 +203,8 @@ impl Accepted {
 
     /// The system stops, and a call that was to be made once surely was not: it can be made in the next life.
     pub(crate) fn take_back_start(&mut self, now_ms: u64, call: CallId) {
-        if self.live.calls.get(&call).is_some_and(|row| row.state == RowState::Started) {
+        let is_started = |row: &Arc<Row>| row.state == RowState::Started && row.request.effect == Effect::AtMostOnce;
+        if self.live.calls.get(&call).is_some_and(is_started) {
             self.begin(now_ms, 24);
             self.push(Op::CallNotStarted { call });
         }
