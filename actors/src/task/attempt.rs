@@ -91,11 +91,13 @@ pub(super) fn answered(turn: &mut Turn<'_, Task>, answer: Answer) -> Result<(), 
     let Answer { call, verdict, checkpoint } = answer;
     match verdict {
         Verdict::Ended(Outcome::Done(output)) => end(turn, End::Done(output)),
-        Verdict::Ended(Outcome::Failed(_) | Outcome::Unknown(_)) | Verdict::NotMade(_) if turn.state().stopping => {
+        Verdict::Ended(Outcome::Failed(_) | Outcome::Unknown(_)) | Verdict::NotMade(_) | Verdict::Refused(_)
+            if turn.state().stopping =>
+        {
             end(turn, End::Stopped)
         }
-        // This attempt was refused, and nobody knows what became of one before it that had the same key.
-        Verdict::Ended(Outcome::Failed(failure)) if turn.state().unsure => unknown(turn, failure, checkpoint),
+        Verdict::Refused(failure) => refused(turn, failure, checkpoint),
+        Verdict::Ended(Outcome::Failed(failure)) if turn.state().unsure => refused(turn, failure, checkpoint),
         Verdict::NotMade(failure) if turn.state().overdue => gave_up(turn, failure),
         Verdict::Ended(Outcome::Failed(failure)) => failed(turn, failure, checkpoint),
         Verdict::Ended(Outcome::Unknown(failure)) => unknown(turn, failure, checkpoint),
@@ -127,6 +129,16 @@ fn unknown(turn: &mut Turn<'_, Task>, failure: Failure, checkpoint: Option<Bytes
         }
         None => unknown_for_good(turn, failure, checkpoint),
     }
+}
+
+/// It certainly had no effect this time, and nobody knows what became of an attempt before it that had the same key: a new
+/// key could be a second effect, and so could a fallback. Where neither is to come, what the tool said last is what the
+/// task ends with, wherever a process died before.
+fn refused(turn: &mut Turn<'_, Task>, failure: Failure, checkpoint: Option<Bytes>) -> Result<(), Rejection> {
+    if turn.state().overdue || fallback(turn)?.is_some() || wait(turn, &failure)?.is_some() {
+        return unknown(turn, failure, checkpoint);
+    }
+    gave_up(turn, failure)
 }
 
 /// It is not repeated: a rule counts it as failed, or it is in doubt.
@@ -161,15 +173,19 @@ fn gave_up(turn: &mut Turn<'_, Task>, failure: Failure) -> Result<(), Rejection>
         };
         return end(turn, End::Failed(failure));
     }
-    let to = turn.state().at + 1;
-    let next = ordered(turn, &job(turn)?)?.task().means(to).map(|means| means.tool.clone());
-    match next {
-        Some(tool) => {
+    match fallback(turn)? {
+        Some((to, tool)) => {
             turn.emit(&Event::FellBack { to, tool, failure });
             again(turn)
         }
         None => end(turn, End::Failed(failure)),
     }
+}
+
+/// The fallback that comes next, and its tool.
+fn fallback(turn: &Turn<'_, Task>) -> Result<Option<(u32, String)>, Rejection> {
+    let to = turn.state().at + 1;
+    Ok(ordered(turn, &job(turn)?)?.task().means(to).map(|means| (to, means.tool.clone())))
 }
 
 /// The wait before the next attempt; none if there is no next.
@@ -217,6 +233,6 @@ pub(super) fn decided(turn: &mut Turn<'_, Task>, answer: Answer) -> Result<(), R
             turn.emit(&Event::Repeated { call });
             Ok(())
         }
-        Verdict::InDoubt(_) | Verdict::NotMade(_) => Ok(()),
+        Verdict::InDoubt(_) | Verdict::NotMade(_) | Verdict::Refused(_) => Ok(()),
     }
 }

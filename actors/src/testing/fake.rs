@@ -105,6 +105,8 @@ pub(super) struct Acted {
     pub(super) acted: BTreeMap<Key, u32>,
     /// Requests and answers that were lost on the way, by key.
     pub(super) lost: BTreeMap<Key, u32>,
+    /// How often it refused a call, by key.
+    pub(super) refused: BTreeMap<Key, u32>,
     /// How often its probe was asked.
     pub(super) probed: u32,
 }
@@ -117,6 +119,7 @@ impl Acted {
             effects: BTreeMap::new(),
             acted: BTreeMap::new(),
             lost: BTreeMap::new(),
+            refused: BTreeMap::new(),
             probed: 0,
         }
     }
@@ -125,8 +128,7 @@ impl Acted {
         *self.invoked.entry(request.key).or_default() += 1;
         if self.fake.fails > 0 {
             self.fake.fails -= 1;
-            // A refusal says nothing about an attempt before it that had the same key, so that one is still unknown.
-            self.lost.entry(request.key).and_modify(|lost| *lost += 1);
+            *self.refused.entry(request.key).or_default() += 1;
             return Outcome::failed("refused", "not today");
         }
         if self.fake.lost_requests > 0 {

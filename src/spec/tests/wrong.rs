@@ -1135,3 +1135,33 @@ HF0101: merge keys (`<<`) are not supported
 "#,
     );
 }
+
+#[test]
+fn a_fallback_only_says_how_another_tool_is_called() {
+    wrong(
+        r#"headframe: 1
+name: demo
+phases:
+  - name: a
+    tasks:
+      - { name: one, tool: echo, fallback: { tool: ecoh, when: "true", retry: 0 } }
+      - { name: two, tool: echo, fallback: [{ tool: process, with: {} }, { with: "{{ input.n }}" }] }
+"#,
+        "",
+    );
+}
+
+#[test]
+fn deadlines_are_durations_and_longer_than_nothing() {
+    wrong(
+        r#"headframe: 1
+name: demo
+deadline: 0s
+phases:
+  - name: a
+    deadline: 5
+    tasks: [{ name: t, tool: echo, deadline: 9000days }]
+"#,
+        "",
+    );
+}

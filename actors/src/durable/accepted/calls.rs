@@ -39,8 +39,11 @@ impl Accepted {
                 self.late_answers += 1;
                 continue;
             };
-            let caller = row.caller;
+            let (caller, may_have_begun) = (row.caller, self.may_have_begun(call, row));
             let verdict = match settle(row, outcome, self.open.base_ms() + u64::from(at)) {
+                Settled::Answer(Verdict::Ended(Outcome::Failed(failure))) if may_have_begun => {
+                    Verdict::Refused(failure)
+                }
                 Settled::Answer(verdict) => verdict,
                 Settled::Probe(probing) => {
                     self.probe(call, probing);
@@ -49,7 +52,9 @@ impl Accepted {
             };
             match &verdict {
                 Verdict::InDoubt(failure) => self.push(Op::CallDoubted { call, failure: failure.clone() }),
-                Verdict::Ended(_) | Verdict::Repeat | Verdict::NotMade(_) => self.push(Op::CallEnded { call, caller }),
+                Verdict::Ended(_) | Verdict::Repeat | Verdict::NotMade(_) | Verdict::Refused(_) => {
+                    self.push(Op::CallEnded { call, caller })
+                }
             };
             self.deliver(caller, at, Body::Answer(Answer { call, verdict, checkpoint }), None, &mut receipt);
         }
@@ -105,13 +110,18 @@ impl Accepted {
     /// decided elsewhere.
     pub(crate) fn cancel_idle(&mut self, now_ms: u64, call: CallId) -> Option<Receipt> {
         let row = self.live.calls.get(&call).filter(|row| row.state == RowState::Intended)?;
-        let may_have_begun = call.0 <= self.former_ids && row.request.effect != Effect::AtMostOnce;
-        let outcome = if may_have_begun {
+        let outcome = if self.may_have_begun(call, row) {
             Outcome::unknown("cancelled", "cancelled before it was made again; a former life may have made it")
         } else {
             Outcome::failed("cancelled", "cancelled before it began")
         };
         Some(self.answer(now_ms, vec![(call, outcome, None)]))
+    }
+
+    /// Whether a former life may have made a call that this one makes, too: its start is not written down.
+    fn may_have_begun(&self, call: CallId, row: &Row) -> bool {
+        let is_repeated = matches!(row.request.effect, Effect::Idempotent { .. }) && row.state == RowState::Intended;
+        is_repeated && call.0 <= self.former_ids
     }
 
     /// A call that runs is no longer wanted. It was asked to stop; should the process end first, no later life makes it

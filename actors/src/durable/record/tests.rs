@@ -124,6 +124,7 @@ pub(crate) fn bodies() -> Vec<Body> {
         Verdict::InDoubt(failure()),
         Verdict::Repeat,
         Verdict::NotMade(failure()),
+        Verdict::Refused(failure()),
     ]);
     let answers = verdicts.map(|verdict| {
         let checkpoint = matches!(verdict, Verdict::Repeat).then(|| Bytes::from_static(b"half"));

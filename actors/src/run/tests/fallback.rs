@@ -142,3 +142,13 @@ fn a_fallback_may_only_let_time_pass() {
         assert_eq!((ending.lasted_ms, ending.invocations("sleep")), (90_000, 0), "{}", ending.death);
     }
 }
+
+/// What the bank refused the second time is no proof about the first, which may have paid.
+#[test]
+fn a_refusal_after_an_attempt_of_which_nobody_knows_falls_back_to_nothing() {
+    let bank = Fake::loses_an_answer(Effect::IDEMPOTENT).then_fails(1_000);
+    for ending in story(bank, |task| task.retry(2)).dying_around_every_commit() {
+        assert!(succeeded(&ending.outcome) && ending.decisions() > 0, "{}: {:?}", ending.death, ending.outcome);
+        assert_eq!(effects(&ending), [1, 0, 0], "{}", ending.death);
+    }
+}
