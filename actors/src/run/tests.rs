@@ -131,6 +131,23 @@ fn a_cancelled_run_ends_wherever_the_process_dies() {
     }
 }
 
+/// It once ended as failed, because the decision said that its call had.
+#[test]
+fn a_cancelled_run_whose_call_in_doubt_was_not_made_ends_as_cancelled() {
+    for rule in [crate::plan::InDoubt::Hold, crate::plan::InDoubt::Fail] {
+        for cancel_after in 2..=6 {
+            let charge = |task: crate::plan::TaskBuilder| task.in_doubt(rule);
+            let plan = Plan::builder("doubt").phase("only", |phase| phase.task("charge", "bank", charge));
+            let bank = Fake::loses_requests(Effect::AtMostOnce, 100);
+            let story = Story::of(plan.build()).tool("bank", bank).synced_eagerly().cancelled_after(cancel_after);
+            for ending in story.dying_around_every_commit() {
+                let is_cancelled = matches!(ending.outcome, Outcome::Cancelled { .. });
+                assert!(is_cancelled, "{} {cancel_after}: {:?}", ending.death, ending.outcome);
+            }
+        }
+    }
+}
+
 #[test]
 fn a_failed_task_fails_its_run_and_an_optional_one_does_not() {
     let plan = |optional: bool| {
