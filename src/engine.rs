@@ -36,7 +36,7 @@ use std::{collections::HashSet, path::Path, sync::Arc, time::Duration};
 use headframe_actors::{
     durable::{ActorId, CallId, Decision, Existing, KeyFigures, Restored, Row as CallRow, Swept, System},
     json::Json,
-    plan::{Checked, Digest, Plan, Plans, Task},
+    plan::{Checked, Digest, Plan, Plans},
     run::{self, Run, RunId},
 };
 use parking_lot::Mutex;
@@ -111,8 +111,8 @@ impl Engine {
     /// Every problem found.
     pub fn check(&self, plan: Plan) -> Result<Arc<Checked>, Error> {
         let checked = plan.check(&*self.0.expressions).map_err(Error::Plan)?;
-        let mut means = checked.phases.iter().flat_map(|phase| &phase.tasks).flat_map(Task::all_means);
-        let missing = means.find(|task| !self.0.tools.knows(&task.tool));
+        let mut tasks = checked.phases.iter().flat_map(|phase| &phase.tasks);
+        let missing = tasks.find_map(|task| task.all_means().find(|means| !self.0.tools.knows(&means.tool)));
         if let Some(task) = missing {
             return Err(Error::NoTool { name: task.tool.clone(), known: self.0.tools.names() });
         }

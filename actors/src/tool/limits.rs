@@ -44,14 +44,18 @@ pub(super) async fn within(mut calling: Calling, cx: &CallContext, timeout: Dura
     let given_up = tokio::select! {
         biased;
         outcome = &mut caught => return outcome,
-        () = cx.cancelled() => Outcome::unknown("cancelled", format!("asked to stop, no answer within {STOP_GRACE:?}")),
-        silence = silent(cx) => Outcome::unknown("heartbeat", format!("no heartbeat within {silence:?}")),
-        () = tokio::time::sleep(timeout) => Outcome::unknown("timeout", format!("no answer within {timeout:?}")),
+        () = cx.cancelled() => None,
+        silence = silent(cx) => Some(Outcome::unknown("heartbeat", format!("no heartbeat within {silence:?}"))),
+        () = tokio::time::sleep(timeout) => Some(Outcome::unknown("timeout", format!("no answer within {timeout:?}"))),
     };
     cx.cancel();
-    match tokio::time::timeout(STOP_GRACE, &mut caught).await {
-        Ok(outcome @ (Outcome::Done(_) | Outcome::Failed(_))) => outcome,
-        _ => given_up,
+    let answer = tokio::time::timeout(STOP_GRACE, &mut caught).await.ok();
+    match (answer, given_up) {
+        (Some(outcome @ (Outcome::Done(_) | Outcome::Failed(_))), _) => outcome,
+        (_, Some(given_up)) => given_up,
+        // Of what nobody wants, the tool itself says best why it ended.
+        (Some(outcome), None) => outcome,
+        (None, None) => Outcome::unknown("cancelled", format!("asked to stop, and did not within {STOP_GRACE:?}")),
     }
 }
 
