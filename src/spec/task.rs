@@ -50,7 +50,7 @@ impl Reader<'_> {
         }
         let name = self.found.required(node, "the task", "name", "give it a name, for example `name: files`");
         let name = name.and_then(|node| self.found.text(node, "`name`"));
-        let tool = self.tool(node);
+        let tool = self.tool(node, "the task");
         let mut task = TaskBuilder::new(name.unwrap_or_else(|| format!("unnamed_{at}")), tool.clone());
         if let Some(with) = node.get("with") {
             self.found.faithful(with);
@@ -92,7 +92,7 @@ impl Reader<'_> {
         if !self.found.map(node, "a fallback", &FALLBACK) {
             return TaskBuilder::new(String::new(), "unknown");
         }
-        let tool = self.tool(node);
+        let tool = self.tool(node, "the fallback");
         let mut fallback = TaskBuilder::new(String::new(), tool.clone());
         if let Some(with) = node.get("with") {
             self.found.faithful(with);
@@ -105,10 +105,10 @@ impl Reader<'_> {
         self.retry(node, fallback)
     }
 
-    fn tool(&mut self, node: &Node) -> String {
+    fn tool(&mut self, node: &Node, what: &str) -> String {
         let help = "name the tool it calls, for example `tool: process`";
         let placeholder = || "unknown".to_owned();
-        let Some(tool) = self.found.required(node, "the task", "tool", help) else {
+        let Some(tool) = self.found.required(node, what, "tool", help) else {
             return placeholder();
         };
         let Some(name) = self.found.text(tool, "`tool`") else {

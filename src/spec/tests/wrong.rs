@@ -1147,7 +1147,49 @@ phases:
       - { name: one, tool: echo, fallback: { tool: ecoh, when: "true", retry: 0 } }
       - { name: two, tool: echo, fallback: [{ tool: process, with: {} }, { with: "{{ input.n }}" }] }
 "#,
-        "",
+        r#"
+HF0106: there is no tool `ecoh`
+ --> demo.yaml:6:52
+  |
+6 |       - { name: one, tool: echo, fallback: { tool: ecoh, when: "true", retry: 0 } }
+  |                                                    ^^^^
+  = help: did you mean `echo`?
+
+HF0102: `when` is not a key of a fallback
+ --> demo.yaml:6:58
+  |
+6 |       - { name: one, tool: echo, fallback: { tool: ecoh, when: "true", retry: 0 } }
+  |                                                          ^^^^
+  = help: keys of a fallback are: tool, effect, in_doubt, with, retry, timeout, heartbeat, description
+
+HF0103: `max_attempts` must be between 1 and 1000, and is 0
+ --> demo.yaml:6:79
+  |
+6 |       - { name: one, tool: echo, fallback: { tool: ecoh, when: "true", retry: 0 } }
+  |                                                                               ^
+
+HF0106: tool `process` refuses its arguments: it needs `argv`, a list
+ --> demo.yaml:7:68
+  |
+7 | ...wo, tool: echo, fallback: [{ tool: process, with: {} }, { with: "{{ input.n }}" }] }
+  |                                                      ^
+
+HF0112: the fallback has no `tool`
+ --> demo.yaml:7:76
+  |
+7 | ...: echo, fallback: [{ tool: process, with: {} }, { with: "{{ input.n }}" }] }
+  |                                                      ^^^^
+  = help: name the tool it calls, for example `tool: process`
+
+HF0104: the workflow has no input `n`
+ --> demo.yaml:7:86
+  |
+7 | ...llback: [{ tool: process, with: {} }, { with: "{{ input.n }}" }] }
+  |                                                      ^^^^^^^
+  = help: declare it under `input`; declared: none
+
+6 problems in demo.yaml
+"#,
     );
 }
 
@@ -1162,6 +1204,27 @@ phases:
     deadline: 5
     tasks: [{ name: t, tool: echo, deadline: 9000days }]
 "#,
-        "",
+        r#"
+HF0103: `deadline` must be between 1 ms and a year, and is 0 ms
+ --> demo.yaml:3:11
+  |
+3 | deadline: 0s
+  |           ^^
+
+HF0103: `deadline` must be a duration, and is a whole number
+ --> demo.yaml:6:15
+  |
+6 |     deadline: 5
+  |               ^
+  = help: say the unit: `5s` or `5ms`
+
+HF0103: `deadline` must be between 1 ms and a year, and is 777600000000 ms
+ --> demo.yaml:7:46
+  |
+7 |     tasks: [{ name: t, tool: echo, deadline: 9000days }]
+  |                                              ^^^^^^^^
+
+3 problems in demo.yaml
+"#,
     );
 }
