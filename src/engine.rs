@@ -128,7 +128,8 @@ impl Engine {
     /// Every problem found.
     pub fn check(&self, plan: Plan) -> Result<Arc<Checked>, Error> {
         let checked = plan.check(&*self.0.expressions).map_err(Error::Plan)?;
-        let missing = checked.phases.iter().flat_map(|phase| &phase.tasks).find(|task| !self.0.tools.knows(&task.tool));
+        let mut tasks = checked.phases.iter().flat_map(|phase| &phase.tasks);
+        let missing = tasks.find_map(|task| task.all_means().find(|means| !self.0.tools.knows(&means.tool)));
         if let Some(task) = missing {
             return Err(Error::NoTool { name: task.tool.clone(), known: self.0.tools.names() });
         }

@@ -48,6 +48,19 @@ impl Golden {
         assert_eq!(codec::open::<T>(format, &sealed).as_ref(), Ok(value), "{name} opens as what it was");
     }
 
+    /// The bytes that are kept under a name, which nothing writes any more, are read as this.
+    pub(crate) fn read<T: PartialEq + Debug>(
+        &mut self,
+        name: &str,
+        read: impl FnOnce(&[u8]) -> Result<T, codec::Error>,
+        value: &T,
+    ) {
+        let kept = self.kept.remove(name).unwrap_or_else(|| panic!("{name} is kept in {}", self.file));
+        let bytes: Vec<u8> =
+            (0..kept.len()).step_by(2).map(|at| u8::from_str_radix(&kept[at..at + 2], 16).unwrap()).collect();
+        assert_eq!(read(&bytes).as_ref(), Ok(value), "{name} is read as what it was");
+    }
+
     /// All of them were looked at, and none is new.
     pub(crate) fn end(self) {
         assert!(self.missing.is_empty(), "add to {}:\n{}\n", self.file, self.missing.join("\n"));

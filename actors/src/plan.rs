@@ -11,6 +11,7 @@ mod check;
 mod evaluate;
 mod fan_out;
 mod scope;
+mod stored;
 pub mod text;
 
 use std::{fmt, sync::Arc};
@@ -25,10 +26,7 @@ pub use self::{
     fan_out::split,
     scope::Scope,
 };
-use crate::{
-    durable::{Effect, codec},
-    json::Json,
-};
+use crate::{durable::Effect, json::Json};
 
 /// Most items a `for_each` takes unless it says otherwise.
 pub const ITEMS_MAX_DEFAULT: u32 = 10_000;
@@ -50,6 +48,9 @@ pub struct Plan {
     pub phases: Vec<Phase>,
     /// What a finished run answers, as a template over `input` and `outputs`; `null` if it answers nothing.
     pub output: Template,
+    /// How long a run may take, if there is a limit. Stored beside the plan, so that plans without it keep their digests.
+    #[serde(skip)]
+    pub deadline_ms: Option<u64>,
 }
 
 /// One named input of a run.
@@ -99,6 +100,9 @@ pub struct Phase {
     pub max_parallel: u32,
     /// In the order written.
     pub tasks: Vec<Task>,
+    /// How long it may take, if there is a limit. Stored beside the plan.
+    #[serde(skip)]
+    pub deadline_ms: Option<u64>,
 }
 
 /// How the tasks of a phase follow each other.
@@ -140,6 +144,27 @@ pub struct Task {
     /// that plans without it keep their digests.
     #[serde(skip)]
     pub heartbeat_ms: Option<u64>,
+    /// How long all its attempts may take together, with the waits between them and those of its fallbacks, if there is a
+    /// limit. Stored beside the plan.
+    #[serde(skip)]
+    pub deadline_ms: Option<u64>,
+    /// What is called in its place, one after the other, when it has certainly failed: tasks without a name, of which only
+    /// what says how a tool is called may be set. Stored beside the plan.
+    #[serde(skip)]
+    pub fallbacks: Vec<Task>,
+}
+
+impl Task {
+    /// How its tool is called (at 0), or that of a fallback (from 1).
+    #[must_use]
+    pub fn means(&self, at: u32) -> Option<&Self> {
+        at.checked_sub(1).map_or(Some(self), |fallback| self.fallbacks.get(fallback as usize))
+    }
+
+    /// Itself and its fallbacks, in the order in which they are called.
+    pub fn all_means(&self) -> impl Iterator<Item = &Self> {
+        std::iter::once(self).chain(&self.fallbacks)
+    }
 }
 
 /// The rule for a call whose outcome cannot be known.
@@ -275,52 +300,11 @@ impl fmt::Debug for Digest {
     }
 }
 
-/// Where a task stands that promises heartbeats, and its longest silence in milliseconds.
-type Beat = (u32, u32, u64);
-
 impl Plan {
-    /// The name and version under which plans are stored and hashed.
-    pub const FORMAT: codec::Format = codec::Format::new("plan", 1);
-    /// The format of a plan in which a task promises heartbeats: the plan, and for each of those tasks the position of
-    /// its phase, its own, and the longest silence in milliseconds.
-    pub const BEATING: codec::Format = codec::Format::new("plan", 2);
-
     /// Start a plan in code.
     #[must_use]
     pub fn builder(name: impl Into<String>) -> PlanBuilder {
         PlanBuilder::new(name)
-    }
-
-    /// The stored form; its digest names the plan.
-    #[must_use]
-    pub fn encode(&self) -> bytes::Bytes {
-        let beats: Vec<Beat> = self.beats().collect();
-        if beats.is_empty() { codec::seal(Self::FORMAT, self) } else { codec::seal(Self::BEATING, &(self, beats)) }
-    }
-
-    fn beats(&self) -> impl Iterator<Item = Beat> + '_ {
-        self.phases.iter().zip(0..).flat_map(|(phase, at)| {
-            let tasks = phase.tasks.iter().zip(0..);
-            tasks.filter_map(move |(task, of)| Some((at, of, task.heartbeat_ms?)))
-        })
-    }
-
-    /// Read the stored form.
-    ///
-    /// # Errors
-    /// If the bytes are not a plan this build can read.
-    pub fn decode(sealed: &[u8]) -> Result<Self, codec::Error> {
-        let stored = codec::unwrap(Self::FORMAT.type_id, sealed)?;
-        if stored.format != Self::BEATING {
-            return codec::open(Self::FORMAT, sealed);
-        }
-        let (mut plan, beats): (Self, Vec<Beat>) = stored.decode()?;
-        for (phase, task, within_ms) in beats {
-            let task = plan.phases.get_mut(phase as usize).and_then(|phase| phase.tasks.get_mut(task as usize));
-            let missing = || codec::Error::Payload("a heartbeat of a task that is not there".to_owned());
-            task.ok_or_else(missing)?.heartbeat_ms = Some(within_ms);
-        }
-        Ok(plan)
     }
 
     /// The digest of the stored form.

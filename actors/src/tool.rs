@@ -9,6 +9,7 @@ mod closure;
 mod context;
 mod host;
 mod in_flight;
+mod limits;
 
 use std::{pin::Pin, sync::Arc, time::Duration};
 
@@ -85,7 +86,8 @@ pub trait Tool: Send + Sync + 'static {
     }
 
     /// Do it. Return [`Outcome::Failed`] only when it certainly had no effect, and [`Outcome::Unknown`] otherwise.
-    /// Dropping the future, a panic, and the time limit all count as unknown.
+    /// Dropping the future, a panic, and the time limit all count as unknown. A call that is asked to stop
+    /// ([`CallContext::cancelled`]) and does not answer within five seconds is dropped.
     fn call(&self, cx: &CallContext, input: Json) -> impl Future<Output = Outcome> + Send;
 
     /// Say whether the call with this key and these arguments happened. Asked after an attempt with an unknown outcome, when

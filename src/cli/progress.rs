@@ -33,6 +33,8 @@ pub(crate) struct Progress {
     pub(crate) attempts: u64,
     /// Attempts that were not the first.
     pub(crate) retries: u64,
+    /// Fallbacks that were called in the place of the tool before them.
+    pub(crate) fallbacks: u64,
     /// How the run ended.
     pub(crate) outcome: Option<Outcome>,
     /// When it was submitted, in milliseconds since 1970.
@@ -93,6 +95,11 @@ pub(crate) enum Happening {
         path: String,
         failure: Failure,
         wait_ms: u64,
+    },
+    FellBack {
+        path: String,
+        tool: String,
+        failure: Failure,
     },
     TaskFailed {
         path: String,
@@ -290,6 +297,9 @@ impl Progress {
             }
             P::Undone { actor, optional, failure } => return self.undone(phase, actor, optional, failure),
             P::Began(_) | P::Stopping { .. } | P::Ended => {}
+            P::Overdue { failure, .. } => {
+                return Some(Happening::Broken { place: self.phase_name(phase), failure });
+            }
             // Items and outputs on their way to and from the artifacts: nothing that is counted here.
             P::Sent { .. } | P::PutAside { .. } | P::Poisoned { .. } => {}
         }
@@ -327,8 +337,16 @@ impl Progress {
             }
             T::Called { call, .. } | T::Repeated { call } => {
                 (unit.attempt, unit.step) = (unit.attempt + 1, Step::Calling(call));
-                self.retries += 1;
-                self.row(phase).retries += 1;
+                if unit.attempt > 1 {
+                    self.retries += 1;
+                    self.row(phase).retries += 1;
+                }
+            }
+            // Its first attempt follows.
+            T::FellBack { tool, failure, .. } => {
+                (unit.attempt, unit.step) = (0, Step::Between);
+                self.fallbacks += 1;
+                return Some(Happening::FellBack { path, tool, failure });
             }
             T::MadeAgain { call, .. } => unit.step = Step::Calling(call),
             T::AttemptFailed { failure, wait_ms, .. } | T::AttemptUnknown { failure, wait_ms, .. } => {
@@ -339,7 +357,7 @@ impl Progress {
                 unit.step = Step::Doubt(call);
                 return Some(Happening::Doubted { path, call, failure });
             }
-            T::Stopping { .. } => {}
+            T::Stopping { .. } | T::Prepared { .. } | T::DeadlineOver => {}
             // The phase's own event counts it.
             T::Succeeded | T::Failed { .. } | T::Stopped => unit.step = Step::Between,
         }

@@ -186,6 +186,9 @@ fn show_text(out: Out, row: &Row, status: &str, progress: &Progress) -> Result<(
     about.add_row(["submitted", &shown::time(row.submitted_at)]);
     about.add_row(["took", &shown::length(until.saturating_sub(row.submitted_at))]);
     about.add_row(["attempts", &format!("{}, {} of them repeated", progress.attempts, progress.retries)]);
+    if progress.fallbacks > 0 {
+        about.add_row(["fallbacks", &progress.fallbacks.to_string()]);
+    }
     if !labels.is_empty() {
         about.add_row(["labels", &shown::cut(&labels.join(" "), 200)]);
     }
@@ -244,8 +247,10 @@ fn show_json(row: &Row, status: &'static str, progress: &Progress) -> Value {
     let waits: Vec<_> = waits(progress, &[], super::now_ms()).iter().map(super::view::Wait::words).collect();
     let mut shown = as_json(row, status);
     let report = serde_json::to_value(Report::new(row, status, &[])).unwrap_or_default();
-    for (key, value) in [("phases", json!(phases)), ("waits_for", json!(waits)), ("attempts", json!(progress.attempts))]
-    {
+    let (attempts, fallbacks) = (json!(progress.attempts), json!(progress.fallbacks));
+    let more =
+        [("phases", json!(phases)), ("waits_for", json!(waits)), ("attempts", attempts), ("fallbacks", fallbacks)];
+    for (key, value) in more {
         shown[key] = value;
     }
     for key in ["output", "failure", "duration_ms"] {

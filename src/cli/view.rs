@@ -47,6 +47,12 @@ fn sentence(out: Out, happening: &Happening) -> Option<String> {
             failure.class,
             shown::cut(&failure.message, 300)
         ),
+        Happening::FellBack { path, tool, failure } => format!(
+            "{} {path} to `{tool}`: {}: {}",
+            out.accent(Style::Warn, "falls back"),
+            failure.class,
+            shown::cut(&failure.message, 300)
+        ),
         Happening::TaskFailed { path, failure, optional } => format!(
             "{} {path}{}: {}: {}",
             out.accent(Style::Bad, "failed"),

@@ -89,6 +89,7 @@ fn run(progress: &Progress, event: run::Event) -> String {
             format!("phase {} failed: {task}: {}", name(phase), why(&failure))
         }
         R::PhaseUndone { phase, failure: None } => format!("phase {} was stopped", name(phase)),
+        R::Broken { place, failure } if failure.class == "deadline" => format!("stops {place}: {}", why(&failure)),
         R::Broken { place, failure } => format!("{place} has no value: {}", why(&failure)),
         R::Cancelled { reason } => format!("is cancelled: {}", shown::cut(&reason, CUT)),
         R::Held { reason } => format!("is held for an operator: {}", shown::cut(&reason, CUT)),
@@ -136,6 +137,9 @@ fn phase(progress: &Progress, actor: ActorId, event: phase::Event) -> String {
         P::Poisoned { actor } => format!("tells {} to end: it lost a message that it died of", progress.place(actor)),
         P::Stopping { reason } => format!("starts nothing more: {}", shown::cut(&reason, CUT)),
         P::Ended => "ended".to_owned(),
+        P::Overdue { unit, failure } => {
+            format!("is late, and waits for {}: {}", at(unit.task, unit.item), why(&failure))
+        }
     }
 }
 
@@ -159,6 +163,9 @@ fn task(event: task::Event) -> String {
         T::Succeeded => "succeeded".to_owned(),
         T::Failed { failure } => format!("failed: {}", why(&failure)),
         T::Stopped => "stopped".to_owned(),
+        T::Prepared { fallbacks } => format!("has {}", shown::count(fallbacks.len() as u64, "fallback")),
+        T::FellBack { to, tool, failure } => format!("falls back to `{tool}`, number {to}: {}", why(&failure)),
+        T::DeadlineOver => "is late: nothing more is tried".to_owned(),
     }
 }
 

@@ -31,8 +31,8 @@ impl Catalog {
     /// Tasks that promise heartbeats of tools that do not beat.
     fn mute(&self, plan: &Plan) -> impl Iterator<Item = Problem> {
         let is_mute = |task: &Task| task.heartbeat_ms.is_some() && !self.can_beat(&task.tool);
-        tasks(plan).filter(move |(.., task)| is_mute(task)).map(|(phase, at, task)| {
-            let place = format!("phases[{phase}].tasks[{at}].heartbeat");
+        means(plan).filter(move |(_, task)| is_mute(task)).map(|(place, task)| {
+            let place = format!("{place}.heartbeat");
             let (message, help) = (spec::mute(&task.tool), Some(spec::MUTE_HELP.to_owned()));
             Problem { place, kind: ProblemKind::Value, subject: None, message, help }
         })
@@ -40,16 +40,15 @@ impl Catalog {
 
     /// Tasks that are to be verified by tools that cannot.
     fn blind(&self, plan: &Plan) -> Vec<Problem> {
-        let tasks = tasks(plan);
         let is_blind = |task: &Task| {
             let tool = self.find(&task.tool);
             let effect = task.effect.or(tool.map(|tool| tool.effect()));
             matches!(effect, Some(Effect::Verify { .. }))
                 && !tool.is_some_and(|tool| tool.can_probe(&task.with.tree.value()))
         };
-        let blind = tasks.filter(|(.., task)| is_blind(task));
-        let problem = |(phase, at, task): (usize, usize, &Task)| {
-            let place = format!("phases[{phase}].tasks[{at}].effect");
+        let blind = means(plan).filter(|(_, task)| is_blind(task));
+        let problem = |(place, task): (String, &Task)| {
+            let place = format!("{place}.effect");
             let (kind, message, help) =
                 (ProblemKind::Value, spec::blind(&task.tool), Some(spec::BLIND_HELP.to_owned()));
             Problem { place, kind, subject: None, message, help }
@@ -58,10 +57,17 @@ impl Catalog {
     }
 }
 
-/// The tasks of a plan, each with the positions of its phase and its own.
-fn tasks(plan: &Plan) -> impl Iterator<Item = (usize, usize, &Task)> {
+/// How tools are called: the tasks of a plan and their fallbacks, each with its place.
+fn means(plan: &Plan) -> impl Iterator<Item = (String, &Task)> {
     let phases = plan.phases.iter().enumerate();
-    phases.flat_map(|(phase, of)| of.tasks.iter().enumerate().map(move |(at, task)| (phase, at, task)))
+    let tasks = phases.flat_map(|(phase, of)| {
+        of.tasks.iter().enumerate().map(move |(at, task)| (format!("phases[{phase}].tasks[{at}]"), task))
+    });
+    tasks.flat_map(|(place, task)| {
+        let fallbacks = task.fallbacks.iter().enumerate();
+        let fallbacks: Vec<_> = fallbacks.map(|(at, task)| (format!("{place}.fallback[{at}]"), task)).collect();
+        std::iter::once((place, task)).chain(fallbacks)
+    })
 }
 
 impl ToolCatalog for Catalog {

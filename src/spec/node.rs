@@ -120,6 +120,8 @@ impl Node {
             let next = match (&step, &found.1.tree) {
                 (Step::Key(name), _) => found.1.entry(name).map(|(key, node)| (Some(key), node)),
                 (Step::Position(at), Tree::List(list)) => list.get(*at).map(|node| (None, node)),
+                // A map is short for a list of one.
+                (Step::Position(0), Tree::Map(_)) => Some(found),
                 _ => None,
             };
             let Some(next) = next else { break };

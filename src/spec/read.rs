@@ -15,9 +15,10 @@ use super::{
 
 /// The version of the format.
 const FORMAT: u64 = 1;
-pub(super) const WORKFLOW: [&str; 6] = ["headframe", "name", "description", "input", "phases", "output"];
+pub(super) const WORKFLOW: [&str; 7] = ["headframe", "name", "description", "input", "phases", "deadline", "output"];
 pub(super) const INPUT: [&str; 3] = ["type", "default", "description"];
-pub(super) const PHASE: [&str; 7] = ["name", "description", "needs", "when", "mode", "max_parallel", "tasks"];
+pub(super) const PHASE: [&str; 8] =
+    ["name", "description", "needs", "when", "mode", "max_parallel", "deadline", "tasks"];
 const KINDS: [(&str, InputKind); 7] = [
     ("any", InputKind::Any),
     ("string", InputKind::String),
@@ -59,6 +60,9 @@ impl<'a> Reader<'a> {
         let mut builder = Plan::builder(name.unwrap_or_else(|| "unnamed".to_owned()));
         if let Some(text) = root.get("description").and_then(|node| self.found.text(node, "`description`")) {
             builder = builder.description(text);
+        }
+        if let Some(deadline) = root.get("deadline").and_then(|node| self.found.duration(node, "`deadline`")) {
+            builder = builder.deadline(deadline);
         }
         builder = self.inputs(root, builder);
         builder = self.phases(root, builder);
@@ -152,6 +156,9 @@ impl<'a> Reader<'a> {
         }
         if let Some(max) = node.get("max_parallel").and_then(|node| self.found.whole(node, "`max_parallel`")) {
             phase = phase.max_parallel(max);
+        }
+        if let Some(deadline) = node.get("deadline").and_then(|node| self.found.duration(node, "`deadline`")) {
+            phase = phase.deadline(deadline);
         }
         self.tasks(node, phase)
     }

@@ -13,7 +13,7 @@ use super::{
     read::Reader,
 };
 
-pub(super) const TASK: [&str; 12] = [
+pub(super) const TASK: [&str; 14] = [
     "name",
     "tool",
     "effect",
@@ -23,10 +23,14 @@ pub(super) const TASK: [&str; 12] = [
     "when",
     "retry",
     "timeout",
+    "deadline",
     "heartbeat",
+    "fallback",
     "optional",
     "description",
 ];
+pub(super) const FALLBACK: [&str; 8] =
+    ["tool", "effect", "in_doubt", "with", "retry", "timeout", "heartbeat", "description"];
 pub(super) const FOR_EACH: [&str; 3] = ["over", "items", "max_items"];
 pub(super) const RETRY: [&str; 7] = ["max_attempts", "backoff", "factor", "max_backoff", "jitter", "on", "never"];
 const IN_DOUBT: [(&str, InDoubt); 3] = [("hold", InDoubt::Hold), ("fail", InDoubt::Fail), ("repeat", InDoubt::Repeat)];
@@ -46,7 +50,7 @@ impl Reader<'_> {
         }
         let name = self.found.required(node, "the task", "name", "give it a name, for example `name: files`");
         let name = name.and_then(|node| self.found.text(node, "`name`"));
-        let tool = self.tool(node);
+        let tool = self.tool(node, "the task");
         let mut task = TaskBuilder::new(name.unwrap_or_else(|| format!("unnamed_{at}")), tool.clone());
         if let Some(with) = node.get("with") {
             self.found.faithful(with);
@@ -59,14 +63,52 @@ impl Reader<'_> {
             task = task.when(condition);
         }
         task = self.promise(node, task, &tool);
+        if let Some(deadline) = node.get("deadline").and_then(|node| self.found.duration(node, "`deadline`")) {
+            task = task.deadline(deadline);
+        }
+        if let Some(optional) = node.get("optional").and_then(|node| self.found.boolean(node, "`optional`")) {
+            task = task.set_optional(optional);
+        }
         task = self.for_each(node, task);
-        self.retry(node, task)
+        task = self.retry(node, task);
+        self.fallbacks(node, task)
     }
 
-    fn tool(&mut self, node: &Node) -> String {
+    /// A map is short for a list of one.
+    fn fallbacks(&mut self, node: &Node, mut task: TaskBuilder) -> TaskBuilder {
+        let Some(node) = node.get("fallback") else { return task };
+        let fallbacks = match &node.tree {
+            Tree::Map(_) => std::slice::from_ref(node),
+            _ => self.found.list(node, "`fallback`"),
+        };
+        for node in fallbacks {
+            task = task.add_fallback(self.fallback(node));
+        }
+        task
+    }
+
+    /// How another tool is called in the place of the task's own.
+    fn fallback(&mut self, node: &Node) -> TaskBuilder {
+        if !self.found.map(node, "a fallback", &FALLBACK) {
+            return TaskBuilder::new(String::new(), "unknown");
+        }
+        let tool = self.tool(node, "the fallback");
+        let mut fallback = TaskBuilder::new(String::new(), tool.clone());
+        if let Some(with) = node.get("with") {
+            self.found.faithful(with);
+            fallback = fallback.with(with.value());
+        }
+        if let Some(node) = node.get("description") {
+            self.found.text(node, "`description`");
+        }
+        fallback = self.promise(node, fallback, &tool);
+        self.retry(node, fallback)
+    }
+
+    fn tool(&mut self, node: &Node, what: &str) -> String {
         let help = "name the tool it calls, for example `tool: process`";
         let placeholder = || "unknown".to_owned();
-        let Some(tool) = self.found.required(node, "the task", "tool", help) else {
+        let Some(tool) = self.found.required(node, what, "tool", help) else {
             return placeholder();
         };
         let Some(name) = self.found.text(tool, "`tool`") else {
@@ -107,10 +149,7 @@ impl Reader<'_> {
             self.can_beat(node, tool);
             task = task.heartbeat(within);
         }
-        match node.get("optional").and_then(|node| self.found.boolean(node, "`optional`")) {
-            Some(optional) => task.set_optional(optional),
-            None => task,
-        }
+        task
     }
 
     /// Only a tool that can be asked what became of a call can verify it.

@@ -192,6 +192,7 @@ fn short_forms_mean_the_same_as_long_ones() {
         ("effect: verify", "effect: { verify: {} }"),
         ("when: true", "when: 'true'"),
         ("timeout: 5m", "optional: false"),
+        ("fallback: { tool: echo }", "fallback: [{ tool: echo, timeout: 5m }]"),
     ];
     for (short, long) in same {
         let digest = |text: &str| parse("demo", &spec(text)).unwrap_or_else(|error| panic!("{error}")).digest();
@@ -212,6 +213,50 @@ fn a_promise_of_heartbeats_is_part_of_the_plan_and_comes_back_with_it() {
     assert_eq!(&Plan::decode(&promised.plan().encode()).unwrap(), promised.plan());
     let silent = parse("demo", &spec("")).unwrap_or_else(|error| panic!("{error}"));
     assert_ne!(silent.digest(), promised.digest());
+}
+
+#[test]
+fn fallbacks_and_deadlines_are_part_of_the_plan_and_come_back_with_it() {
+    let text = r#"
+headframe: 1
+name: demo
+deadline: 1h
+phases:
+  - name: a
+    deadline: 30m
+    tasks:
+      - name: t
+        tool: echo
+        deadline: 10m
+        retry: 3
+        optional: true
+        fallback:
+          - { tool: process, with: { argv: [pay] }, effect: idempotent, in_doubt: fail, retry: 2, timeout: 5s, heartbeat: 2s }
+          - { tool: render, with: { template: "{{ input.n }}" } }
+input: { n: 1 }
+"#;
+    let yaml = parse_with("demo", text, &Tools).unwrap_or_else(|error| panic!("{error}"));
+    let pay = |task: TaskBuilder| {
+        let task = task.with(json!({"argv": ["pay"]})).effect(Effect::IDEMPOTENT).in_doubt(InDoubt::Fail).retry(2);
+        task.timeout(Duration::from_secs(5)).heartbeat(Duration::from_secs(2))
+    };
+    let task = |task: TaskBuilder| {
+        let task = task.deadline(Duration::from_secs(600)).retry(3).optional().fallback("process", pay);
+        task.fallback("render", |render| render.with(json!({"template": "{{ input.n }}"})))
+    };
+    let built = Plan::builder("demo")
+        .deadline(Duration::from_secs(3_600))
+        .input_or("n", InputKind::Any, 1)
+        .phase("a", |phase| phase.deadline(Duration::from_secs(1_800)).task("t", "echo", task));
+    let built = built.check(&Expressions::new()).unwrap_or_else(|problems| panic!("{problems:#?}"));
+    assert_eq!((yaml.plan(), yaml.digest()), (built.plan(), built.digest()));
+    assert_eq!(&Plan::decode(&yaml.plan().encode()).unwrap(), yaml.plan());
+    // Each of them counts for the digest.
+    let without =
+        |line: &str| parse("demo", &text.replace(line, "")).unwrap_or_else(|error| panic!("{error}")).digest();
+    for line in ["deadline: 1h\n", "    deadline: 30m\n", "        deadline: 10m\n", ", heartbeat: 2s"] {
+        assert_ne!(without(line), yaml.digest(), "{line}");
+    }
 }
 
 #[test]

@@ -5,6 +5,7 @@
 mod api;
 mod cli;
 mod kill;
+mod limits;
 mod reopen;
 mod structure;
 mod tidy;

@@ -154,6 +154,8 @@ pub(crate) struct Accepted {
     /// Streams whose actors are not run in this life.
     held: rustc_hash::FxHashSet<StreamId>,
     generations: u64,
+    /// No call of this life has an id up to this one.
+    former_ids: u64,
     late_answers: u64,
     residency: rows::Residency,
     /// Kinds whose actors end with their significant children.
@@ -163,7 +165,7 @@ pub(crate) struct Accepted {
 impl Accepted {
     pub(crate) fn new(live: Live, next: Sequence) -> Self {
         // Generations of timers must not repeat across lives.
-        let generations = live.latest_ms;
+        let (generations, former_ids) = (live.latest_ms, live.highest_id);
         Self {
             live,
             open: Open::starting_at(next),
@@ -172,6 +174,7 @@ impl Accepted {
             watchers: rustc_hash::FxHashMap::default(),
             held: rustc_hash::FxHashSet::default(),
             generations,
+            former_ids,
             late_answers: 0,
             residency: rows::Residency::default(),
             auto_shutdowns: rustc_hash::FxHashMap::default(),

@@ -23,7 +23,10 @@ pub trait Behavior: Sized + Send + 'static {
     /// The storage name. Never changes once a store holds such an actor.
     const KIND: &'static str;
     /// The version of `State` and `Event`; raising it needs [`Behavior::migrate_event`] and [`Behavior::migrate_state`].
+    /// A variant that is appended to an enum changes nothing of the others, and raises no version.
     const VERSION: u16;
+    /// The version of `State`, where that alone has changed; raising it needs [`Behavior::migrate_state`].
+    const STATE_VERSION: u16 = Self::VERSION;
     /// Whether an actor may be without mail, timers, calls and children and yet not be stuck, because somebody outside
     /// writes to it when they like.
     const MAY_REST: bool = true;
@@ -87,7 +90,7 @@ pub trait Behavior: Sized + Send + 'static {
     /// # Errors
     /// If the version is not known; the actor is then suspended, with its mailbox kept.
     fn migrate_state(old: Stored<'_>) -> Result<Self::State, codec::Error> {
-        Err(codec::Error::Version { found: old.format.version, known: Self::VERSION })
+        Err(codec::Error::Version { found: old.format.version, known: Self::STATE_VERSION })
     }
 }
 
@@ -100,7 +103,7 @@ pub(crate) const fn event_format<B: Behavior>() -> Format {
 }
 
 pub(crate) const fn state_format<B: Behavior>() -> Format {
-    Format::part(B::KIND, "state", B::VERSION)
+    Format::part(B::KIND, "state", B::STATE_VERSION)
 }
 
 pub(crate) const fn reply_format<B: Behavior>() -> Format {

@@ -221,7 +221,8 @@ pub struct Row {
 pub enum RowState {
     /// Written down; unless it may happen at most once, it may already be running.
     Intended,
-    /// An `at_most_once` call that may have reached the tool.
+    /// A call that may have reached the tool and is not made again by itself: an `at_most_once` one, or one that ran when
+    /// it was cancelled.
     Started,
     /// Nobody knows whether it happened; a person or a rule decides.
     InDoubt(Failure),
@@ -252,4 +253,6 @@ pub enum Verdict {
     /// The process ended while it may have been under way, and a probe is sure that it did not happen: that was no
     /// attempt, and it may be made again with the same key.
     NotMade(Failure),
+    /// It failed, and certainly had no effect this time; but a former life may have made it, and of that nobody knows.
+    Refused(Failure),
 }

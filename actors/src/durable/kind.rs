@@ -110,7 +110,7 @@ fn read_event<B: Behavior>(sealed: &[u8]) -> Result<B::Event, codec::Error> {
 fn read_state<B: Behavior>(sealed: &[u8]) -> Result<B::State, codec::Error> {
     let format = state_format::<B>();
     let stored = codec::unwrap(format.type_id, sealed)?;
-    if stored.format.version == B::VERSION { stored.decode() } else { B::migrate_state(stored) }
+    if stored.format.version == B::STATE_VERSION { stored.decode() } else { B::migrate_state(stored) }
 }
 
 fn message_of<B: Behavior>(body: &Body) -> Result<B::Message, Rejection> {

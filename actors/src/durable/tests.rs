@@ -1,6 +1,7 @@
 //! The kernel on real ractor actors: turns, deaths, dead letters, restarts, timers, tools.
 
 mod asleep;
+mod cancel;
 
 use std::{
     sync::{
@@ -133,6 +134,7 @@ impl Behavior for Counter {
                 Verdict::InDoubt(failure) => format!("doubt: {}", failure.class),
                 Verdict::Repeat => "repeat".to_owned(),
                 Verdict::NotMade(failure) => format!("not made: {}", failure.class),
+                Verdict::Refused(failure) => format!("refused: {}", failure.class),
             }),
         }
     }

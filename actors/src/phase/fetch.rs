@@ -130,9 +130,9 @@ pub(super) fn returned(turn: &mut Turn<'_, Phase>, answer: Answer) -> Result<(),
     let Some(errand) = turn.state().errands.get(&answer.call).map(|(errand, _)| *errand) else { return Ok(()) };
     let given = match answer.verdict {
         Verdict::Ended(Outcome::Done(output)) => read(errand, &output),
-        Verdict::Ended(Outcome::Failed(failure) | Outcome::Unknown(failure)) | Verdict::NotMade(failure) => {
-            Err(failure)
-        }
+        Verdict::Ended(Outcome::Failed(failure) | Outcome::Unknown(failure))
+        | Verdict::NotMade(failure)
+        | Verdict::Refused(failure) => Err(failure),
         // These calls only read, or write what is named by its content: nothing about them is worth a person's time.
         Verdict::InDoubt(failure) => {
             turn.settle(answer.call);

@@ -12,7 +12,7 @@ use super::{
 use crate::{
     durable::{Failure, Rejection, Turn},
     json::Json,
-    plan::{Checked, Evaluator, ForEach, Mode, Plans, Scope, TaskAt, split},
+    plan::{Checked, Evaluator, ForEach, Mode, Plans, Scope, TaskAt, Template, split},
     task::{self, Job, Task},
 };
 
@@ -42,6 +42,11 @@ pub(super) fn plan(turn: &Turn<'_, Phase>) -> Result<Arc<Checked>, Rejection> {
     let digest = begin(turn)?.plan;
     let plan = turn.extension::<Plans>().and_then(|plans| plans.get(digest));
     plan.ok_or_else(|| Rejection::fatal(format!("plan {digest} is not known")))
+}
+
+/// How long the phase may take, if there is a limit.
+pub(super) fn deadline_ms(turn: &Turn<'_, Phase>) -> Result<Option<u64>, Rejection> {
+    Ok(plan(turn)?.phases[begin(turn)?.phase as usize].deadline_ms)
 }
 
 /// What one turn starts; written down in as few events as there are kinds.
@@ -134,7 +139,7 @@ fn scope_of(turn: &Turn<'_, Phase>, plan: &Checked, at: TaskAt) -> Result<Scope,
     let begin = begin(turn)?;
     let task = &plan.phases[at.0 as usize].tasks[at.1 as usize];
     let is_fixed = task.for_each.as_ref().is_none_or(|for_each| !for_each.over.dynamic);
-    if is_fixed && !task.with.dynamic && task.when.is_none() {
+    if is_fixed && !task.all_means().any(|means| means.with.dynamic) && task.when.is_none() {
         return Ok(Scope::empty());
     }
     let tasks = &plan.phases[at.0 as usize].tasks;
@@ -201,22 +206,29 @@ fn start_unit(
             return Ok(());
         }
     }
-    let input = if task.with.dynamic {
-        let Evaluator(evaluate) = evaluator(turn)?;
-        evaluate.render(&task.with, scope.value()).map_err(|error| failure("template", error.message))?
-    } else {
-        task.with.tree.clone()
-    };
-    if input.len() > INLINE_MAX {
-        let message =
-            format!("its arguments are {} bytes, and {INLINE_MAX} are allowed: pass an artifact", input.len());
+    let input = render(turn, &task.with, scope)?;
+    let fallbacks = task.fallbacks.iter().map(|fallback| render(turn, &fallback.with, scope));
+    let fallbacks = fallbacks.collect::<Result<Vec<_>, _>>()?;
+    let bytes = input.len() + fallbacks.iter().map(Json::len).sum::<usize>();
+    if bytes > INLINE_MAX {
+        let message = format!("its arguments are {bytes} bytes, and {INLINE_MAX} are allowed: pass an artifact");
         return Err(failure("input", message));
     }
     let begin = turn.state().begin.as_ref().ok_or_else(|| failure("internal", "the phase has not begun"))?;
     let job = Job { run: begin.run, plan: begin.plan, phase: at.0, task: at.1, item: unit.item, input };
-    let child = turn.spawn::<Task>(&task::Message::Start(job));
+    let first =
+        if fallbacks.is_empty() { task::Message::Start(job) } else { task::Message::StartWith { job, fallbacks } };
+    let child = turn.spawn::<Task>(&first);
     batch.started.push((unit, child.id));
     Ok(())
+}
+
+fn render(turn: &Turn<'_, Phase>, template: &Template, scope: &Scope) -> Result<Json, Failure> {
+    if !template.dynamic {
+        return Ok(template.tree.clone());
+    }
+    let Evaluator(evaluate) = evaluator(turn)?;
+    evaluate.render(template, scope.value()).map_err(|error| failure("template", error.message))
 }
 
 fn evaluator<'a>(turn: &'a Turn<'_, Phase>) -> Result<&'a Evaluator, Failure> {
@@ -261,13 +273,7 @@ fn items(
     {
         return Ok(Some(Found::Window { total: window.total, item: window.get(index).cloned() }));
     }
-    let data = if for_each.over.dynamic {
-        let Evaluator(evaluate) = evaluator(turn)?;
-        evaluate.render(&for_each.over, scope.value()).map_err(|error| failure("template", error.message))?
-    } else {
-        for_each.over.tree.clone()
-    };
-    let data = data.value();
+    let data = render(turn, &for_each.over, scope)?.value();
     if let Some(reference) = fetch::reference(&data) {
         fetch::fetch(turn, task, for_each, reference, index)?;
         return Ok(None);

@@ -12,12 +12,15 @@ use super::{
     start,
 };
 use crate::{
-    durable::{ActorId, Address, Answer, Behavior, CallId, Failure, Fate, Rejection, Turn},
+    durable::{ActorId, Address, Answer, Behavior, CallId, Failure, Fate, Fired, Rejection, Turn},
     json::Json,
     plan::{Digest, TaskAt},
     run::{self, Run, RunId},
     task::{self, Task},
 };
+
+/// The timer of a phase that has a deadline.
+const DEADLINE: u32 = 1;
 
 /// The behaviour of a phase.
 pub struct Phase;
@@ -60,6 +63,8 @@ pub enum Message {
     Fate(Fate),
     /// One of its own calls came back.
     Answered(Answer),
+    /// The time that it has is over.
+    DeadlineOver,
 }
 
 /// A task with its item.
@@ -158,6 +163,13 @@ pub enum Event {
     },
     /// It ended.
     Ended,
+    /// The time that it had is over.
+    Overdue {
+        /// What it waited for.
+        unit: Unit,
+        /// What it fails with.
+        failure: Failure,
+    },
 }
 
 /// How a phase ended.
@@ -247,6 +259,9 @@ impl Behavior for Phase {
         match (turn.state().status, message) {
             (New, Message::Start(begin)) => {
                 turn.emit(&Event::Began(begin));
+                if let Some(ms) = start::deadline_ms(turn)? {
+                    turn.timer(DEADLINE, ms);
+                }
                 go_on(turn)
             }
             (New, Message::Stop { .. }) => finish(turn),
@@ -256,13 +271,14 @@ impl Behavior for Phase {
                 stop(turn, reason);
                 go_on(turn)
             }
+            (Running, Message::DeadlineOver) => overdue(turn),
             (Running | Stopping, Message::Fate(fate)) => befell(turn, fate),
             (Running | Stopping, Message::Answered(answer)) => {
                 fetch::returned(turn, answer)?;
                 go_on(turn)
             }
             // An echo of what is settled already.
-            (_, Message::More | Message::Stop { .. }) | (Ended, _) => Ok(()),
+            (_, Message::More | Message::Stop { .. } | Message::DeadlineOver) | (Ended, _) => Ok(()),
             (status, message) => Err(Rejection::new(format!("a phase that is {status:?} takes no {message:?}"))),
         }
     }
@@ -339,6 +355,7 @@ impl Behavior for Phase {
                 state.fail(*unit, *optional, Some(failure));
             }
             Event::Poisoned { actor } => _ = state.poisoned.insert(*actor),
+            Event::Overdue { unit, failure } => state.fail(*unit, false, Some(failure)),
             Event::Stopping { .. } => state.status = Stopping,
             Event::Ended => state.status = Ended,
         }
@@ -350,6 +367,10 @@ impl Behavior for Phase {
 
     fn on_answer(answer: Answer) -> Option<Message> {
         Some(Message::Answered(answer))
+    }
+
+    fn on_timer(_: Fired) -> Option<Message> {
+        Some(Message::DeadlineOver)
     }
 }
 
@@ -375,6 +396,13 @@ impl State {
     /// Whether an output of this task is on its way aside.
     pub(super) fn is_putting_aside(&self) -> bool {
         self.errands.values().any(|(errand, _)| matches!(errand, Errand::PutAside { .. }))
+    }
+
+    /// What it waits for: a task that runs, the data of one, or the first that was not begun.
+    fn waits_for(&self) -> Unit {
+        let running = self.running.values().min().copied();
+        let errand = || self.errands.values().next().map(|(errand, _)| errand.task());
+        running.unwrap_or_else(|| Unit { task: errand().unwrap_or(self.first_open), item: None })
     }
 
     fn tally(&mut self, task: u32) -> &mut Tally {
@@ -479,6 +507,16 @@ fn befell(turn: &mut Turn<'_, Phase>, fate: Fate) -> Result<(), Rejection> {
 /// What waits for a lost message waits for ever: the run says so where everyone can see it.
 fn hold(turn: &mut Turn<'_, Phase>, reason: String) {
     turn.send(Address::<Run>::new(turn.parent()), &run::Message::Held { reason });
+}
+
+/// Its tasks are stopped, and it fails, whatever is optional: what was not done in time is missing.
+fn overdue(turn: &mut Turn<'_, Phase>) -> Result<(), Rejection> {
+    let ms = start::deadline_ms(turn)?.unwrap_or_default();
+    let over = format!("the deadline of the phase, {ms} ms, is over");
+    let unit = turn.state().waits_for();
+    turn.emit(&Event::Overdue { unit, failure: Failure::new("deadline", over.as_str()) });
+    stop(turn, over);
+    go_on(turn)
 }
 
 fn stop(turn: &mut Turn<'_, Phase>, reason: String) {

@@ -55,6 +55,7 @@ impl PlanBuilder {
             inputs: Vec::new(),
             phases: Vec::new(),
             output: Template::default(),
+            deadline_ms: None,
         };
         Self { plan, needs: Vec::new() }
     }
@@ -104,6 +105,13 @@ impl PlanBuilder {
     #[must_use]
     pub fn output(mut self, output: impl Into<Value>) -> Self {
         self.plan.output = template(output.into());
+        self
+    }
+
+    /// How long a run may take; without end unless set. Then what runs is stopped, and the run fails.
+    #[must_use]
+    pub fn deadline(mut self, deadline: Duration) -> Self {
+        self.plan.deadline_ms = Some(milliseconds(deadline));
         self
     }
 
@@ -161,6 +169,7 @@ impl PhaseBuilder {
             mode: Mode::Parallel,
             max_parallel: PARALLEL_DEFAULT,
             tasks: Vec::new(),
+            deadline_ms: None,
         };
         Self { phase, needs: None }
     }
@@ -196,6 +205,13 @@ impl PhaseBuilder {
     #[must_use]
     pub fn max_parallel(mut self, max: u32) -> Self {
         self.phase.max_parallel = max;
+        self
+    }
+
+    /// How long it may take; without end unless set. Then its tasks are stopped, and it fails.
+    #[must_use]
+    pub fn deadline(mut self, deadline: Duration) -> Self {
+        self.phase.deadline_ms = Some(milliseconds(deadline));
         self
     }
 
@@ -242,6 +258,8 @@ impl TaskBuilder {
             optional: false,
             exported: false,
             heartbeat_ms: None,
+            deadline_ms: None,
+            fallbacks: Vec::new(),
         };
         Self { task, backoff_max_ms: None }
     }
@@ -359,6 +377,29 @@ impl TaskBuilder {
     #[must_use]
     pub fn heartbeat(mut self, within: Duration) -> Self {
         self.task.heartbeat_ms = Some(milliseconds(within));
+        self
+    }
+
+    /// How long all its attempts may take together, with the waits between them and those of its fallbacks; without end
+    /// unless set.
+    #[must_use]
+    pub fn deadline(mut self, deadline: Duration) -> Self {
+        self.task.deadline_ms = Some(milliseconds(deadline));
+        self
+    }
+
+    /// Another tool that is called in the place of the one before it, when that has certainly failed: its attempts are
+    /// used up, or its failure is of a class that is not tried again. Never while nobody knows what the one before did.
+    /// It inherits nothing: arguments, effect, retries and time limits are its own.
+    #[must_use]
+    pub fn fallback(self, tool: impl Into<String>, build: impl FnOnce(Self) -> Self) -> Self {
+        self.add_fallback(build(Self::new(String::new(), tool)))
+    }
+
+    /// A fallback built elsewhere.
+    #[must_use]
+    pub fn add_fallback(mut self, fallback: Self) -> Self {
+        self.task.fallbacks.push(fallback.finish());
         self
     }
 

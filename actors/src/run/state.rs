@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use self::Status::{Ended, New, Running, Stopping};
 use super::{Outcome, Row, RunId, index_key};
 use crate::{
-    durable::{ActorId, Address, Behavior, Failure, Fate, Rejection, Turn, cut},
+    durable::{ActorId, Address, Behavior, Failure, Fate, Fired, Rejection, Turn, cut},
     json::Json,
     phase::{self, Phase},
     plan::{Checked, Digest, Evaluator, Plans, Scope, TaskAt},
@@ -23,6 +23,11 @@ const REASON_MAX: usize = 512;
 const BEGIN_MAX: usize = INPUT_MAX + 4 * 1024;
 /// The largest input of a run: 256 KiB. Larger data belongs into the artifact store.
 pub const INPUT_MAX: usize = 256 * 1024;
+
+/// The timer of a run that has a deadline.
+const DEADLINE: u32 = 1;
+/// What a run's own failures are told of.
+const ITSELF: &str = "run";
 
 /// The behaviour of a run.
 pub struct Run;
@@ -76,6 +81,8 @@ pub enum Message {
         /// Why.
         reason: String,
     },
+    /// The time that it has is over.
+    DeadlineOver,
 }
 
 /// Everything that can happen to a run.
@@ -114,7 +121,7 @@ pub enum Event {
         /// The task that failed, and why; nothing if it was stopped.
         failure: Option<(String, Failure)>,
     },
-    /// Something of the run itself has no value: a condition, or its output.
+    /// Something of the run itself has no value (a condition, or its output), or its deadline is over.
     Broken {
         /// Where.
         place: String,
@@ -199,6 +206,9 @@ impl Behavior for Run {
             (New, Message::Start(begin)) => {
                 let at_ms = turn.now_ms();
                 turn.emit(&Event::Submitted { begin, at_ms });
+                if let Some(ms) = plan(turn)?.deadline_ms {
+                    turn.timer(DEADLINE, ms);
+                }
                 go_on(turn)
             }
             (Running | Stopping, Message::PhaseEnded { phase, end }) => phase_ended(turn, phase, end),
@@ -208,6 +218,7 @@ impl Behavior for Run {
                 turn.emit(&Event::Cancelled { reason });
                 go_on(turn)
             }
+            (Running, Message::DeadlineOver) => overdue(turn),
             (Running, Message::More) => go_on(turn),
             (Running | Stopping, Message::Held { reason }) => hold(turn, reason),
             (Running | Stopping, Message::Fate(Fate::Poisoned { reason, .. })) => {
@@ -229,12 +240,12 @@ impl Behavior for Run {
             }
             (Running | Stopping, Message::GiveUp { reason }) => {
                 let failure = Failure::new("given-up", reason);
-                end_as(turn, Outcome::Failed { task: "run".to_owned(), failure })
+                end_as(turn, Outcome::Failed { task: ITSELF.to_owned(), failure })
             }
             // Something else has befallen it since.
             (Running | Stopping, Message::Released { .. }) => Ok(()),
             // An echo of what is settled already.
-            (Stopping | Ended, Message::Cancel { .. } | Message::More) | (Ended, _) => Ok(()),
+            (Stopping | Ended, Message::Cancel { .. } | Message::More | Message::DeadlineOver) | (Ended, _) => Ok(()),
             (status, message) => Err(Rejection::new(format!("a run that is {status:?} takes no {message:?}"))),
         }
     }
@@ -271,6 +282,10 @@ impl Behavior for Run {
 
     fn on_fate(fate: Fate) -> Option<Message> {
         Some(Message::Fate(fate))
+    }
+
+    fn on_timer(_: Fired) -> Option<Message> {
+        Some(Message::DeadlineOver)
     }
 }
 
@@ -388,9 +403,20 @@ fn phase_ended(turn: &mut Turn<'_, Run>, actor: ActorId, end: phase::End) -> Res
     go_on(turn)
 }
 
+fn overdue(turn: &mut Turn<'_, Run>) -> Result<(), Rejection> {
+    let ms = plan(turn)?.deadline_ms.unwrap_or_default();
+    let failure = Failure::new("deadline", format!("the deadline of the run, {ms} ms, is over"));
+    turn.emit(&Event::Broken { place: ITSELF.to_owned(), failure });
+    go_on(turn)
+}
+
 fn stop_all(turn: &mut Turn<'_, Run>) {
     let state = turn.state();
-    let reason = state.cancelled.clone().unwrap_or_else(|| "another phase of the run failed".to_owned());
+    let reason = match (&state.cancelled, &state.failure) {
+        (Some(reason), _) => reason.clone(),
+        (None, Some((place, failure))) if place == ITSELF => failure.message.clone(),
+        _ => "another phase of the run failed".to_owned(),
+    };
     let running: Vec<_> = state.running().map(|(_, actor)| actor).collect();
     for actor in running {
         turn.send(Address::<Phase>::new(actor), &phase::Message::Stop { reason: reason.clone() });

@@ -1,6 +1,8 @@
 //! Runs that die around every commit: the crash points of the protocol, on the memory store.
 
 mod bytes;
+mod deadline;
+mod fallback;
 mod sleep;
 mod verify;
 mod waits;
@@ -92,6 +94,23 @@ fn a_lost_answer_repeats_under_the_same_key() {
     }
 }
 
+/// A refusal once raised the generation although the attempt before it, with the same key, may have had its effect: the
+/// attempt after it had a new key, and so a second effect.
+#[test]
+fn a_refusal_after_an_attempt_of_which_nobody_knows_is_no_proof_and_keeps_the_key() {
+    let plan = Plan::builder("lost").phase("only", |phase| phase.task("charge", "bank", |task| task.retry(5)));
+    let story = Story::of(plan.build()).tool("bank", Fake::loses_an_answer(Effect::IDEMPOTENT).then_fails(2));
+    assert_eq!(story.undisturbed().invocations("bank"), 4);
+    for ending in story.dying_around_every_commit() {
+        assert!(succeeded(&ending.outcome), "{}: {:?}", ending.death, ending.outcome);
+        assert_eq!(ending.effects("bank"), 1, "{}", ending.death);
+    }
+    let plan = Plan::builder("lost").phase("only", |phase| phase.task("charge", "bank", |task| task.retry(2)));
+    let ending =
+        Story::of(plan.build()).tool("bank", Fake::loses_an_answer(Effect::IDEMPOTENT).then_fails(2)).undisturbed();
+    assert!(matches!(ending.outcome, Outcome::Failed { .. }), "what it said last: {:?}", ending.outcome);
+}
+
 #[test]
 fn a_call_that_a_rule_repeats_is_repeated_only_so_often_and_then_held() {
     let charge = |task: crate::plan::TaskBuilder| task.in_doubt(crate::plan::InDoubt::Repeat).retry(3);
@@ -110,6 +129,25 @@ fn a_cancelled_run_ends_wherever_the_process_dies() {
             assert!(!matches!(ending.outcome, Outcome::Failed { .. }), "{}: {:?}", ending.death, ending.outcome);
         }
     }
+}
+
+/// It once ended as failed, because the decision said that its call had.
+#[test]
+fn a_cancelled_run_whose_call_in_doubt_was_not_made_ends_as_cancelled() {
+    let mut decided = 0;
+    for cancel_after in 2..=6 {
+        let plan = Plan::builder("doubt").phase("only", |phase| phase.task("charge", "bank", |task| task));
+        let bank = Fake::loses_requests(Effect::AtMostOnce, 100);
+        let story = Story::of(plan.build()).tool("bank", bank).synced_eagerly().cancelled_after(cancel_after);
+        let ending = story.undisturbed();
+        assert!(matches!(ending.outcome, Outcome::Cancelled { .. }), "{cancel_after}: {:?}", ending.outcome);
+        decided += ending.decisions();
+        for ending in story.dying_around_every_commit() {
+            // Whose cancel is lost goes on, and fails.
+            assert!(!succeeded(&ending.outcome), "{} {cancel_after}: {:?}", ending.death, ending.outcome);
+        }
+    }
+    assert!(decided > 0, "some of these cancels come while the call is under way");
 }
 
 #[test]

@@ -14,6 +14,7 @@ use crate::{
 pub struct Fake {
     pub(super) effect: Effect,
     fails: u32,
+    fails_later: u32,
     unknowns: u32,
     lost_requests: u32,
     blind_probes: u32,
@@ -25,7 +26,16 @@ impl Fake {
     /// Has its effect and says so.
     #[must_use]
     pub fn works(effect: Effect) -> Self {
-        Self { effect, fails: 0, unknowns: 0, lost_requests: 0, blind_probes: 0, answer: None, sleeps_ms: None }
+        Self {
+            effect,
+            fails: 0,
+            fails_later: 0,
+            unknowns: 0,
+            lost_requests: 0,
+            blind_probes: 0,
+            answer: None,
+            sleeps_ms: None,
+        }
     }
 
     /// Does nothing but let so much time pass, so that its task sleeps and never calls it.
@@ -37,7 +47,13 @@ impl Fake {
     /// Fails its first call, certainly without an effect, then works.
     #[must_use]
     pub fn fails_once(effect: Effect) -> Self {
-        Self { fails: 1, ..Self::works(effect) }
+        Self::fails(effect, 1)
+    }
+
+    /// Fails so many calls, certainly without an effect, then works.
+    #[must_use]
+    pub fn fails(effect: Effect, calls: u32) -> Self {
+        Self { fails: calls, ..Self::works(effect) }
     }
 
     /// Works, and answers what this makes of its arguments.
@@ -64,6 +80,12 @@ impl Fake {
         Self { lost_requests: requests, ..Self::works(effect) }
     }
 
+    /// Once it has lost its first answer it refuses so many calls, as one that starts again does.
+    #[must_use]
+    pub fn then_fails(self, calls: u32) -> Self {
+        Self { fails_later: calls, ..self }
+    }
+
     /// Its first probes, so many, cannot tell what happened; all others tell the truth.
     #[must_use]
     pub fn with_blind_probes(self, probes: u32) -> Self {
@@ -83,6 +105,8 @@ pub(super) struct Acted {
     pub(super) acted: BTreeMap<Key, u32>,
     /// Requests and answers that were lost on the way, by key.
     pub(super) lost: BTreeMap<Key, u32>,
+    /// How often it refused a call, by key.
+    pub(super) refused: BTreeMap<Key, u32>,
     /// How often its probe was asked.
     pub(super) probed: u32,
 }
@@ -95,6 +119,7 @@ impl Acted {
             effects: BTreeMap::new(),
             acted: BTreeMap::new(),
             lost: BTreeMap::new(),
+            refused: BTreeMap::new(),
             probed: 0,
         }
     }
@@ -103,6 +128,7 @@ impl Acted {
         *self.invoked.entry(request.key).or_default() += 1;
         if self.fake.fails > 0 {
             self.fake.fails -= 1;
+            *self.refused.entry(request.key).or_default() += 1;
             return Outcome::failed("refused", "not today");
         }
         if self.fake.lost_requests > 0 {
@@ -116,6 +142,7 @@ impl Acted {
         let output = self.effects.entry(request.key).or_insert(output).clone();
         if self.fake.unknowns > 0 {
             self.fake.unknowns -= 1;
+            self.fake.fails += std::mem::take(&mut self.fake.fails_later);
             *self.lost.entry(request.key).or_default() += 1;
             return Outcome::unknown("reset", "the connection broke before the answer");
         }

@@ -62,10 +62,13 @@ pub(super) fn at_rest(world: &World, death: &str) {
         for (key, invoked) in &acted.invoked {
             let unknown = acted.lost.get(key).copied().unwrap_or(0);
             let effect = acted.fake.effect;
+            // A refusal says nothing about an attempt before it of which nobody knows, and so the key stays.
+            let is_unsure = unknown > 0 || world.crashes() > 0;
+            let refused = if is_unsure { acted.refused.get(key).copied().unwrap_or(0) } else { 0 };
             let most = match effect {
                 // A rule of the plan may repeat what is in doubt.
-                Effect::AtMostOnce => 1 + if world.repeats_doubts() { unknown } else { 0 },
-                Effect::Idempotent { .. } | Effect::Verify { .. } => 1 + world.crashes() + unknown,
+                Effect::AtMostOnce => 1 + if world.repeats_doubts() { unknown + refused } else { 0 },
+                Effect::Idempotent { .. } | Effect::Verify { .. } => 1 + world.crashes() + unknown + refused,
             };
             assert!(*invoked <= most, "I4: {name} was called {invoked} times with one key, {most} allowed ({death})");
             let acted = acted.acted.get(key).copied().unwrap_or(0);

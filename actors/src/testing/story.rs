@@ -56,6 +56,8 @@ pub struct Ending {
     pub commits: u64,
     /// How much time passed: the world's clock moves only to what is due next.
     pub lasted_ms: u64,
+    /// How long the run took, by its own row.
+    pub took_ms: u64,
     /// Rows that left memory because they were written.
     pub evicted: u64,
     pub(super) decisions: u32,

@@ -133,10 +133,13 @@ impl World {
     }
 
     pub(super) fn ending(self, death: String) -> Ending {
-        let outcome = self.outcome().expect("the oracle saw that the run ended");
+        let row = self.row().expect("the oracle saw that the run ended");
+        let outcome = row.outcome.expect("it ended");
+        let took_ms = row.ended_at.expect("it ended") - row.submitted_at;
         let commits = self.commits_before + self.life.commits;
         let (decisions, evicted) = (self.decisions, self.evicted);
-        Ending { death, outcome, commits, lasted_ms: self.clock_ms - DAWN_MS, decisions, evicted, tools: self.tools }
+        let lasted_ms = self.clock_ms - DAWN_MS;
+        Ending { death, outcome, commits, lasted_ms, took_ms, decisions, evicted, tools: self.tools }
     }
 
     /// Step until rest, or until it is time to die; says whether it is.
@@ -311,17 +314,19 @@ impl World {
     pub(super) fn live_to_an_end_or_hold(mut self) {
         self.live(None);
         let live = self.life.accepted.live();
-        let row = self.index(&run::index_key(RUN)).map(|row| run::Row::decode(&row).expect("a row decodes"));
+        let row = self.row();
         let is_told = row.as_ref().is_some_and(|row| row.has_ended() || row.held.is_some());
         let is_suspended = live.actors.values().any(|actor| actor.suspended.is_some());
         assert!(is_told || is_suspended, "the run hangs and nobody can see why: {row:?} {:#?}", live.actors);
     }
 
-    /// A fake tool is never caught running: what was not called yet did not begin.
+    /// A fake tool is never caught running: what was not called yet did not begin in this life.
     fn cancel_call(&mut self, call: CallId) {
-        let fresh = self.life.accepted.live().calls.get(&call).is_some_and(|row| row.state == RowState::Intended);
-        if fresh {
-            self.answer(call, Outcome::failed("cancelled", "cancelled before it began"));
+        let caller = self.life.accepted.live().calls.get(&call).map(|row| row.caller);
+        self.bring(caller.into_iter().collect());
+        if let Some(receipt) = self.life.accepted.cancel_idle(self.clock_ms, call) {
+            self.life.runnable.extend(receipt.ring);
+            self.life.commits += 1;
         }
     }
 
@@ -464,8 +469,12 @@ impl World {
     }
 
     pub(super) fn outcome(&self) -> Option<run::Outcome> {
+        self.row()?.outcome
+    }
+
+    fn row(&self) -> Option<run::Row> {
         let row = self.index(&run::index_key(RUN))?;
-        run::Row::decode(&row).expect("a row decodes").outcome
+        Some(run::Row::decode(&row).expect("a row decodes"))
     }
 
     pub(super) fn live_now(&self) -> &Live {

@@ -11,9 +11,7 @@
 
 use std::{
     collections::VecDeque,
-    future::Future,
     panic::AssertUnwindSafe,
-    pin::Pin,
     sync::{Arc, atomic::AtomicU64},
     task::{Context, Poll, Waker},
     time::Duration,
@@ -29,6 +27,7 @@ use tokio_util::sync::CancellationToken;
 use super::{
     AnyTool, Calling,
     context::{CallContext, Pulse, Shared},
+    limits::{panicked, poll_caught, within},
 };
 use crate::{
     clock::monotonic,
@@ -43,8 +42,6 @@ use crate::{
 const BATCH: usize = 256;
 /// The largest output of a call: larger ones belong into the artifact store.
 const OUTPUT_MAX: usize = 256 * 1024;
-/// How long an adapter may take to stop once its time is over.
-pub(super) const STOP_GRACE: Duration = Duration::from_secs(5);
 /// The longest sleep until a probe is due: the clock by which it is may be set.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
@@ -443,46 +440,6 @@ fn finished(cx: &CallContext, is_probe: bool, outcome: Outcome) -> (CallId, Outc
         }
     };
     (cx.call, outcome, checkpoint)
-}
-
-fn poll_caught(calling: Pin<&mut (dyn Future<Output = Outcome> + Send)>, cx: &mut Context<'_>) -> Poll<Outcome> {
-    match std::panic::catch_unwind(AssertUnwindSafe(|| calling.poll(cx))) {
-        Ok(poll) => poll,
-        Err(panic) => Poll::Ready(panicked(&*panic)),
-    }
-}
-
-fn panicked(panic: &(dyn std::any::Any + Send)) -> Outcome {
-    let said = panic.downcast_ref::<&str>().copied().or_else(|| panic.downcast_ref::<String>().map(String::as_str));
-    Outcome::unknown("panic", format!("the tool panicked: {}", said.unwrap_or("without a message")))
-}
-
-/// Run a call within its time, and while it keeps what it promised. When that is over it is asked to stop; what turns
-/// out done is known.
-async fn within(mut calling: Calling, cx: &CallContext, timeout: Duration) -> Outcome {
-    let mut caught = std::future::poll_fn(|context| poll_caught(calling.as_mut(), context));
-    let given_up = tokio::select! {
-        biased;
-        outcome = &mut caught => return outcome,
-        silence = silent(cx) => Outcome::unknown("heartbeat", format!("no heartbeat within {silence:?}")),
-        () = tokio::time::sleep(timeout) => Outcome::unknown("timeout", format!("no answer within {timeout:?}")),
-    };
-    cx.cancel();
-    match tokio::time::timeout(STOP_GRACE, &mut caught).await {
-        Ok(outcome @ (Outcome::Done(_) | Outcome::Failed(_))) => outcome,
-        _ => given_up,
-    }
-}
-
-/// Completes when the unsticker has found it silent for longer than it promised; never, if it promised nothing.
-async fn silent(cx: &CallContext) -> Duration {
-    match &cx.shared.pulse {
-        None => std::future::pending().await,
-        Some(pulse) => {
-            pulse.lost.cancelled().await;
-            pulse.within
-        }
-    }
 }
 
 impl Inner {

@@ -18,7 +18,7 @@ use tokio::sync::Notify;
 
 use super::{
     context::{Progress, Shared},
-    host::STOP_GRACE,
+    limits::STOP_GRACE,
 };
 use crate::durable::{CallId, Ended, Inner};
 

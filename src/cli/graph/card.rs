@@ -40,6 +40,9 @@ fn card(phase: &Phase) -> Card {
 
 fn line(task: &Task) -> String {
     let mut line = format!("{}: {}", task.name, task.tool);
+    for fallback in &task.fallbacks {
+        line.push_str(&format!(", else {}", fallback.tool));
+    }
     if task.for_each.is_some() {
         line.push_str(" for each item");
     }

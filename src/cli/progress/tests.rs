@@ -53,6 +53,18 @@ fn a_retry_is_told_with_its_path_and_counted_when_it_comes() {
 }
 
 #[test]
+fn a_fallback_is_told_with_its_tool_and_its_first_attempt_is_no_retry() {
+    let (mut story, unit) = Story::inspecting();
+    let fell = T::FellBack { to: 1, tool: "cash".to_owned(), failure: Failure::new("exit", "no") };
+    let told = story.task(unit, &fell);
+    let is_told = |path: &str, tool: &str| path == "inspect/hash[2]" && tool == "cash";
+    assert!(matches!(told, Some(Happening::FellBack { path, tool, .. }) if is_told(&path, &tool)));
+    story.task(unit, &T::Called { call: CallId(8), key_since_ms: 0 });
+    assert_eq!((story.progress.fallbacks, story.progress.retries, story.progress.attempts), (1, 0, 2));
+    assert_eq!(story.progress.units[&unit].attempt, 1);
+}
+
+#[test]
 fn only_a_run_in_which_nothing_else_moves_waits_for_decisions() {
     let (mut story, unit) = Story::inspecting();
     let doubted = |call| T::Doubted { call, checkpoint: None, failure: Failure::new("crash", "who knows") };

@@ -20,6 +20,7 @@ fn the_reference_names_every_key_of_a_workflow() {
         ("A task", &task::TASK[..]),
         ("A task", &task::FOR_EACH[..]),
         ("A task", &task::RETRY[..]),
+        ("A task", &task::FALLBACK[..]),
     ] {
         for key in keys {
             let named = [format!("`{key}`"), format!("{{{key},"), format!(" {key},"), format!(" {key}}}")];

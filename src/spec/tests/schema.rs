@@ -42,6 +42,7 @@ fn the_schema_has_the_keys_that_the_reader_has() {
         ("/$defs/input/then", &read::INPUT[..]),
         ("/$defs/phase", &read::PHASE[..]),
         ("/$defs/task", &task::TASK[..]),
+        ("/$defs/fallback", &task::FALLBACK[..]),
         ("/$defs/task/properties/for_each/then", &task::FOR_EACH[..]),
         ("/$defs/task/properties/retry/then", &task::RETRY[..]),
     ] {
@@ -124,6 +125,8 @@ fn words() -> impl Strategy<Value = &'static str> {
         "{idempotent: {}}",
         "{verify: {probes: 3, wait: 2s}}",
         "{idempotent: {remembers: 1h}}",
+        "{tool: echo, retry: 2, timeout: 5s}",
+        "[{tool: echo}, {tool: render, with: {template: x}}]",
         "null",
     ])
 }

@@ -1135,3 +1135,96 @@ HF0101: merge keys (`<<`) are not supported
 "#,
     );
 }
+
+#[test]
+fn a_fallback_only_says_how_another_tool_is_called() {
+    wrong(
+        r#"headframe: 1
+name: demo
+phases:
+  - name: a
+    tasks:
+      - { name: one, tool: echo, fallback: { tool: ecoh, when: "true", retry: 0 } }
+      - { name: two, tool: echo, fallback: [{ tool: process, with: {} }, { with: "{{ input.n }}" }] }
+"#,
+        r#"
+HF0106: there is no tool `ecoh`
+ --> demo.yaml:6:52
+  |
+6 |       - { name: one, tool: echo, fallback: { tool: ecoh, when: "true", retry: 0 } }
+  |                                                    ^^^^
+  = help: did you mean `echo`?
+
+HF0102: `when` is not a key of a fallback
+ --> demo.yaml:6:58
+  |
+6 |       - { name: one, tool: echo, fallback: { tool: ecoh, when: "true", retry: 0 } }
+  |                                                          ^^^^
+  = help: keys of a fallback are: tool, effect, in_doubt, with, retry, timeout, heartbeat, description
+
+HF0103: `max_attempts` must be between 1 and 1000, and is 0
+ --> demo.yaml:6:79
+  |
+6 |       - { name: one, tool: echo, fallback: { tool: ecoh, when: "true", retry: 0 } }
+  |                                                                               ^
+
+HF0106: tool `process` refuses its arguments: it needs `argv`, a list
+ --> demo.yaml:7:68
+  |
+7 | ...wo, tool: echo, fallback: [{ tool: process, with: {} }, { with: "{{ input.n }}" }] }
+  |                                                      ^
+
+HF0112: the fallback has no `tool`
+ --> demo.yaml:7:76
+  |
+7 | ...: echo, fallback: [{ tool: process, with: {} }, { with: "{{ input.n }}" }] }
+  |                                                      ^^^^
+  = help: name the tool it calls, for example `tool: process`
+
+HF0104: the workflow has no input `n`
+ --> demo.yaml:7:86
+  |
+7 | ...llback: [{ tool: process, with: {} }, { with: "{{ input.n }}" }] }
+  |                                                      ^^^^^^^
+  = help: declare it under `input`; declared: none
+
+6 problems in demo.yaml
+"#,
+    );
+}
+
+#[test]
+fn deadlines_are_durations_and_longer_than_nothing() {
+    wrong(
+        r#"headframe: 1
+name: demo
+deadline: 0s
+phases:
+  - name: a
+    deadline: 5
+    tasks: [{ name: t, tool: echo, deadline: 9000days }]
+"#,
+        r#"
+HF0103: `deadline` must be between 1 ms and a year, and is 0 ms
+ --> demo.yaml:3:11
+  |
+3 | deadline: 0s
+  |           ^^
+
+HF0103: `deadline` must be a duration, and is a whole number
+ --> demo.yaml:6:15
+  |
+6 |     deadline: 5
+  |               ^
+  = help: say the unit: `5s` or `5ms`
+
+HF0103: `deadline` must be between 1 ms and a year, and is 777600000000 ms
+ --> demo.yaml:7:46
+  |
+7 |     tasks: [{ name: t, tool: echo, deadline: 9000days }]
+  |                                              ^^^^^^^^
+
+3 problems in demo.yaml
+"#,
+    );
+}

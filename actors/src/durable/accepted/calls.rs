@@ -39,11 +39,14 @@ impl Accepted {
                 self.late_answers += 1;
                 continue;
             };
-            let caller = row.caller;
+            let (caller, may_have_begun) = (row.caller, self.may_have_begun(call, row));
             if !matches!(row.request.effect, Effect::Idempotent { .. }) {
                 self.open.effects().outcomes.push((call, outcome.clone(), checkpoint.clone()));
             }
             let verdict = match settle(row, outcome, self.open.base_ms() + u64::from(at)) {
+                Settled::Answer(Verdict::Ended(Outcome::Failed(failure))) if may_have_begun => {
+                    Verdict::Refused(failure)
+                }
                 Settled::Answer(verdict) => verdict,
                 Settled::Probe(probing) => {
                     self.probe(call, probing);
@@ -52,7 +55,9 @@ impl Accepted {
             };
             match &verdict {
                 Verdict::InDoubt(failure) => self.push(Op::CallDoubted { call, failure: failure.clone() }),
-                Verdict::Ended(_) | Verdict::Repeat | Verdict::NotMade(_) => self.push(Op::CallEnded { call, caller }),
+                Verdict::Ended(_) | Verdict::Repeat | Verdict::NotMade(_) | Verdict::Refused(_) => {
+                    self.push(Op::CallEnded { call, caller })
+                }
             };
             self.deliver(caller, at, Body::Answer(Answer { call, verdict, checkpoint }), None, &mut receipt);
         }
@@ -101,6 +106,34 @@ impl Accepted {
         let answer = Answer { call, verdict: Verdict::InDoubt(failure), checkpoint };
         self.deliver(caller, at, Body::Answer(answer), None, &mut receipt);
         receipt
+    }
+
+    /// A call that does not run is no longer wanted: its row goes, and with it any chance to begin. A former life may have
+    /// begun one that is made again, and then nobody knows what became of that. Nothing if it has begun in this life, or is
+    /// decided elsewhere.
+    pub(crate) fn cancel_idle(&mut self, now_ms: u64, call: CallId) -> Option<Receipt> {
+        let row = self.live.calls.get(&call).filter(|row| row.state == RowState::Intended)?;
+        let outcome = if self.may_have_begun(call, row) {
+            Outcome::unknown("cancelled", "cancelled before it was made again; a former life may have made it")
+        } else {
+            Outcome::failed("cancelled", "cancelled before it began")
+        };
+        Some(self.answer(now_ms, vec![(call, outcome, None)]))
+    }
+
+    /// Whether a former life may have made a call that this one makes, too: its start is not written down.
+    fn may_have_begun(&self, call: CallId, row: &Row) -> bool {
+        let is_repeated = matches!(row.request.effect, Effect::Idempotent { .. }) && row.state == RowState::Intended;
+        is_repeated && call.0 <= self.former_ids
+    }
+
+    /// A call that runs is no longer wanted. It was asked to stop; should the process end first, no later life makes it
+    /// again: that it began is written down.
+    pub(crate) fn cancel_running(&mut self, now_ms: u64, call: CallId) {
+        if self.live.calls.get(&call).is_some_and(|row| row.state == RowState::Intended) {
+            self.begin(now_ms, 24);
+            self.push(Op::CallStarted { call });
+        }
     }
 
     /// A call whose caller is gone, and that nobody makes: of one that may have been made nobody knows whether it was.
@@ -201,7 +234,8 @@ impl Accepted {
 
     /// The system stops, and a call that was to be made once surely was not: it can be made in the next life.
     pub(crate) fn take_back_start(&mut self, now_ms: u64, call: CallId) {
-        if self.live.calls.get(&call).is_some_and(|row| row.state == RowState::Started) {
+        let is_started = |row: &Arc<Row>| row.state == RowState::Started && row.request.effect == Effect::AtMostOnce;
+        if self.live.calls.get(&call).is_some_and(is_started) {
             self.begin(now_ms, 24);
             self.push(Op::CallNotStarted { call });
         }

@@ -137,7 +137,8 @@ pub(crate) fn bodies() -> Vec<Body> {
         Fate::Ended { child, reason },
     ];
     let fired = Body::Fired(Fired { name: 2, generation: 3, due_ms: 4 });
-    [message()].into_iter().chain(answers).chain([fired]).chain(fates.map(Body::Fate)).collect()
+    let refused = Body::Answer(Answer { call: CALL, verdict: Verdict::Refused(failure()), checkpoint: None });
+    [message()].into_iter().chain(answers).chain([fired]).chain(fates.map(Body::Fate)).chain([refused]).collect()
 }
 
 pub(crate) fn rows() -> Vec<Row> {

@@ -20,7 +20,7 @@ use crate::{
     clock::Clock,
     durable::{
         accepted::{Accepted, Commit, Receipt, Refused},
-        call::{Failure, Outcome, RowState},
+        call::{Outcome, RowState},
         checkpointer::{Job, Pace},
         directory::Directory,
         entry::Entry,
@@ -300,13 +300,15 @@ impl Inner {
     }
 
     fn cancel(self: &Arc<Self>, call: CallId) {
-        let failure = Failure::new("cancelled", "cancelled before it began");
         // Under the lock under which calls begin: one that runs is asked to stop. Of one that does not, the row goes,
         // and with it any chance to begin. A probe goes on: whoever wants the call, what became of it must be known.
         let idle = |accepted: &mut Accepted, now_ms| match accepted.live().calls.get(&call).map(|row| &row.state) {
             Some(RowState::Probing(_)) => None,
-            _ if self.in_flight.cancel(call) => None,
-            Some(RowState::Intended) => Some(accepted.answer(now_ms, vec![(call, Outcome::Failed(failure), None)])),
+            _ if self.in_flight.cancel(call) => {
+                accepted.cancel_running(now_ms, call);
+                None
+            }
+            Some(RowState::Intended) => accepted.cancel_idle(now_ms, call),
             Some(RowState::Started) => {
                 self.in_flight.doom(call);
                 None

@@ -24,6 +24,8 @@ const ITEMS_MAX: u32 = 1_000_000;
 const ATTEMPTS_MAX: u32 = 1_000;
 /// Most probes before a call is in doubt.
 const PROBES_MAX: u32 = 100;
+/// Most fallbacks of a task.
+const FALLBACKS_MAX: usize = 8;
 /// Most classes of failure that a policy names.
 const CLASSES_MAX: usize = 64;
 /// The longest wait or time limit: a year.
@@ -72,6 +74,7 @@ pub(super) fn check(plan: &Plan, found: &mut Vec<Problem>) {
     if plan.phases.is_empty() {
         judge.value("phases", "the workflow has no phases, so there is nothing to do");
     }
+    judge.deadline("deadline", plan.deadline_ms);
     let names = plan.phases.iter().enumerate().map(|(at, phase)| (format!("phases[{at}].name"), phase.name.as_str()));
     judge.names("a phase", names);
     for (at, phase) in plan.phases.iter().enumerate() {
@@ -109,6 +112,7 @@ impl Judge<'_> {
 
     fn phase(&mut self, place: &str, phase: &Phase) {
         self.range(format!("{place}.max_parallel"), "max_parallel", phase.max_parallel, 1, PARALLEL_MAX);
+        self.deadline(&format!("{place}.deadline"), phase.deadline_ms);
         if phase.tasks.is_empty() {
             self.value(format!("{place}.tasks"), format!("phase `{}` has no tasks", phase.name));
         }
@@ -120,6 +124,25 @@ impl Judge<'_> {
     }
 
     fn task(&mut self, place: &str, task: &Task) {
+        self.means(place, task);
+        self.deadline(&format!("{place}.deadline"), task.deadline_ms);
+        if let Some(ForEach { max_items, .. }) = task.for_each {
+            self.range(format!("{place}.for_each.max_items"), "max_items", max_items, 1, ITEMS_MAX);
+        }
+        if task.fallbacks.len() > FALLBACKS_MAX {
+            let message =
+                format!("the task has {} fallbacks, and at most {FALLBACKS_MAX} are allowed", task.fallbacks.len());
+            return self.found.push(Problem::new(ProblemKind::Limit, format!("{place}.fallback"), message));
+        }
+        for (at, fallback) in task.fallbacks.iter().enumerate() {
+            let place = format!("{place}.fallback[{at}]");
+            self.means(&place, fallback);
+            self.belongs_to_its_task(&place, fallback);
+        }
+    }
+
+    /// How a tool is called.
+    fn means(&mut self, place: &str, task: &Task) {
         self.tool_name(place, &task.tool);
         self.wait(format!("{place}.timeout"), "timeout", task.timeout_ms, 1);
         if let Some(within_ms) = task.heartbeat_ms {
@@ -136,8 +159,27 @@ impl Judge<'_> {
             }
             Some(Effect::AtMostOnce) | None => {}
         }
-        if let Some(ForEach { max_items, .. }) = task.for_each {
-            self.range(format!("{place}.for_each.max_items"), "max_items", max_items, 1, ITEMS_MAX);
+    }
+
+    /// A fallback only says how another tool is called.
+    fn belongs_to_its_task(&mut self, place: &str, fallback: &Task) {
+        let said = [
+            ("for_each", fallback.for_each.is_some()),
+            ("when", fallback.when.is_some()),
+            ("deadline", fallback.deadline_ms.is_some()),
+            ("optional", fallback.optional),
+            ("fallback", !fallback.fallbacks.is_empty()),
+        ];
+        for (key, _) in said.into_iter().filter(|(_, is_said)| *is_said) {
+            let message = format!("a fallback has no `{key}`: it only says how another tool is called");
+            let problem = Problem::new(ProblemKind::Value, format!("{place}.{key}"), message);
+            self.found.push(problem.help("say it of the task"));
+        }
+    }
+
+    fn deadline(&mut self, place: &str, ms: Option<u64>) {
+        if let Some(ms) = ms {
+            self.wait(place.to_owned(), "deadline", ms, 1);
         }
     }
 

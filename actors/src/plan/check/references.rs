@@ -112,6 +112,9 @@ impl<'a> Reader<'a> {
         }
         self.condition(&format!("{place}.when"), task.when.as_deref(), site, &mut reads);
         self.template(&format!("{place}.with"), &task.with, site, &mut reads);
+        for (at, fallback) in task.fallbacks.iter().enumerate() {
+            self.template(&format!("{place}.fallback[{at}].with"), &fallback.with, site, &mut reads);
+        }
         reads
     }
 

@@ -188,3 +188,33 @@ fn the_nearest_name_is_near() {
     assert_eq!(nearest("directories", names), None);
     assert_eq!(nearest("y", names), None);
 }
+
+#[test]
+fn what_is_of_the_task_is_not_of_its_fallbacks() {
+    let cash = |task: TaskBuilder| {
+        let task = task.for_each(json!([1])).when("input.n").optional().deadline(std::time::Duration::from_secs(1));
+        task.fallback("books", same)
+    };
+    let plan = |fallback: fn(TaskBuilder) -> TaskBuilder| {
+        PlanBuilder::new("demo").phase("a", |phase| phase.task("t", "bank", fallback))
+    };
+    let found = problems(
+        PlanBuilder::new("demo").phase("a", |phase| phase.task("t", "bank", |task| task.fallback("cash", cash))),
+    );
+    let said = |key: &str| {
+        let place = format!("phases[0].tasks[0].fallback[0].{key}");
+        format!("{place}: a fallback has no `{key}`: it only says how another tool is called (say it of the task)")
+    };
+    assert_eq!(found, ["for_each", "when", "deadline", "optional", "fallback"].map(said));
+    let nine = |task: TaskBuilder| (0..9).fold(task, |task, _| task.fallback("cash", same));
+    let many = "phases[0].tasks[0].fallback: the task has 9 fallbacks, and at most 8 are allowed";
+    assert_eq!(problems(plan(nine)), [many]);
+}
+
+#[test]
+fn what_a_fallback_reads_is_read_by_its_task() {
+    let cash = |task: TaskBuilder| task.fallback("cash", |cash| cash.with("{{outputs.a.t}}"));
+    let plan = phases(&[("a", &[])]).phase("b", |phase| phase.task("t", "bank", cash)).check(&Dots).unwrap();
+    assert_eq!(plan.task_reads((1, 0)), [(0, 0)]);
+    assert!(plan.phases[0].tasks[0].exported);
+}

@@ -6,7 +6,10 @@ use bytes::Bytes;
 use serde::{Serialize, de::DeserializeOwned};
 
 use crate::{
-    durable::{ActorId, Answer, Behavior, CallId, Effect, Failure, Fate, Outcome, Verdict, codec::Format},
+    durable::{
+        ActorId, Answer, Behavior, CallId, Effect, Failure, Fate, Outcome, Verdict,
+        codec::{self, Format},
+    },
     golden::Golden,
     json::Json,
     phase::{self, Errand, Many, Output, Phase, Tally, Unit, Window},
@@ -35,6 +38,7 @@ fn what_a_run_writes_keeps_its_bytes() {
         Message::More,
         Message::Released { reason: why() },
         Message::GiveUp { reason: why() },
+        Message::DeadlineOver,
     ];
     keep::<Run, _>(&mut golden, "message", &messages);
     let events = [
@@ -84,6 +88,7 @@ fn what_a_phase_writes_keeps_its_bytes() {
         Message::Stop { reason: why() },
         Message::Fate(Fate::Stuck { child: CHILD, reason: why() }),
         Message::Answered(answer()),
+        Message::DeadlineOver,
     ];
     let messages = ends.map(|end| Message::Ended { task: CHILD, end }).into_iter().chain(messages);
     keep::<Phase, _>(&mut golden, "message", &messages.collect::<Vec<_>>());
@@ -104,6 +109,7 @@ fn what_a_phase_writes_keeps_its_bytes() {
         Event::Poisoned { actor: CHILD },
         Event::Stopping { reason: why() },
         Event::Ended,
+        Event::Overdue { unit, failure: failure() },
     ];
     keep::<Phase, _>(&mut golden, "event", &events);
     let many = Many { given: vec![(2, json())], bytes: 15, chunks: vec![json()] };
@@ -141,6 +147,8 @@ fn what_a_task_writes_keeps_its_bytes() {
         Message::Stop { reason: why() },
         Message::Poisoned { reason: why() },
         Message::SleepOver,
+        Message::StartWith { job: job.clone(), fallbacks: vec![json()] },
+        Message::DeadlineOver,
     ];
     keep::<Task, _>(&mut golden, "message", &messages);
     let events = [
@@ -154,8 +162,11 @@ fn what_a_task_writes_keeps_its_bytes() {
         Event::Succeeded,
         Event::Failed { failure: failure.clone() },
         Event::Stopped,
-        Event::MadeAgain { call: CALL, checkpoint: checkpoint.clone(), failure },
+        Event::MadeAgain { call: CALL, checkpoint: checkpoint.clone(), failure: failure.clone() },
         Event::FellAsleep { job: job.clone(), from_ms: AT_MS, until_ms: AT_MS + 1 },
+        Event::Prepared { fallbacks: vec![json()] },
+        Event::FellBack { to: 1, tool: "cash".to_owned(), failure },
+        Event::DeadlineOver,
     ];
     keep::<Task, _>(&mut golden, "event", &events);
     let statuses = [
@@ -174,8 +185,19 @@ fn what_a_task_writes_keeps_its_bytes() {
         generation: 1,
         stopping: true,
         checkpoint: checkpoint.clone(),
+        ..task::State::default()
     });
-    keep::<Task, _>(&mut golden, "state", &states);
+    // Version 1 knew less, and is only read.
+    for (at, state) in states.iter().enumerate() {
+        let unsure = matches!(state.status, Status::Backoff | Status::Doubt(_));
+        let state = &task::State { unsure, ..state.clone() };
+        let read = |bytes: &[u8]| Task::migrate_state(codec::unwrap(Format::part("task", "state", 1).type_id, bytes)?);
+        golden.read(&format!("state {at} State"), read, state);
+    }
+    for (at, state) in states.into_iter().enumerate() {
+        let state = task::State { at: 1, fallbacks: vec![json()], overdue: at % 2 == 1, unsure: at % 2 == 0, ..state };
+        golden.value(&format!("state {at} version 2"), Format::part("task", "state", Task::STATE_VERSION), &state);
+    }
     golden.end();
 }
 
@@ -193,6 +215,8 @@ fn a_plan_keeps_its_bytes_and_its_digest() {
         retry: Retry { on: vec!["exit".to_owned()], never: vec!["refused".to_owned()], ..Retry::default() },
         timeout_ms: 5_000,
         heartbeat_ms: None,
+        deadline_ms: None,
+        fallbacks: Vec::new(),
         optional: true,
         exported: true,
     };
@@ -203,6 +227,7 @@ fn a_plan_keeps_its_bytes_and_its_digest() {
         mode: Mode::Sequential,
         max_parallel: 16,
         tasks: vec![task],
+        deadline_ms: None,
     };
     let kinds = [
         InputKind::Any,
@@ -225,10 +250,28 @@ fn a_plan_keeps_its_bytes_and_its_digest() {
         inputs: inputs.into(),
         phases: vec![phase],
         output: Template::default(),
+        deadline_ms: None,
     };
     let mut golden = Golden::of("plan");
     golden.value("plan", Plan::FORMAT, &plan);
     golden.bytes("digest", &plan.digest().0);
+    let mut beside = plan.clone();
+    beside.phases[0].tasks[0].heartbeat_ms = Some(1_000);
+    golden.bytes("plan that beats", &beside.encode());
+    assert_eq!(Plan::decode(&beside.encode()).as_ref(), Ok(&beside));
+    beside.deadline_ms = Some(60_000);
+    beside.phases[0].deadline_ms = Some(50_000);
+    let task = &mut beside.phases[0].tasks[0];
+    task.deadline_ms = Some(40_000);
+    task.fallbacks = vec![plan::Task {
+        name: String::new(),
+        heartbeat_ms: Some(2_000),
+        fallbacks: Vec::new(),
+        deadline_ms: None,
+        ..task.clone()
+    }];
+    golden.bytes("plan with deadlines and a fallback", &beside.encode());
+    assert_eq!(Plan::decode(&beside.encode()).as_ref(), Ok(&beside));
     golden.end();
 }
 

@@ -15,18 +15,21 @@ const CALL: [Reason; 4] = [Reason::LostCall, Reason::NoTool, Reason::MissingCall
 fn of_task(status: task::Status) -> Vec<Reason> {
     match status {
         task::Status::New => vec![Reason::LostDoorbell],
-        task::Status::Calling(_) => CALL.to_vec(),
+        // With a deadline, for that timer too.
+        task::Status::Calling(_) => [&CALL[..], &[Reason::OverdueTimer]].concat(),
         task::Status::Backoff | task::Status::Sleeping { .. } => vec![Reason::OverdueTimer],
-        task::Status::Doubt(_) => vec![Reason::InDoubt],
+        task::Status::Doubt(_) => vec![Reason::InDoubt, Reason::OverdueTimer],
         task::Status::Ended => Vec::new(),
     }
 }
 
-/// The same of a phase: it waits for its tasks, and for its own calls.
+/// The same of a phase: it waits for its tasks, for its own calls, and for its deadline.
 fn of_phase(status: phase::Status) -> Vec<Reason> {
     match status {
         phase::Status::New => vec![Reason::LostDoorbell],
-        phase::Status::Running | phase::Status::Stopping => [&CALL[..], &[Reason::MissingChild]].concat(),
+        phase::Status::Running | phase::Status::Stopping => {
+            [&CALL[..], &[Reason::MissingChild, Reason::OverdueTimer]].concat()
+        }
         phase::Status::Ended => Vec::new(),
     }
 }
@@ -35,7 +38,7 @@ fn of_phase(status: phase::Status) -> Vec<Reason> {
 fn of_run(status: run::Status) -> Vec<Reason> {
     match status {
         run::Status::New => vec![Reason::LostDoorbell],
-        run::Status::Running | run::Status::Stopping => vec![Reason::MissingChild],
+        run::Status::Running | run::Status::Stopping => vec![Reason::MissingChild, Reason::OverdueTimer],
         run::Status::Ended => Vec::new(),
     }
 }

@@ -1,0 +1,238 @@
+//! Attempts: calls of the tool at hand, what follows from their outcomes, and the fallbacks.
+
+use bytes::Bytes;
+
+use super::{
+    Ordered, deadline, end, input, job,
+    key::key,
+    ordered, sleep,
+    state::{BACKOFF, End, Event, Job, Task},
+};
+use crate::{
+    durable::{Answer, CallId, Effect, Failure, Outcome, Rejection, Request, Turn, Verdict},
+    plan::{Effects, InDoubt},
+};
+
+pub(super) fn begin(turn: &mut Turn<'_, Task>, job: Job) -> Result<(), Rejection> {
+    let ordered = ordered(turn, &job)?;
+    deadline::begin(turn, &ordered);
+    if let Some(until_ms) = sleep::until(turn, &ordered, &job)? {
+        return sleep::fall_asleep(turn, &ordered, job, until_ms);
+    }
+    let request = request(turn, &ordered, &job, 1)?;
+    let call = turn.call(request);
+    let key_since_ms = turn.now_ms();
+    turn.emit(&Event::Began { job, call, key_since_ms });
+    Ok(())
+}
+
+/// Another attempt, of whatever tool is at hand.
+pub(super) fn again(turn: &mut Turn<'_, Task>) -> Result<(), Rejection> {
+    let key_since_ms = turn.state().key_since_ms.unwrap_or(turn.now_ms());
+    let job = job(turn)?;
+    let ordered = ordered(turn, &job)?;
+    if let Some(until_ms) = sleep::until(turn, &ordered, &job)? {
+        return sleep::fall_asleep(turn, &ordered, job, until_ms);
+    }
+    let request = request(turn, &ordered, &job, turn.state().attempt + 1)?;
+    // A repeat with this key would be a second effect.
+    if request.is_forgotten(turn.now_ms()) {
+        let failure =
+            Failure::new("forgotten", "the tool no longer remembers the key of an attempt with an unknown outcome");
+        let checkpoint = turn.state().checkpoint.clone();
+        let call = turn.hold(request, failure.clone());
+        turn.emit(&Event::Doubted { call, checkpoint, failure });
+    } else {
+        let call = turn.call(request);
+        turn.emit(&Event::Called { call, key_since_ms });
+    }
+    Ok(())
+}
+
+fn repeat_call(turn: &mut Turn<'_, Task>) -> Result<CallId, Rejection> {
+    let job = job(turn)?;
+    let request = request(turn, &ordered(turn, &job)?, &job, turn.state().attempt + 1)?;
+    Ok(turn.call(request))
+}
+
+/// A crash cut the attempt off before it had any effect: make the same one again.
+fn make_again(turn: &mut Turn<'_, Task>, failure: Failure, checkpoint: Option<Bytes>) -> Result<(), Rejection> {
+    let job = job(turn)?;
+    let request = request(turn, &ordered(turn, &job)?, &job, turn.state().attempt)?;
+    let call = turn.call(Request { checkpoint: checkpoint.clone(), ..request });
+    turn.emit(&Event::MadeAgain { call, checkpoint, failure });
+    Ok(())
+}
+
+fn request(turn: &Turn<'_, Task>, ordered: &Ordered, job: &Job, attempt: u32) -> Result<Request, Rejection> {
+    let (means, state) = (ordered.means(turn)?, turn.state());
+    let declared = turn.extension::<Effects>().and_then(|effects| effects.of(&means.tool));
+    let path = path(ordered, job.item);
+    Ok(Request {
+        tool: means.tool.clone(),
+        key: key(job, &path, &means.tool, state.at, state.generation),
+        path: format!("{}/{path}", job.run),
+        attempt,
+        effect: means.effect.or(declared).unwrap_or(Effect::AtMostOnce),
+        input: input(turn, job)?.clone(),
+        timeout_ms: means.timeout_ms,
+        heartbeat_ms: means.heartbeat_ms,
+        checkpoint: state.checkpoint.clone(),
+        key_since_ms: state.key_since_ms.unwrap_or(turn.now_ms()),
+    })
+}
+
+fn path(ordered: &Ordered, item: Option<u32>) -> String {
+    let (phase, task) = (&ordered.plan.phases[ordered.phase].name, &ordered.task().name);
+    item.map_or_else(|| format!("{phase}/{task}"), |item| format!("{phase}/{task}[{item}]"))
+}
+
+pub(super) fn answered(turn: &mut Turn<'_, Task>, answer: Answer) -> Result<(), Rejection> {
+    let Answer { call, verdict, checkpoint } = answer;
+    match verdict {
+        Verdict::Ended(Outcome::Done(output)) => end(turn, End::Done(output)),
+        Verdict::Ended(Outcome::Failed(_) | Outcome::Unknown(_)) | Verdict::NotMade(_) | Verdict::Refused(_)
+            if turn.state().stopping =>
+        {
+            end(turn, End::Stopped)
+        }
+        Verdict::Refused(failure) => refused(turn, failure, checkpoint),
+        Verdict::Ended(Outcome::Failed(failure)) if turn.state().unsure => refused(turn, failure, checkpoint),
+        Verdict::NotMade(failure) if turn.state().overdue => gave_up(turn, failure),
+        Verdict::Ended(Outcome::Failed(failure)) => failed(turn, failure, checkpoint),
+        Verdict::Ended(Outcome::Unknown(failure)) => unknown(turn, failure, checkpoint),
+        Verdict::InDoubt(failure) => doubted(turn, call, failure, checkpoint),
+        Verdict::NotMade(failure) => make_again(turn, failure, checkpoint),
+        Verdict::Repeat => Err(Rejection::new("a call that is not in doubt cannot be repeated by decision")),
+    }
+}
+
+/// No attempt with its key had an effect, certainly: try again under a new key, if the policy says so.
+pub(super) fn failed(turn: &mut Turn<'_, Task>, failure: Failure, checkpoint: Option<Bytes>) -> Result<(), Rejection> {
+    match wait(turn, &failure)? {
+        Some(wait_ms) => {
+            turn.emit(&Event::AttemptFailed { failure, wait_ms, checkpoint });
+            turn.timer(BACKOFF, wait_ms);
+            Ok(())
+        }
+        None => gave_up(turn, failure),
+    }
+}
+
+/// The tool is idempotent: repeat with the same key, if the policy says so.
+fn unknown(turn: &mut Turn<'_, Task>, failure: Failure, checkpoint: Option<Bytes>) -> Result<(), Rejection> {
+    match wait(turn, &failure)? {
+        Some(wait_ms) => {
+            turn.emit(&Event::AttemptUnknown { failure, wait_ms, checkpoint });
+            turn.timer(BACKOFF, wait_ms);
+            Ok(())
+        }
+        None => unknown_for_good(turn, failure, checkpoint),
+    }
+}
+
+/// It certainly had no effect this time, and nobody knows what became of an attempt before it that had the same key: a new
+/// key could be a second effect, and so could a fallback. Where neither is to come, what the tool said last is what the
+/// task ends with, wherever a process died before.
+fn refused(turn: &mut Turn<'_, Task>, failure: Failure, checkpoint: Option<Bytes>) -> Result<(), Rejection> {
+    if turn.state().overdue || fallback(turn)?.is_some() || wait(turn, &failure)?.is_some() {
+        return unknown(turn, failure, checkpoint);
+    }
+    gave_up(turn, failure)
+}
+
+/// It is not repeated: a rule counts it as failed, or it is in doubt.
+pub(super) fn unknown_for_good(
+    turn: &mut Turn<'_, Task>,
+    failure: Failure,
+    checkpoint: Option<Bytes>,
+) -> Result<(), Rejection> {
+    let job = job(turn)?;
+    let ordered = ordered(turn, &job)?;
+    match ordered.means(turn)?.in_doubt {
+        InDoubt::Fail => gave_up(turn, failure),
+        InDoubt::Hold | InDoubt::Repeat => {
+            let request = request(turn, &ordered, &job, turn.state().attempt)?;
+            let call = turn.hold(request, failure.clone());
+            turn.emit(&Event::Doubted { call, checkpoint, failure });
+            Ok(())
+        }
+    }
+}
+
+/// The tool at hand is not called again, and what it did counts as nothing: the next fallback is called, or the task has
+/// failed.
+fn gave_up(turn: &mut Turn<'_, Task>, failure: Failure) -> Result<(), Rejection> {
+    if turn.state().stopping {
+        return end(turn, End::Stopped);
+    }
+    if turn.state().overdue {
+        let failure = match &*failure.class {
+            "deadline" => failure,
+            _ => deadline::failure(turn, Some(failure))?,
+        };
+        return end(turn, End::Failed(failure));
+    }
+    match fallback(turn)? {
+        Some((to, tool)) => {
+            turn.emit(&Event::FellBack { to, tool, failure });
+            again(turn)
+        }
+        None => end(turn, End::Failed(failure)),
+    }
+}
+
+/// The fallback that comes next, and its tool.
+fn fallback(turn: &Turn<'_, Task>) -> Result<Option<(u32, String)>, Rejection> {
+    let to = turn.state().at + 1;
+    Ok(ordered(turn, &job(turn)?)?.task().means(to).map(|means| (to, means.tool.clone())))
+}
+
+/// The wait before the next attempt; none if there is no next.
+fn wait(turn: &Turn<'_, Task>, failure: &Failure) -> Result<Option<u64>, Rejection> {
+    let ordered = ordered(turn, &job(turn)?)?;
+    let (retry, attempt) = (&ordered.means(turn)?.retry, turn.state().attempt);
+    let again = !turn.state().tries_no_more() && attempt < retry.max_attempts && retry.covers(&failure.class);
+    let wait_ms = || retry.wait_ms(attempt, turn.random(0)).max(failure.retry_after_ms.unwrap_or(0));
+    Ok(again.then(wait_ms))
+}
+
+fn doubted(
+    turn: &mut Turn<'_, Task>,
+    call: CallId,
+    failure: Failure,
+    checkpoint: Option<Bytes>,
+) -> Result<(), Rejection> {
+    let rule = ordered(turn, &job(turn)?)?.means(turn)?.in_doubt;
+    match rule {
+        InDoubt::Fail => {
+            turn.settle(call);
+            return gave_up(turn, failure);
+        }
+        InDoubt::Repeat => {
+            if let Some(wait_ms) = wait(turn, &failure)? {
+                turn.settle(call);
+                turn.emit(&Event::AttemptUnknown { failure, wait_ms, checkpoint });
+                turn.timer(BACKOFF, wait_ms);
+                return Ok(());
+            }
+        }
+        InDoubt::Hold => {}
+    }
+    turn.emit(&Event::Doubted { call, checkpoint, failure });
+    Ok(())
+}
+
+/// Somebody, or a probe, knows better by now.
+pub(super) fn decided(turn: &mut Turn<'_, Task>, answer: Answer) -> Result<(), Rejection> {
+    match answer.verdict {
+        Verdict::Ended(Outcome::Done(output)) => end(turn, End::Done(output)),
+        Verdict::Ended(Outcome::Failed(failure) | Outcome::Unknown(failure)) => gave_up(turn, failure),
+        Verdict::Repeat => {
+            let call = repeat_call(turn)?;
+            turn.emit(&Event::Repeated { call });
+            Ok(())
+        }
+        Verdict::InDoubt(_) | Verdict::NotMade(_) | Verdict::Refused(_) => Ok(()),
+    }
+}

@@ -1,0 +1,151 @@
+//! What becomes of tasks that fail for good, are late, or are no longer wanted: through the whole engine.
+
+use std::time::Duration;
+
+use headframe::{Engine, RunHandle, durable::What, run::Outcome};
+use serde_json::{Value, json};
+
+const SOON: Duration = Duration::from_secs(30);
+
+async fn engine() -> (Engine, tempfile::TempDir) {
+    let folder = tempfile::tempdir().unwrap();
+    (Engine::builder().data(folder.path().join("data")).start().await.unwrap(), folder)
+}
+
+async fn submit(engine: &Engine, text: &str) -> RunHandle {
+    let plan = engine.parse("limits.yaml", text).unwrap_or_else(|error| panic!("{error}"));
+    engine.submit(&plan, json!({})).await.unwrap()
+}
+
+async fn outcome(run: &RunHandle) -> Outcome {
+    tokio::time::timeout(SOON, run.outcome()).await.expect("the run ends").unwrap()
+}
+
+/// The events of a run, by kind, as the ledger keeps them.
+async fn events(run: &RunHandle, kind: &str) -> Vec<Value> {
+    let mut tail = run.events().await.unwrap();
+    let mut events = Vec::new();
+    loop {
+        let items = tokio::time::timeout(SOON, tail.next()).await.expect("the ledger has it").unwrap();
+        for item in items.expect("the engine still works") {
+            let What::Event(event) = item.what else { continue };
+            if item.kind == "run" && event.get("Ended").is_some() {
+                return events;
+            }
+            if item.kind == kind {
+                events.push(event);
+            }
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_output_of_a_task_is_that_of_the_tool_that_answered_and_the_ledger_says_which() {
+    let (engine, _folder) = engine().await;
+    let run = submit(
+        &engine,
+        r#"
+headframe: 1
+name: quote
+phases:
+  - name: quote
+    tasks:
+      - name: price
+        tool: fail
+        with: { message: no price }
+        fallback:
+          - { tool: fail, with: { class: closed } }
+          - { tool: echo, with: { text: "{{ input.price }}" } }
+input: { price: 100 }
+output: "{{ outputs.quote.price.text }}"
+"#,
+    )
+    .await;
+    assert_eq!(outcome(&run).await, Outcome::Succeeded(json!(100).into()));
+    let events = events(&run, "task").await;
+    let fell: Vec<_> = events.iter().filter_map(|event| event.get("FellBack")).collect();
+    let said = |at: usize| (&fell[at]["to"], &fell[at]["tool"], &fell[at]["failure"]["class"]);
+    assert_eq!(fell.len(), 2);
+    assert_eq!(said(0).1, "fail");
+    assert_eq!(said(1), (&json!(2), &json!("echo"), &json!("closed")));
+    engine.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_an_optional_task_failed_to_give_is_null_to_whoever_reads_it() {
+    let (engine, _folder) = engine().await;
+    let run = submit(
+        &engine,
+        r#"
+headframe: 1
+name: degrade
+phases:
+  - name: try
+    tasks:
+      - { name: failed, tool: fail, optional: true }
+      - { name: late, tool: sleep, with: { for: 1h }, deadline: 50ms, optional: true }
+      - { name: fell, tool: fail, fallback: { tool: fail }, optional: true }
+      - { name: good, tool: echo, with: 7 }
+output: ["{{ outputs.try.failed }}", "{{ outputs.try.late }}", "{{ outputs.try.fell }}", "{{ outputs.try.good }}"]
+"#,
+    )
+    .await;
+    assert_eq!(outcome(&run).await, Outcome::Succeeded(json!([null, null, null, 7]).into()));
+    engine.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_program_that_is_late_is_ended_and_its_task_phase_or_run_says_so() {
+    let (engine, _folder) = engine().await;
+    for (deadline, at) in [("task", "work/hang"), ("phase", "work/hang"), ("run", "run")] {
+        let of = |level: &str| if level == deadline { "deadline: 300ms" } else { "" };
+        let text = format!(
+            r#"
+headframe: 1
+name: late
+{}
+phases:
+  - name: work
+    {}
+    tasks:
+      - name: hang
+        tool: process
+        effect: idempotent
+        in_doubt: fail
+        with: {{ argv: [sleep, "1000"] }}
+        {}
+"#,
+            of("run"),
+            of("phase"),
+            of("task")
+        );
+        let run = submit(&engine, &text).await;
+        let Outcome::Failed { task, failure } = outcome(&run).await else { panic!("it is late") };
+        assert_eq!((&*task, &*failure.class), (at, "deadline"), "{}", failure.message);
+    }
+    engine.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_second_cancel_changes_nothing() {
+    let (engine, _folder) = engine().await;
+    let run = submit(
+        &engine,
+        r#"
+headframe: 1
+name: cancelled
+phases:
+  - name: work
+    tasks: [{ name: hang, tool: process, effect: idempotent, with: { argv: [sleep, "1000"] } }]
+"#,
+    )
+    .await;
+    run.cancel("the first").await.unwrap();
+    run.cancel("the second").await.unwrap();
+    assert_eq!(outcome(&run).await, Outcome::Cancelled { reason: "the first".to_owned() });
+    run.cancel("the third").await.unwrap();
+    assert_eq!(outcome(&run).await, Outcome::Cancelled { reason: "the first".to_owned() });
+    let events = events(&run, "run").await;
+    assert_eq!(events.iter().filter(|event| event.get("Cancelled").is_some()).count(), 1);
+    engine.stop().await;
+}
