@@ -17,6 +17,7 @@ use std::{
 };
 
 use anyhow::Context as _;
+use headframe::clock::{Clock as _, SystemClock};
 use tokio::{
     net::{UnixListener, UnixStream},
     sync::Notify,
@@ -66,7 +67,7 @@ async fn connection(world: Arc<World>, number: u64, stream: UnixStream) {
     let mut peer = wire::Peer::new(stream);
     let request = peer.request().await;
     let reply = match request {
-        Some(Request::Call(call)) => Reply::Call(call.key.clone(), world.books().record(call)),
+        Some(Request::Call(call)) => Reply::Call(call.key.clone(), world.books().record(call, SystemClock.now_ms())),
         Some(Request::Ask { key }) => Reply::Asked(key),
         Some(Request::Books) => Reply::Books,
         None => Reply::Nothing,

@@ -57,7 +57,7 @@ impl Ledger {
             reader.walk(&*past, sequence, record, &mut |_, _, event| folds.take(&event))
         })?;
         let lost = past.lost();
-        let mut found = Refolded { problems: structure(live), events: folds.events, ..Refolded::default() };
+        let mut found = Refolded { problems: live.loose_ends(), events: folds.events, ..Refolded::default() };
         folds.compare(&lost, &mut found);
         Ok(whole.then_some(found))
     }
@@ -146,7 +146,36 @@ impl<'a> Folds<'a> {
     }
 }
 
-/// What does not hang together.
+impl Live {
+    /// What does not hang together, in sentences: actors without parents, calls without callers, timers that their actors
+    /// know nothing of. Of use on a whole state only: what is not in memory is missing.
+    #[must_use]
+    pub fn loose_ends(&self) -> Vec<String> {
+        let mut wrong = structure(self);
+        wrong.extend(timers(self));
+        wrong.sort();
+        wrong
+    }
+}
+
+/// Timers whose entry and whose actor do not say the same.
+fn timers(live: &Live) -> Vec<String> {
+    let mut told: BTreeMap<_, _> = live.timers.iter().map(|(key, generation)| (*key, *generation)).collect();
+    let mut wrong = Vec::new();
+    for (actor, row) in &live.actors {
+        for timer in &row.timers {
+            if told.remove(&(timer.due_ms, *actor, timer.name)) != Some(timer.generation) {
+                wrong.push(format!("{actor}: nobody waits for its timer {} to come due", timer.name));
+            }
+        }
+    }
+    let left =
+        told.into_keys().map(|(_, actor, name)| format!("{actor}: it does not know of the timer {name} that is set"));
+    wrong.extend(left);
+    wrong
+}
+
+/// Parents, children, callers and roots that do not say the same of each other.
 fn structure(live: &Live) -> Vec<String> {
     let (mut children, mut calls) = (BTreeMap::<ActorId, u32>::new(), BTreeMap::<ActorId, u32>::new());
     let mut wrong = Vec::new();
@@ -174,6 +203,5 @@ fn structure(live: &Live) -> Vec<String> {
             ));
         }
     }
-    wrong.sort();
     wrong
 }
