@@ -4,7 +4,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{Facts, Findings, Violation, books::lines, findings::Invariant::I6};
+use super::{Facts, Findings, Violation, books::lines, findings::Invariant::I6, history::SLACK_MS};
 use crate::{recorder::Entry, workload};
 
 /// Nothing happened for a run that the store does not know.
