@@ -205,3 +205,26 @@ fn structure(live: &Live) -> Vec<String> {
     }
     wrong
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::durable::record::Op;
+
+    #[test]
+    fn a_timer_and_its_actor_that_do_not_say_the_same_are_loose_ends() {
+        let (actor, stream) = (ActorId(0x100), StreamId(0x100));
+        let mut live = Live::default();
+        live.apply(Sequence(1), 0, &Op::Spawn { actor, kind: 1, parent: ActorId::ENGINE, stream });
+        live.apply(Sequence(1), 0, &Op::Timer { actor, name: 7, generation: 1, due_ms: 50 });
+        assert_eq!(live.loose_ends(), [""; 0]);
+
+        let mut forgotten = live.clone();
+        forgotten.timers.clear();
+        assert_eq!(forgotten.loose_ends(), ["actor_100: nobody waits for its timer 7 to come due"]);
+
+        let mut stray = live;
+        stray.actors.values_mut().for_each(|row| row.timers.clear());
+        assert_eq!(stray.loose_ends(), ["actor_100: it does not know of the timer 7 that is set"]);
+    }
+}
