@@ -40,11 +40,21 @@ pub(crate) struct Args {
     /// Keep the working folder, whose path is printed, whatever came out
     #[arg(long)]
     pub(crate) keep: bool,
+    /// Put a known bug in, to see that it is found
+    #[arg(long, hide = true)]
+    pub(crate) mutant: Option<Mutant>,
     /// A table for people, or one JSON object
     #[arg(short, long, value_enum, value_name = "FORMAT", default_value_t)]
     pub(crate) output: Format,
     #[command(subcommand)]
     pub(crate) role: Option<Role>,
+}
+
+/// A bug on purpose.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Mutant {
+    /// Tools that say they are idempotent forget what they did.
+    ForgetfulTools,
 }
 
 /// How the report is written.
@@ -89,6 +99,8 @@ pub(crate) struct RecorderRole {
     pub(crate) parent: i32,
     #[arg(long)]
     pub(crate) socket: PathBuf,
+    #[arg(long)]
+    pub(crate) mutant: Option<Mutant>,
 }
 
 #[derive(Clone, Debug, clap::Args)]

@@ -92,7 +92,7 @@ async fn interrupted() -> anyhow::Result<u8> {
 }
 
 async fn play(args: &Args, seed: u64, stage: &mut Stage) -> anyhow::Result<Report> {
-    stage.start_recorder().await?;
+    stage.start_recorder(args.mutant).await?;
     let mut killing = Killing::new(Client::new(seed, args.runs_in_flight));
     let progress = Progress::new(args.until());
     let kills = kill(args, seed, stage, &mut killing, &progress).await?;

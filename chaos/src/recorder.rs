@@ -51,7 +51,7 @@ pub(crate) fn main(role: &RecorderRole) -> anyhow::Result<ExitCode> {
 async fn serve(role: &RecorderRole) -> anyhow::Result<ExitCode> {
     let listener = UnixListener::bind(&role.socket).with_context(|| format!("cannot listen on {:?}", role.socket))?;
     println!("listening");
-    let world = Arc::new(World::default());
+    let world = Arc::new(World { books: Mutex::new(Books::new(role.mutant)), ..World::default() });
     let mut connections = JoinSet::new();
     for number in 0.. {
         let (stream, _) = listener.accept().await.context("cannot accept")?;

@@ -5,6 +5,7 @@ mod tests;
 
 use std::{collections::BTreeSet, fmt};
 
+use clap::ValueEnum as _;
 use comfy_table::{Table, presets::NOTHING};
 use headframe::run::Outcome;
 use serde::Serialize;
@@ -194,7 +195,9 @@ pub(crate) fn replay(args: &Args, seed: u64, kills: Option<u32>) -> String {
         (None, crate::args::Until::Over(length)) => format!("--for {}s", length.as_secs()),
     };
     let actors = if args.actors { " --actors" } else { "" };
-    format!("cargo run -r -p headframe-chaos -- {until} --seed {seed} --runs-in-flight {runs}{actors}")
+    let mutant = args.mutant.and_then(|mutant| mutant.to_possible_value());
+    let mutant = mutant.map(|mutant| format!(" --mutant {}", mutant.get_name())).unwrap_or_default();
+    format!("cargo run -r -p headframe-chaos -- {until} --seed {seed} --runs-in-flight {runs}{actors}{mutant}")
 }
 
 fn ended(facts: &Facts, how: fn(&Outcome) -> bool) -> usize {

@@ -31,6 +31,27 @@ fn a_few_kills_end_with_a_verdict_on_every_invariant_and_leave_nothing_behind() 
     assert_eq!(left_in(dir.path()), [""; 0]);
 }
 
+/// The whole way of a broken promise: tools that forget what they did make a lost answer a second effect.
+#[test]
+fn a_bug_on_purpose_is_found_and_told_with_its_evidence_and_the_line_that_replays() {
+    let dir = tempfile::tempdir().unwrap();
+    let args = ["--kills", "3", "--seed", "7", "--runs-in-flight", "24", "--mutant", "forgetful-tools"];
+    let output = run(dir.path(), &args);
+    let (out, talk) = texts(&output);
+    assert_eq!(output.status.code(), Some(1), "{out}{talk}");
+    let broken = out.split(" promises were broken:\n").nth(1).unwrap();
+    assert!(broken.lines().next().unwrap().starts_with("  I4 `k") && broken.contains("happened 2 times"), "{out}");
+    for evidence in ["      run: run_", "      books: ", "answer lost, effect", "      ledger: "] {
+        assert!(broken.contains(evidence), "{evidence}: {out}");
+    }
+    let replay = format!(
+        "seed 7\nreplay: cargo run -r -p headframe-chaos -- {}\n",
+        args[..6].join(" ") + " --mutant forgetful-tools"
+    );
+    assert!(broken.ends_with(&replay), "{out}");
+    assert_eq!(left_in(dir.path()), [""; 0]);
+}
+
 #[test]
 fn kills_for_a_time_come_in_fives_and_are_replayed_by_their_number() {
     let dir = tempfile::tempdir().unwrap();

@@ -84,17 +84,16 @@ async fn watch(args: &Args, folder: &Path) -> anyhow::Result<ExitCode> {
     let interrupted = sample(args, folder, (&engine, &load, &probes), &mut samples, &mut signals).await?;
     load.stop();
     let answered = probes.end().await;
-    let end = tokio::select! {
+    let (end, left_over) = tokio::select! {
         ended = tokio::time::timeout(GRACE, load.end()) => match (ended, interrupted) {
-            (Err(_), _) => End::Failed(format!("runs did not end within {GRACE:?}")),
-            (Ok(Err(error)), _) => End::Failed(format!("{error:#}")),
-            (Ok(Ok(())), Some(signal)) => End::Interrupted(signal),
-            (Ok(Ok(())), None) => End::Over,
+            (Err(_), _) => (End::Failed(format!("runs did not end within {GRACE:?}")), None),
+            (Ok(Err(error)), _) => (End::Failed(format!("{error:#}")), None),
+            (Ok(Ok(())), Some(signal)) => (End::Interrupted(signal), Some(rest(&engine).await?)),
+            (Ok(Ok(())), None) => (End::Over, Some(rest(&engine).await?)),
         },
         // Whoever interrupts twice does not wait.
-        signal = signals.next() => End::Interrupted(signal),
+        signal = signals.next() => (End::Interrupted(signal), None),
     };
-    let left_over = if matches!(end, End::Over) { rest(&engine).await? } else { 0 };
     engine.stop().await;
     let exit = match end {
         End::Interrupted(signal) => Some(signal),

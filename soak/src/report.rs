@@ -41,8 +41,8 @@ pub(crate) struct Report {
     /// Growth per finished run, in bytes.
     memory_per_run: Option<f64>,
     disk_per_run: Option<f64>,
-    /// Actors and calls, when all runs had ended.
-    left_over: usize,
+    /// Actors and calls, when all runs had ended; none if that was not waited for.
+    left_over: Option<usize>,
     /// Whether it was long enough to judge what grows.
     judges_growth: bool,
     /// In sentences; none is good.
@@ -62,7 +62,13 @@ struct Available {
 }
 
 impl Report {
-    pub(crate) fn new(samples: &Samples, answered: Answered, left_over: usize, bounds: &Bounds, end: End) -> Self {
+    pub(crate) fn new(
+        samples: &Samples,
+        answered: Answered,
+        left_over: Option<usize>,
+        bounds: &Bounds,
+        end: End,
+    ) -> Self {
         let all = samples.all();
         let steady = &all[all.len() / WARM_UP..];
         let judges_growth = series::is_long_enough(steady);
@@ -107,8 +113,8 @@ impl Report {
         }
         let grow = self.series.iter().filter(|figures| figures.trend == Trend::Broken && self.judges_growth);
         broken.extend(grow.map(Figures::sentence));
-        if self.left_over > 0 {
-            broken.push(format!("{} actors and calls are left over", self.left_over));
+        if let Some(left @ 1..) = self.left_over {
+            broken.push(format!("{left} actors and calls are left over"));
         }
         broken
     }
@@ -155,7 +161,10 @@ impl fmt::Display for Report {
             f,
             "available: {percent:.2} %, {in_time} of {sent} probes answered within {within_ms:.0} ms (bound: {percent_min} %)"
         )?;
-        writeln!(f, "left over at the end: {} (bound: 0)", self.left_over)?;
+        match self.left_over {
+            Some(left) => writeln!(f, "left over at the end: {left} (bound: 0)")?,
+            None => writeln!(f, "left over at the end: nobody waited for it")?,
+        }
         writeln!(f, "growth: {}", series::RULE)?;
         writeln!(
             f,

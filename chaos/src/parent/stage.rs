@@ -10,13 +10,14 @@ use std::{
 };
 
 use anyhow::{Context as _, ensure};
+use clap::ValueEnum as _;
 use tempfile::TempDir;
 use tokio::{
     io::{AsyncBufReadExt as _, BufReader, Lines},
     process::{Child, ChildStdin, ChildStdout, Command},
 };
 
-use crate::args::Args;
+use crate::args::{Args, Mutant};
 
 /// The longest path of a Unix socket, without its final NUL.
 const SOCKET_PATH_MAX: usize = 107;
@@ -93,8 +94,10 @@ impl Stage {
     }
 
     /// Start the recorder; returns when it listens.
-    pub(super) async fn start_recorder(&mut self) -> anyhow::Result<()> {
+    pub(super) async fn start_recorder(&mut self, mutant: Option<Mutant>) -> anyhow::Result<()> {
         let mut command = self.command("__recorder")?;
+        let named = mutant.and_then(|mutant| mutant.to_possible_value());
+        named.iter().for_each(|mutant| _ = command.args(["--mutant", mutant.get_name()]));
         let mut recorder = command.stdin(Stdio::null()).spawn().context("cannot start the recorder")?;
         let stdout = recorder.stdout.take().context("the recorder has no stdout")?;
         self.recorder = Some(recorder);

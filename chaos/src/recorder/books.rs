@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::Receipt;
-use crate::random;
+use crate::{args::Mutant, random};
 
 /// A call of a tool, as the victim sends it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -58,9 +58,14 @@ pub(super) struct Books {
     entries: Vec<Entry>,
     effects: BTreeMap<String, Receipt>,
     last: u64,
+    mutant: Option<Mutant>,
 }
 
 impl Books {
+    pub(super) fn new(mutant: Option<Mutant>) -> Self {
+        Self { mutant, ..Self::default() }
+    }
+
     /// A call came: it takes effect, or not, and is written down.
     pub(super) fn record(&mut self, call: Call, at_ms: u64) -> Answer {
         let (answer, effect) = self.act(&call);
@@ -78,7 +83,7 @@ impl Books {
                 let (receipt, number) = self.happen(call);
                 (if drawn.is_multiple_of(20) { Answer::Lost } else { Answer::Done(receipt) }, number)
             }
-            tool => match self.effects.get(&call.key).cloned() {
+            tool => match self.remembered(&call.key) {
                 Some(receipt) => (Answer::Done(receipt), None),
                 None => {
                     let (receipt, number) = self.happen(call);
@@ -91,6 +96,11 @@ impl Books {
                 }
             },
         }
+    }
+
+    fn remembered(&self, key: &str) -> Option<Receipt> {
+        let forgets = self.mutant == Some(Mutant::ForgetfulTools);
+        self.effects.get(key).filter(|_| !forgets).cloned()
     }
 
     fn happen(&mut self, call: &Call) -> (Receipt, Option<u64>) {

@@ -43,7 +43,7 @@ fn a_short_soak_is_not_judged_by_its_slopes_and_says_so() {
 #[test]
 fn what_is_left_over_or_late_or_failed_breaks_the_verdict() {
     let samples = samples((0..100).map(|at| (at, 100_000)));
-    let told = |answered, left_over, end| Report::new(&samples, answered, left_over, &BOUNDS, end).broken;
+    let told = |answered, left_over, end| Report::new(&samples, answered, Some(left_over), &BOUNDS, end).broken;
     assert_eq!(told(ALL, 3, End::Over), ["3 actors and calls are left over"]);
     let late = Answered { sent: 100, in_time: 98 };
     let broken = "98.00 % of the probes were answered within 1000 ms, and the bound is 99 %";
@@ -86,5 +86,5 @@ fn samples(memory: impl Iterator<Item = (u64, u64)>) -> Samples {
 }
 
 fn report(memory: impl Iterator<Item = (u64, u64)>) -> Report {
-    Report::new(&samples(memory), ALL, 0, &BOUNDS, End::Over)
+    Report::new(&samples(memory), ALL, Some(0), &BOUNDS, End::Over)
 }
