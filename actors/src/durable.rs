@@ -74,11 +74,14 @@ pub use self::{
     record::Note,
     restored::Restored,
     system::{
-        Census, Decision, Error, Expiring, Figures, Jumped, KeyFigures, Killed, Recovery, RowFate, Scrubbed, SendError,
-        Swept, System, SystemBuilder,
+        Census, Decision, Error, Expiring, Figures, Heir, Jumped, KeyFigures, Killed, Recovery, RowFate, Scrubbed,
+        SendError, Swept, System, SystemBuilder,
     },
     tree::{Node, Presence, ServiceNode, ToolNode, Tree},
     unsticker::{Reason, Waiting},
     watch::LongTurn,
 };
-pub(crate) use self::{call::cut, system::Inner};
+pub(crate) use self::{
+    call::cut,
+    system::{Ended, Inner},
+};

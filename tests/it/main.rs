@@ -5,6 +5,7 @@
 mod api;
 mod cli;
 mod kill;
+mod reopen;
 mod structure;
 mod tidy;
 mod upgrade;
