@@ -1,4 +1,5 @@
 //! The program as people start it: its verdict, its words, and what it leaves behind, which is nothing.
+#![expect(clippy::unwrap_used, reason = "tests say what must hold by failing, helpers of theirs, too")]
 
 use std::{
     collections::BTreeMap,

@@ -1,6 +1,7 @@
 //! The program as people start it, for some seconds: what it says, and what it leaves behind, which is nothing.
 //!
 //! Nothing here depends on how fast the machine is: probes may all be late, and nothing is judged by its slope.
+#![expect(clippy::unwrap_used, reason = "tests say what must hold by failing, helpers of theirs, too")]
 
 use std::{
     fs,
