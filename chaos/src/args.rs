@@ -1,25 +1,35 @@
 //! The command line. The roles of the children are hidden: only the parent starts them.
 
-use std::path::PathBuf;
+use std::{path::PathBuf, time::Duration};
 
-use clap::{Parser, Subcommand, value_parser};
+use clap::{Parser, Subcommand, ValueEnum, value_parser};
+
+const EXAMPLES: &str = "\
+Examples:
+  headframe-chaos                               fifty kills, and a seed of its own
+  headframe-chaos --kills 100 --actors --seed 7
+  headframe-chaos --for 10m --dir /var/tmp      as many kills as fit
+  headframe-chaos --kills 10 -o json
+
+What is checked: I1 to I8 and I12, each by its name; docs/CHAOS.md says how.
+Exit codes: 0 every promise that was put to the test held; 1 one was broken, or there was no verdict;
+2 usage, or a place that cannot be used; 129, 130, 143 ended by a signal";
 
 /// Kill a Headframe engine with SIGKILL again and again, and prove that nothing was lost and nothing happened twice
 #[derive(Clone, Debug, Parser)]
-#[command(
-    version,
-    args_conflicts_with_subcommands = true,
-    after_help = "Examples:\n  headframe-chaos --kills 50 --seed 7\n  headframe-chaos --kills 10 --actors --json\n  headframe-chaos --seed 7 --dir /var/tmp --keep\n\nExit codes: 0 every promise held, 1 one was broken (or the run could not be made), 2 usage, 130 interrupted"
-)]
+#[command(version, args_conflicts_with_subcommands = true, after_help = EXAMPLES)]
 pub(crate) struct Args {
-    /// How often the victim is killed; one kill in five strikes during start-up
-    #[arg(long, default_value_t = 50, value_parser = value_parser!(u32).range(1..=1_000_000))]
-    pub(crate) kills: u32,
+    /// How often the victim is killed; one kill in five strikes during start-up [default: 50]
+    #[arg(long, value_name = "N", value_parser = value_parser!(u32).range(1..=1_000_000))]
+    kills: Option<u32>,
+    /// Kill for so long (`90s`, `10m`, `8h`), then let everything end
+    #[arg(long = "for", value_name = "TIME", conflicts_with = "kills", value_parser = length)]
+    length: Option<Duration>,
     /// Draws the times of the kills, the workload and the decisions; random unless given, and always printed
-    #[arg(long)]
+    #[arg(long, value_name = "N")]
     pub(crate) seed: Option<u64>,
     /// Runs that the client keeps in flight
-    #[arg(long, default_value_t = 32, value_parser = value_parser!(u32).range(1..=10_000))]
+    #[arg(long, value_name = "N", default_value_t = 32, value_parser = value_parser!(u32).range(1..=10_000))]
     pub(crate) runs_in_flight: u32,
     /// Also kill actors inside the victim: hosts, and the actors before the tools
     #[arg(long)]
@@ -27,14 +37,51 @@ pub(crate) struct Args {
     /// Where to make the working folder; the system's place for temporary files unless given
     #[arg(long)]
     pub(crate) dir: Option<PathBuf>,
-    /// Keep the working folder, whose path is printed
+    /// Keep the working folder, whose path is printed, whatever came out
     #[arg(long)]
     pub(crate) keep: bool,
-    /// Print one JSON object instead of the table
-    #[arg(long)]
-    pub(crate) json: bool,
+    /// Put a known bug in, to see that it is found
+    #[arg(long, hide = true)]
+    pub(crate) mutant: Option<Mutant>,
+    /// A table for people, or one JSON object
+    #[arg(short, long, value_enum, value_name = "FORMAT", default_value_t)]
+    pub(crate) output: Format,
     #[command(subcommand)]
     pub(crate) role: Option<Role>,
+}
+
+/// A bug on purpose.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Mutant {
+    /// Tools that say they are idempotent forget what they did.
+    ForgetfulTools,
+}
+
+/// How the report is written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Format {
+    #[default]
+    Table,
+    Json,
+}
+
+/// When enough was killed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Until {
+    Kills(u32),
+    Over(Duration),
+}
+
+impl Args {
+    pub(crate) fn until(&self) -> Until {
+        self.length.map_or(Until::Kills(self.kills.unwrap_or(50)), Until::Over)
+    }
+}
+
+fn length(text: &str) -> Result<Duration, String> {
+    let length = humantime::parse_duration(text).map_err(|error| format!("{error}; write `90s`, `10m` or `8h`"))?;
+    let is_sane = (Duration::from_secs(1)..=Duration::from_secs(7 * 24 * 3_600)).contains(&length);
+    if is_sane { Ok(length) } else { Err("from a second to a week".to_owned()) }
 }
 
 /// What a child of the parent is.
@@ -52,6 +99,8 @@ pub(crate) struct RecorderRole {
     pub(crate) parent: i32,
     #[arg(long)]
     pub(crate) socket: PathBuf,
+    #[arg(long)]
+    pub(crate) mutant: Option<Mutant>,
 }
 
 #[derive(Clone, Debug, clap::Args)]
@@ -86,5 +135,16 @@ mod tests {
         assert!(Args::try_parse_from(["chaos", "--kills", "0"]).is_err());
         assert!(Args::try_parse_from(["chaos", "--seed", "-3"]).is_err());
         assert!(Args::try_parse_from(["chaos", "everything"]).is_err());
+        assert!(Args::try_parse_from(["chaos", "--for", "soon"]).is_err());
+        assert!(Args::try_parse_from(["chaos", "--for", "10ms"]).is_err());
+        assert!(Args::try_parse_from(["chaos", "--for", "10s", "--kills", "3"]).is_err());
+    }
+
+    #[test]
+    fn fifty_kills_are_enough_unless_somebody_says_otherwise() {
+        let until = |args: &[&str]| Args::try_parse_from([&["chaos"], args].concat()).unwrap().until();
+        assert_eq!(until(&[]), Until::Kills(50));
+        assert_eq!(until(&["--kills", "7"]), Until::Kills(7));
+        assert_eq!(until(&["--for", "2m"]), Until::Over(Duration::from_secs(120)));
     }
 }

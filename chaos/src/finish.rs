@@ -1,6 +1,6 @@
 //! After the last kill: faults off, a quiet time, and then everything is read that can be read.
 //!
-//! **Invariant:** nothing is judged here. What is found goes to the oracle as facts, or as complaints about what the
+//! **Invariant:** nothing is judged here. What is found goes to the oracle as facts, or as findings about what the
 //! engine itself says is wrong.
 
 mod examine;
@@ -16,7 +16,8 @@ use headframe::{clock::monotonic, run::Outcome};
 use tokio::task::JoinSet;
 
 use crate::{
-    oracle::{Facts, Submission, Violation},
+    look::{self, Known},
+    oracle::{Facts, Findings, Invariant::I1, Submission, Violation},
     parent::Client,
     random::Random,
     recorder,
@@ -38,17 +39,21 @@ pub(crate) struct Place {
     pub(crate) socket: PathBuf,
 }
 
-/// Recover for the last time, let everything end, and gather the facts.
-pub(crate) async fn finish(place: &Place, kills: u32, mut client: Client) -> anyhow::Result<Facts> {
+/// Recover for the last time, let everything end, and gather the facts. `findings` are those so far.
+pub(crate) async fn finish(place: &Place, kills: u32, mut client: Client, findings: Findings) -> anyhow::Result<Facts> {
     let works = open(place, client.seed, kills + 1).await.context("the last recovery failed")?;
-    let mut facts = Facts { seed: client.seed, kills, ..Facts::default() };
+    let mut facts = Facts { seed: client.seed, kills, findings, ..Facts::default() };
     facts.submissions = find(&works, &client).await?;
-    facts.decided = settle(&works, place, &mut client, &mut facts.submissions).await?;
-    facts.complaints = std::mem::take(&mut client.complaints);
-    facts.complaints.extend(examine::key_conflict(&works, &facts.submissions).await);
-    facts.complaints.extend(examine::at_rest(&works).await?);
-    facts.complaints.extend(examine::ledger(&works, &client).await?);
-    facts.complaints.extend(examine::restart(works, place, kills + 2).await?);
+    settle(&works, place, &mut client, &mut facts.submissions).await?;
+    client.complaints.drain(..).for_each(|complaint| facts.findings.found(complaint));
+    examine::key_conflict(&works, &facts.submissions, &mut facts.findings).await;
+    examine::at_rest(&works, &mut facts.findings).await?;
+    let before = examine::stop(works).await?;
+    let (data, known) = (place.data.clone(), Known::all(&client));
+    let (findings, told) = tokio::task::spawn_blocking(move || look::at_rest(&data, &known)).await??;
+    facts.findings.add(findings);
+    facts.told = told;
+    examine::restart(before, place, kills + 2, &mut facts.findings).await?;
     facts.entries = recorder::read_books(&place.socket).await?;
     Ok(facts)
 }
@@ -78,13 +83,13 @@ async fn settle(
     place: &Place,
     client: &mut Client,
     submissions: &mut [Submission],
-) -> anyhow::Result<u64> {
+) -> anyhow::Result<()> {
     let mut waiting = JoinSet::new();
     for (at, submission) in submissions.iter().enumerate() {
         waiting.spawn(wait_for(works.clone(), at, submission.number));
     }
     let mut random = Random::of(client.seed, PURPOSE);
-    let (mut decided, mut last_end, mut look) = (0, monotonic(), tokio::time::interval(LOOK));
+    let (mut last_end, mut look) = (monotonic(), tokio::time::interval(LOOK));
     while !waiting.is_empty() && !is_stuck(last_end) {
         tokio::select! {
             Some(ended) = waiting.join_next() => {
@@ -94,13 +99,13 @@ async fn settle(
                 client.ended(submission.number, &outcome);
                 (submission.again, submission.outcome) = (Some(again), Some(outcome));
             }
-            _ = look.tick() => decided += decide_doubts(&works.engine, &place.socket, &mut random).await?,
+            _ = look.tick() => decide_doubts(&works.engine, &place.socket, &mut random).await?,
         }
     }
     if !waiting.is_empty() {
-        client.complain(Violation::lost("I1", examine::stuck(works, waiting.len()).await));
+        client.complain(Violation::lost(I1, examine::stuck(works, waiting.len()).await));
     }
-    Ok(decided)
+    Ok(())
 }
 
 fn is_stuck(last_end: Instant) -> bool {

@@ -6,7 +6,7 @@
 //!   └────────────── the books, at the end ──────────────────────── recorder (outlives every victim)
 //! ```
 //! The parent is the client: it knows what was acknowledged. The recorder is the outside world: it knows what happened.
-//! The oracle compares the two with what the engine says after the last recovery.
+//! The oracle compares the two with what the engine says after the last recovery, and with what lies in the folder.
 //!
 //! **Invariants:** the times of the kills are drawn before the load starts; no process and no folder is left behind.
 //! **Absent on purpose:** any look inside the engine that an embedder does not have.
@@ -15,6 +15,7 @@
 mod args;
 mod finish;
 mod life;
+mod look;
 mod oracle;
 mod parent;
 mod random;
@@ -29,6 +30,10 @@ use std::process::ExitCode;
 use clap::Parser;
 
 use self::args::{Args, Role};
+
+/// That of the program `headframe`, for which victims stand.
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 fn main() -> ExitCode {
     let args = Args::parse();

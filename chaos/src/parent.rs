@@ -5,37 +5,38 @@
 
 mod client;
 mod killing;
+mod progress;
 mod stage;
 
-use std::{
-    io::{IsTerminal as _, Write as _},
-    process::ExitCode,
-};
+use std::{io::Write as _, process::ExitCode, time::Duration};
 
 use anyhow::Context as _;
+use headframe::clock::monotonic;
 use tokio::signal::unix::{SignalKind, signal};
 
 pub(crate) use self::{client::Client, killing::Tally};
-use self::{killing::Killing, stage::Stage};
+use self::{killing::Killing, progress::Progress, stage::Stage};
 use crate::{
-    args::Args,
+    args::{Args, Format, Until},
     finish::{self, Place},
-    oracle::{self, Violation},
+    look,
+    oracle::{self, Invariant::I1, Violation},
     random,
     report::{self, Report},
     schedule,
 };
 
-/// What a shell shows for a program that an interrupt ended.
-const INTERRUPTED: u8 = 130;
+/// Most looks into folders of dead victims: each reads all that ever happened.
+const LOOKS: f64 = 24.0;
+/// Whatever still runs when the folder is to go has so long.
+const GRACE: Duration = Duration::from_secs(2);
 
 /// Kill, recover, judge, and say so.
 pub(crate) fn main(args: &Args) -> anyhow::Result<ExitCode> {
     let seed = args.seed.unwrap_or_else(random::fresh_seed);
-    if args.json {
-        eprintln!("seed {seed}");
-    } else {
-        say(&format!("seed {seed}"));
+    match args.output {
+        Format::Table => say(&format!("seed {seed}")),
+        Format::Json => eprintln!("seed {seed}"),
     }
     let mut stage = match Stage::new(args) {
         Ok(stage) => stage,
@@ -48,62 +49,101 @@ pub(crate) fn main(args: &Args) -> anyhow::Result<ExitCode> {
     let played = runtime.block_on(async {
         let played = tokio::select! {
             biased;
-            interrupted = interrupted() => interrupted.map(|()| None),
-            played = play(args, seed, &mut stage) => played.map(Some),
+            interrupted = interrupted() => interrupted.map(Played::Interrupted),
+            played = play(args, seed, &mut stage) => played.map(Box::new).map(Played::Out),
         };
         stage.clear().await;
         played
     });
-    runtime.shutdown_background();
+    runtime.shutdown_timeout(GRACE);
     stage.leave(args.keep);
     match played {
-        Ok(Some(report)) => Ok(tell(args, &report)),
-        Ok(None) => Ok(ExitCode::from(INTERRUPTED)),
+        Ok(Played::Out(report)) => Ok(tell(args, &report)),
+        Ok(Played::Interrupted(signal)) => {
+            eprintln!(
+                "interrupted: no verdict, and nothing is left behind; again: {}",
+                report::replay(args, seed, None)
+            );
+            Ok(ExitCode::from(signal))
+        }
         Err(error) => {
-            Err(error.context(format!("it did not come to a verdict; replay: {}", report::replay(args, seed))))
+            let again = report::replay(args, seed, None);
+            Err(error.context(format!("it did not come to a verdict; seed {seed}; replay: {again}")))
         }
     }
 }
 
-async fn interrupted() -> anyhow::Result<()> {
-    let mut interrupt = signal(SignalKind::interrupt()).context("cannot listen for signals")?;
-    let mut terminate = signal(SignalKind::terminate()).context("cannot listen for signals")?;
+/// How it ended.
+enum Played {
+    Out(Box<Report>),
+    /// With the exit code that a shell shows for the signal.
+    Interrupted(u8),
+}
+
+async fn interrupted() -> anyhow::Result<u8> {
+    let listen = |kind| signal(kind).context("cannot listen for signals");
+    let [mut interrupt, mut terminate, mut hangup] =
+        [listen(SignalKind::interrupt())?, listen(SignalKind::terminate())?, listen(SignalKind::hangup())?];
     tokio::select! {
-        _ = interrupt.recv() => {}
-        _ = terminate.recv() => {}
+        _ = interrupt.recv() => Ok(130),
+        _ = terminate.recv() => Ok(143),
+        _ = hangup.recv() => Ok(129),
     }
-    Ok(())
 }
 
 async fn play(args: &Args, seed: u64, stage: &mut Stage) -> anyhow::Result<Report> {
-    stage.start_recorder().await?;
+    stage.start_recorder(args.mutant).await?;
     let mut killing = Killing::new(Client::new(seed, args.runs_in_flight));
-    for (life, death) in (1..).zip(schedule::draw(seed, args.kills)) {
-        stage.start_victim(seed, life, args.actors)?;
-        killing.life(stage, death).await.with_context(|| format!("in life {life}, which was to end {death:?}"))?;
-        progress(life, args.kills);
-    }
-    let (client, tally) = killing.done();
+    let progress = Progress::new(args.until());
+    let kills = kill(args, seed, stage, &mut killing, &progress).await?;
+    progress.finishing();
+    let (client, tally, findings) = killing.done();
     let place = Place { data: stage.data().to_owned(), socket: stage.socket().to_owned() };
-    let mut facts = finish::finish(&place, args.kills, client).await?;
-    let panicked = |panic| Violation::wrong("I1", format!("a victim panicked: {panic}"));
-    facts.complaints.extend(stage.panics().into_iter().map(panicked));
-    Ok(Report::new(args, &facts, &tally, oracle::judge(&facts)))
+    let mut facts = finish::finish(&place, kills, client, findings).await?;
+    for panic in stage.panics() {
+        facts.findings.found(Violation::wrong(I1, format!("a victim panicked: {panic}")));
+    }
+    let mut findings = oracle::judge(&facts);
+    let shown = findings.violations.len().min(report::SHOWN);
+    look::add_evidence(&place.data, &facts.told, &mut findings.violations[..shown])?;
+    Ok(Report::new(args, &facts, &tally, findings))
 }
 
-/// For whoever watches a terminal.
-fn progress(life: u32, kills: u32) {
-    if std::io::stderr().is_terminal() {
-        let end = if life == kills { "\r\x1b[K" } else { "" };
-        eprint!("\rkill {life} of {kills}{end}");
+/// One life after the other; returns how many.
+async fn kill(
+    args: &Args,
+    seed: u64,
+    stage: &mut Stage,
+    killing: &mut Killing,
+    progress: &Progress,
+) -> anyhow::Result<u32> {
+    let (until, began, mut looks, mut kills) = (args.until(), monotonic(), 0.0, 0);
+    for (life, death) in (1..).zip(schedule::draw(seed, until)) {
+        stage.start_victim(seed, life, args.actors)?;
+        killing.life(stage, death).await.with_context(|| format!("in life {life}, which was to end {death:?}"))?;
+        kills = life;
+        stage.has_room()?;
+        let done = match until {
+            Until::Kills(kills) => f64::from(life) / f64::from(kills),
+            Until::Over(length) => began.elapsed().as_secs_f64() / length.as_secs_f64(),
+        };
+        if (done * LOOKS).floor() > looks {
+            looks = (done * LOOKS).floor();
+            killing.look(stage).await.with_context(|| format!("after life {life}, which ended {death:?}"))?;
+        }
+        progress.killed(life, began.elapsed(), &killing.client);
+        // Whole fives: so the same number of kills replays the same schedule.
+        if matches!(until, Until::Over(_)) && done >= 1.0 && life % 5 == 0 {
+            break;
+        }
     }
+    Ok(kills)
 }
 
 fn tell(args: &Args, report: &Report) -> ExitCode {
-    if args.json {
-        say(&serde_json::to_string_pretty(report).unwrap_or_default());
-    } else {
-        say(&report.to_string());
+    match args.output {
+        Format::Table => say(&report.to_string()),
+        Format::Json => say(&serde_json::to_string_pretty(report).unwrap_or_default()),
     }
     if report.violations.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }

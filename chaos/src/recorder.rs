@@ -17,6 +17,7 @@ use std::{
 };
 
 use anyhow::Context as _;
+use headframe::clock::{Clock as _, SystemClock};
 use tokio::{
     net::{UnixListener, UnixStream},
     sync::Notify,
@@ -50,7 +51,7 @@ pub(crate) fn main(role: &RecorderRole) -> anyhow::Result<ExitCode> {
 async fn serve(role: &RecorderRole) -> anyhow::Result<ExitCode> {
     let listener = UnixListener::bind(&role.socket).with_context(|| format!("cannot listen on {:?}", role.socket))?;
     println!("listening");
-    let world = Arc::new(World::default());
+    let world = Arc::new(World { books: Mutex::new(Books::new(role.mutant)), ..World::default() });
     let mut connections = JoinSet::new();
     for number in 0.. {
         let (stream, _) = listener.accept().await.context("cannot accept")?;
@@ -66,7 +67,7 @@ async fn connection(world: Arc<World>, number: u64, stream: UnixStream) {
     let mut peer = wire::Peer::new(stream);
     let request = peer.request().await;
     let reply = match request {
-        Some(Request::Call(call)) => Reply::Call(call.key.clone(), world.books().record(call)),
+        Some(Request::Call(call)) => Reply::Call(call.key.clone(), world.books().record(call, SystemClock.now_ms())),
         Some(Request::Ask { key }) => Reply::Asked(key),
         Some(Request::Books) => Reply::Books,
         None => Reply::Nothing,

@@ -1,14 +1,16 @@
 //! When the victim dies, drawn before it is born.
 //!
 //! **Invariant:** the schedule depends on the seed and the number of kills alone; one kill in five strikes during
-//! start-up, counted from the spawn, the others while the victim works, counted from the moment it is up.
+//! start-up, counted from the spawn, the others while the victim works, counted from the moment it is up. A longer
+//! schedule begins as a shorter one does, if that has whole fives.
 
 use std::time::Duration;
 
-use crate::random::Random;
+use crate::{args::Until, random::Random};
 
-/// Which stream of the seed this is.
+/// Which streams of the seed these are.
 const PURPOSE: u64 = 1;
+const PLACES: u64 = 6;
 /// Exec and open lie in here, for half of the kills during start-up.
 const FIRST: Duration = Duration::from_millis(25);
 /// Replay and the first resumed work lie in here, for the other half.
@@ -16,6 +18,8 @@ const REPLAY: Duration = Duration::from_millis(400);
 /// One kill at work in four strikes this soon, while the work of the last life is taken up.
 const TAKEN_UP: Duration = Duration::from_millis(12);
 const WORK: Duration = Duration::from_millis(700);
+/// More lives than this do not fit into a second: a process starts, and on average works for a quarter of a second.
+const LIVES_PER_S: u64 = 50;
 
 /// When one life ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,14 +30,18 @@ pub(crate) enum Death {
     AtWork(Duration),
 }
 
-/// One death per kill.
-pub(crate) fn draw(seed: u64, kills: u32) -> Vec<Death> {
-    let mut random = Random::of(seed, PURPOSE);
+/// One death per kill; for a time, as many as could fit into it.
+pub(crate) fn draw(seed: u64, until: Until) -> Vec<Death> {
+    let kills = match until {
+        Until::Kills(kills) => kills,
+        Until::Over(length) => u32::try_from(length.as_secs() * LIVES_PER_S).unwrap_or(u32::MAX),
+    };
+    let (mut random, mut places) = (Random::of(seed, PURPOSE), Random::of(seed, PLACES));
     let mut lives: Vec<_> = (0..kills).map(|kill| death(&mut random, kill % 5 == 4)).collect();
     // Fisher-Yates within each five, so that nobody knows which of them it is.
     for five in lives.chunks_mut(5) {
         for at in (1..five.len()).rev() {
-            five.swap(at, usize::try_from(random.below(at as u64 + 1)).unwrap_or(0));
+            five.swap(at, usize::try_from(places.below(at as u64 + 1)).unwrap_or(0));
         }
     }
     lives
@@ -54,13 +62,23 @@ mod tests {
     #[test]
     fn one_kill_in_five_strikes_during_start_up() {
         let early = |death: &&Death| matches!(death, Death::StartingUp(_));
-        assert_eq!(draw(7, 100).iter().filter(early).count(), 20);
-        assert_eq!(draw(8, 4).iter().filter(early).count(), 0);
+        assert_eq!(kills(7, 100).iter().filter(early).count(), 20);
+        assert_eq!(kills(8, 4).iter().filter(early).count(), 0);
     }
 
     #[test]
     fn a_seed_replays_its_schedule() {
-        assert_eq!(draw(7, 50), draw(7, 50));
-        assert_ne!(draw(7, 50), draw(8, 50));
+        assert_eq!(kills(7, 50), kills(7, 50));
+        assert_ne!(kills(7, 50), kills(8, 50));
+    }
+
+    #[test]
+    fn what_was_killed_for_a_time_is_replayed_by_its_number_of_kills() {
+        let drawn = draw(7, Until::Over(Duration::from_secs(10)));
+        assert_eq!(drawn[..35], kills(7, 35));
+    }
+
+    fn kills(seed: u64, kills: u32) -> Vec<Death> {
+        draw(seed, Until::Kills(kills))
     }
 }

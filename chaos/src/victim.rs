@@ -38,8 +38,6 @@ pub(crate) enum Said {
     Refused { number: u64, why: String },
     /// A run ended.
     Ended { number: u64, outcome: Outcome },
-    /// Calls in doubt were decided.
-    Decided { calls: u64 },
     /// Actors were killed.
     Killed { hosts: u64, tools: u64 },
     /// The store closed, which only a broken disk may cause.
@@ -121,9 +119,7 @@ async fn operate(works: Arc<Works>, socket: std::path::PathBuf, mut random: Rand
     loop {
         tokio::time::sleep(random.between(Duration::from_millis(5), Duration::from_millis(120))).await;
         // A failure is that of a store that closed, and is told by `watch`.
-        if let Ok(calls @ 1..) = decide_doubts(&works.engine, &socket, &mut random).await {
-            say(&Said::Decided { calls });
-        }
+        let _ = decide_doubts(&works.engine, &socket, &mut random).await;
     }
 }
 

@@ -27,6 +27,8 @@ pub(crate) enum Rule {
     Never,
     /// Once or not at all: a call in doubt counts as failed, and the task is optional.
     Maybe,
+    /// Not at all, and the task succeeds: it only lets time pass.
+    Silent,
 }
 
 struct Task {
@@ -105,6 +107,17 @@ pub(crate) const SHAPES: &[Shape] = &[
         ],
     },
     Shape {
+        name: "nap",
+        phases: &[
+            phase("before", &[task("look", "swift", 0)]),
+            phase(
+                "rest",
+                &[Task { name: "sleep", tool: "sleep", items: 3, rule: Rule::Silent }, task("stir", "flaky", 0)],
+            ),
+            phase("after", &[task("note", "idem", 0)]),
+        ],
+    },
+    Shape {
         name: "storm",
         phases: &[
             phase("lossy", &[task("repeat", "lossy", 4), task("swift", "swift", 4), task("slow", "slow", 2)]),
@@ -169,6 +182,11 @@ impl Task {
     fn build(&self, builder: TaskBuilder, place: &str) -> TaskBuilder {
         let label = format!("{{{{ input.key }}}}/{place}");
         let builder = match self.items {
+            // Short ones end within a life, long ones wake in another.
+            items if self.rule == Rule::Silent => {
+                let over = Value::from_iter((0..items).map(|item| 30 * u64::from(8_u32.pow(item))));
+                return builder.for_each(over).with(json!({ "ms": "{{ item }}" }));
+            }
             0 => builder.with(json!({ "label": label })),
             items => {
                 let over = Value::from_iter(0..items);
@@ -212,6 +230,11 @@ pub(crate) fn cancels(seed: u64, number: u64) -> Option<Duration> {
     random.one_in(8).then(|| random.between(Duration::ZERO, Duration::from_millis(60)))
 }
 
+/// The submission that a label belongs to.
+pub(crate) fn number_of_label(label: &str) -> Option<u64> {
+    label.split('/').next()?.strip_prefix('k')?.parse().ok()
+}
+
 /// The label that a failure's `phase/task[item]` belongs to.
 pub(crate) fn label_of(key: &str, task: &str) -> String {
     format!("{key}/{}", task.replace('[', "/").replace(']', ""))
@@ -232,6 +255,12 @@ mod tests {
     fn a_failure_names_the_label() {
         assert_eq!(label_of("k7", "each/measure[3]"), "k7/each/measure/3");
         assert_eq!(label_of("k7", "pay/charge"), "k7/pay/charge");
+    }
+
+    #[test]
+    fn a_label_names_its_submission() {
+        assert_eq!(number_of_label(&SHAPES[0].expected(&key(12))[0].label), Some(12));
+        assert_eq!(number_of_label("stranger/x"), None);
     }
 
     #[test]

@@ -52,6 +52,7 @@ impl Last {
 struct Shared {
     runs: AtomicU64,
     failed: AtomicBool,
+    stopped: AtomicBool,
     times: Mutex<Histogram<u64>>,
     ends: Instant,
 }
@@ -114,6 +115,7 @@ impl Load {
         let shared = Arc::new(Shared {
             runs: AtomicU64::new(0),
             failed: AtomicBool::new(false),
+            stopped: AtomicBool::new(false),
             times: Mutex::new(empty()),
             ends: monotonic() + length,
         });
@@ -126,6 +128,11 @@ impl Load {
 
     pub(crate) fn has_failed(&self) -> bool {
         self.shared.failed.load(Ordering::Relaxed)
+    }
+
+    /// Let the lanes end with the runs that they are at.
+    pub(crate) fn stop(&self) {
+        self.shared.stopped.store(true, Ordering::Relaxed);
     }
 
     /// What ended since `last`, which moves on.
@@ -148,7 +155,8 @@ impl Load {
 }
 
 async fn lane(engine: Engine, plan: Arc<Checked>, shared: Arc<Shared>) -> anyhow::Result<()> {
-    while monotonic() < shared.ends && !shared.failed.load(Ordering::Relaxed) {
+    let goes_on = |flag: &AtomicBool| !flag.load(Ordering::Relaxed);
+    while monotonic() < shared.ends && goes_on(&shared.failed) && goes_on(&shared.stopped) {
         let began = monotonic();
         if let Err(error) = one(&engine, &plan).await {
             shared.failed.store(true, Ordering::Relaxed);

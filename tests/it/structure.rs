@@ -307,7 +307,10 @@ fn test_modules(sources: &[Source]) -> BTreeSet<PathBuf> {
 
 fn is_test(name: &str, modules: &BTreeSet<PathBuf>) -> bool {
     let path = Path::new(name).with_extension("");
-    name.starts_with("tests/") || path.ancestors().any(|path| modules.contains(path))
+    // Cargo makes test binaries of what is in the folder `tests` of any package.
+    let is_in_tests =
+        ["tests/", "actors/tests/", "chaos/tests/", "soak/tests/"].iter().any(|folder| name.starts_with(folder));
+    is_in_tests || path.ancestors().any(|path| modules.contains(path))
 }
 
 /// Whether a test stands in a file, or in the folder of the file's name. A list of names that a macro takes counts too.

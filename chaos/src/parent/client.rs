@@ -8,7 +8,13 @@ use std::collections::BTreeMap;
 
 use headframe::run::Outcome;
 
-use crate::{oracle::Violation, victim::Said};
+use crate::{
+    oracle::{
+        Invariant::{I1, I5},
+        Violation,
+    },
+    victim::Said,
+};
 
 /// One submission, as its client sees it.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -63,12 +69,12 @@ impl Client {
             Said::Acknowledged { number, run } => self.acknowledged(*number, run),
             Said::Ended { number, outcome } if self.ended(*number, outcome) => return Some(self.fresh()),
             Said::Refused { number, why } => {
-                self.complain(Violation::wrong("I5", format!("submission {number} was refused: {why}")))
+                self.complain(Violation::wrong(I5, format!("submission {number} was refused: {why}")).of(*number))
             }
             Said::Closed { cause } => {
-                self.complain(Violation::wrong("I5", format!("the store closed by itself: {cause}")))
+                self.complain(Violation::wrong(I5, format!("the store closed by itself: {cause}")))
             }
-            Said::Ended { .. } | Said::Up | Said::Decided { .. } | Said::Killed { .. } => {}
+            Said::Ended { .. } | Said::Up | Said::Killed { .. } => {}
         }
         None
     }
@@ -83,7 +89,7 @@ impl Client {
         match &known.run {
             Some(first) if first != run => {
                 let what = format!("submission {number} was acknowledged as {first} and later as {run}");
-                self.complain(Violation::duplicated("I5", what));
+                self.complain(Violation::duplicated(I5, what).of(number));
             }
             _ => known.run = Some(run.to_owned()),
         }
@@ -95,7 +101,7 @@ impl Client {
         match &known.outcome {
             Some(first) if first != outcome => {
                 let what = format!("submission {number} ended as {first:?} and later as {outcome:?}");
-                self.complain(Violation::duplicated("I1", what));
+                self.complain(Violation::duplicated(I1, what).of(number));
                 false
             }
             Some(_) => false,
@@ -129,7 +135,7 @@ mod tests {
         client.acknowledged(1, "run_a");
         assert_eq!(client.complaints, []);
         client.acknowledged(1, "run_b");
-        assert_eq!(client.complaints[0].rule, "I5");
+        assert_eq!(client.complaints[0].invariant, I5);
     }
 
     #[test]
@@ -137,6 +143,6 @@ mod tests {
         let mut client = Client::new(7, 1);
         client.ended(1, &Outcome::Succeeded(Json::NULL));
         client.ended(1, &Outcome::Cancelled { reason: "no".to_owned() });
-        assert_eq!(client.complaints[0].rule, "I1");
+        assert_eq!(client.complaints[0].invariant, I1);
     }
 }

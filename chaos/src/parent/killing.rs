@@ -11,7 +11,12 @@ use super::{
     client::Client,
     stage::{Stage, Victim},
 };
-use crate::{schedule::Death, victim::Said};
+use crate::{
+    look::{self, Known},
+    oracle::Findings,
+    schedule::Death,
+    victim::Said,
+};
 
 /// A start that takes longer has failed.
 const START_MAX: Duration = Duration::from_secs(60);
@@ -21,17 +26,19 @@ const START_MAX: Duration = Duration::from_secs(60);
 pub(crate) struct Tally {
     /// Lives that died before they gave any answer.
     pub(crate) unanswered: u64,
-    pub(crate) decided: u64,
     pub(crate) hosts_killed: u64,
     pub(crate) tools_killed: u64,
+    /// Looks into the folder of a dead victim.
+    pub(crate) looks: u32,
     /// From spawn to first answer, in microseconds.
     pub(crate) recovery: Histogram<u64>,
 }
 
 /// The client and what was counted.
 pub(super) struct Killing {
-    client: Client,
+    pub(super) client: Client,
     tally: Tally,
+    findings: Findings,
 }
 
 /// One life, seen from outside.
@@ -45,11 +52,24 @@ impl Killing {
     pub(super) fn new(client: Client) -> Self {
         let recovery =
             Histogram::new_with_bounds(1, 3_600_000_000, 3).expect("an hour in microseconds, to three digits");
-        Self { client, tally: Tally { unanswered: 0, decided: 0, hosts_killed: 0, tools_killed: 0, recovery } }
+        let tally = Tally { unanswered: 0, hosts_killed: 0, tools_killed: 0, looks: 0, recovery };
+        Self { client, tally, findings: Findings::default() }
     }
 
-    pub(super) fn done(self) -> (Client, Tally) {
-        (self.client, self.tally)
+    pub(super) fn done(self) -> (Client, Tally, Findings) {
+        (self.client, self.tally, self.findings)
+    }
+
+    /// Look at what the dead victim left, if anybody was ever told of anything.
+    pub(super) async fn look(&mut self, stage: &Stage) -> anyhow::Result<()> {
+        let (data, known) = (stage.data().to_owned(), Known::all(&self.client));
+        if !known.is_empty() {
+            let look = move || look::after_a_kill(&data, &known);
+            let findings = tokio::task::spawn_blocking(look).await?.context("cannot read what the dead victim left")?;
+            self.findings.add(findings);
+            self.tally.looks += 1;
+        }
+        Ok(())
     }
 
     /// Let the victim live until its time has come.
@@ -94,7 +114,6 @@ impl Killing {
                 }
                 return Ok(self.client.begin());
             }
-            Said::Decided { calls } => self.tally.decided += calls,
             Said::Killed { hosts, tools } => {
                 self.tally.hosts_killed += hosts;
                 self.tally.tools_killed += tools;

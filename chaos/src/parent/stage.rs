@@ -6,19 +6,31 @@ use std::{
     fs::File,
     path::{Path, PathBuf},
     process::Stdio,
+    time::Duration,
 };
 
 use anyhow::{Context as _, ensure};
+use clap::ValueEnum as _;
 use tempfile::TempDir;
 use tokio::{
     io::{AsyncBufReadExt as _, BufReader, Lines},
     process::{Child, ChildStdin, ChildStdout, Command},
 };
 
-use crate::args::Args;
+use crate::args::{Args, Mutant};
 
 /// The longest path of a Unix socket, without its final NUL.
 const SOCKET_PATH_MAX: usize = 107;
+
+/// A start takes a segment of the journal and a reserve for a full disk; history comes on top.
+const ROOM_MIN: u64 = 256 << 20;
+/// With less than this the door of an engine closes, which would look like a broken promise.
+const ROOM_LEFT: u64 = 64 << 20;
+/// This very program, also when its file was replaced or removed meanwhile.
+const THIS_PROGRAM: &str = "/proc/self/exe";
+/// How often a folder is tried to be removed into which something may still write its last file.
+const REMOVALS: u32 = 100;
+const REMOVE_AGAIN: Duration = Duration::from_millis(20);
 
 /// Where everything happens.
 pub(super) struct Stage {
@@ -44,6 +56,18 @@ impl Stage {
         std::fs::create_dir_all(&dir).with_context(|| format!("cannot use --dir {}", dir.display()))?;
         // Children open files by these paths, from wherever they are.
         let dir = dir.canonicalize().with_context(|| format!("cannot use --dir {}", dir.display()))?;
+        let room = room_in(&dir).with_context(|| format!("cannot tell how much room {} has", dir.display()))?;
+        ensure!(
+            room >= ROOM_MIN,
+            "{} has {} MiB free, and this needs {} MiB; choose another --dir",
+            dir.display(),
+            room >> 20,
+            ROOM_MIN >> 20
+        );
+        ensure!(
+            Path::new(THIS_PROGRAM).exists(),
+            "victims are started from {THIS_PROGRAM}, and this machine has no /proc"
+        );
         let folder = tempfile::Builder::new().prefix("headframe-chaos-").tempdir_in(&dir);
         let folder = folder.with_context(|| format!("cannot make a folder in {}", dir.display()))?;
         let socket = folder.path().join("recorder");
@@ -51,6 +75,14 @@ impl Stage {
         ensure!(length <= SOCKET_PATH_MAX, "the path {socket:?} is too long for a socket; choose a shorter --dir");
         let (data, log) = (folder.path().join("data"), folder.path().join("victim.log"));
         Ok(Self { folder: Some(folder), socket, data, log, recorder: None, victim: None })
+    }
+
+    /// An engine without room refuses what it is sent, as it should; that would prove nothing.
+    pub(super) fn has_room(&self) -> anyhow::Result<()> {
+        let dir = self.socket.parent().unwrap_or(Path::new("/"));
+        let room = room_in(dir)?;
+        ensure!(room >= ROOM_LEFT, "only {} MiB are free in {}; choose a larger --dir", room >> 20, dir.display());
+        Ok(())
     }
 
     pub(super) fn data(&self) -> &Path {
@@ -62,8 +94,10 @@ impl Stage {
     }
 
     /// Start the recorder; returns when it listens.
-    pub(super) async fn start_recorder(&mut self) -> anyhow::Result<()> {
+    pub(super) async fn start_recorder(&mut self, mutant: Option<Mutant>) -> anyhow::Result<()> {
         let mut command = self.command("__recorder")?;
+        let named = mutant.and_then(|mutant| mutant.to_possible_value());
+        named.iter().for_each(|mutant| _ = command.args(["--mutant", mutant.get_name()]));
         let mut recorder = command.stdin(Stdio::null()).spawn().context("cannot start the recorder")?;
         let stdout = recorder.stdout.take().context("the recorder has no stdout")?;
         self.recorder = Some(recorder);
@@ -87,8 +121,12 @@ impl Stage {
 
     fn command(&self, role: &str) -> anyhow::Result<Command> {
         let log = File::options().create(true).append(true).open(&self.log).context("cannot open the victims' log")?;
-        let mut command = Command::new(std::env::current_exe().context("cannot find this program")?);
-        command.arg(role).args(["--parent", &std::process::id().to_string(), "--socket"]).arg(&self.socket);
+        let mut command = Command::new(THIS_PROGRAM);
+        command
+            .arg0(env!("CARGO_PKG_NAME"))
+            .arg(role)
+            .args(["--parent", &std::process::id().to_string(), "--socket"])
+            .arg(&self.socket);
         command.stdout(Stdio::piped()).stderr(log).kill_on_drop(true);
         Ok(command)
     }
@@ -122,8 +160,24 @@ impl Stage {
         let Some(folder) = self.folder.take() else { return };
         if keep {
             eprintln!("kept {}", folder.keep().display());
-        } else if let Err(error) = folder.close() {
-            eprintln!("warning: the working folder is left behind: {error}");
+            return;
+        }
+        let path = folder.keep();
+        // An engine of ours that was interrupted may still write its last file.
+        let gone = (0..REMOVALS).any(|tried| {
+            if tried > 0 {
+                std::thread::sleep(REMOVE_AGAIN);
+            }
+            std::fs::remove_dir_all(&path).is_ok() || !path.exists()
+        });
+        if !gone {
+            eprintln!("warning: {} is left behind; remove it", path.display());
         }
     }
+}
+
+/// Bytes that we may still write there.
+fn room_in(dir: &Path) -> std::io::Result<u64> {
+    let found = rustix::fs::statvfs(dir)?;
+    Ok(found.f_bavail.saturating_mul(found.f_frsize))
 }

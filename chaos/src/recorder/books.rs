@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::Receipt;
-use crate::random;
+use crate::{args::Mutant, random};
 
 /// A call of a tool, as the victim sends it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -48,6 +48,8 @@ pub(crate) struct Entry {
     pub(crate) answer: Answer,
     /// The number of the receipt, if this very call had the effect.
     pub(crate) effect: Option<u64>,
+    /// When it was written, in milliseconds since 1970.
+    pub(crate) at_ms: u64,
 }
 
 /// The books.
@@ -56,13 +58,18 @@ pub(super) struct Books {
     entries: Vec<Entry>,
     effects: BTreeMap<String, Receipt>,
     last: u64,
+    mutant: Option<Mutant>,
 }
 
 impl Books {
+    pub(super) fn new(mutant: Option<Mutant>) -> Self {
+        Self { mutant, ..Self::default() }
+    }
+
     /// A call came: it takes effect, or not, and is written down.
-    pub(super) fn record(&mut self, call: Call) -> Answer {
+    pub(super) fn record(&mut self, call: Call, at_ms: u64) -> Answer {
         let (answer, effect) = self.act(&call);
-        self.entries.push(Entry { call, answer: answer.clone(), effect });
+        self.entries.push(Entry { call, answer: answer.clone(), effect, at_ms });
         answer
     }
 
@@ -76,7 +83,7 @@ impl Books {
                 let (receipt, number) = self.happen(call);
                 (if drawn.is_multiple_of(20) { Answer::Lost } else { Answer::Done(receipt) }, number)
             }
-            tool => match self.effects.get(&call.key).cloned() {
+            tool => match self.remembered(&call.key) {
                 Some(receipt) => (Answer::Done(receipt), None),
                 None => {
                     let (receipt, number) = self.happen(call);
@@ -89,6 +96,11 @@ impl Books {
                 }
             },
         }
+    }
+
+    fn remembered(&self, key: &str) -> Option<Receipt> {
+        let forgets = self.mutant == Some(Mutant::ForgetfulTools);
+        self.effects.get(key).filter(|_| !forgets).cloned()
     }
 
     fn happen(&mut self, call: &Call) -> (Receipt, Option<u64>) {
@@ -129,16 +141,16 @@ mod tests {
     #[test]
     fn an_idempotent_tool_has_one_effect_and_one_answer() {
         let mut books = Books::default();
-        let first = books.record(call("idem", "a"));
-        assert_eq!(books.record(call("idem", "a")), first);
+        let first = books.record(call("idem", "a"), 0);
+        assert_eq!(books.record(call("idem", "a"), 0), first);
         assert_eq!(books.entries().iter().filter(|entry| entry.effect.is_some()).count(), 1);
     }
 
     #[test]
     fn a_tool_without_memory_has_an_effect_each_time() {
         let mut books = Books::default();
-        books.record(call("once", "a"));
-        books.record(call("once", "a"));
+        books.record(call("once", "a"), 0);
+        books.record(call("once", "a"), 0);
         assert_eq!(books.entries().iter().filter(|entry| entry.effect.is_some()).count(), 2);
     }
 
@@ -146,8 +158,8 @@ mod tests {
     fn a_lost_answer_is_given_to_the_repeat() {
         let mut books = Books::default();
         let key = (0..).map(|n: u32| n.to_string()).find(|key| random::number_of(key).is_multiple_of(3)).unwrap();
-        assert_eq!(books.record(call("lossy", &key)), Answer::Lost);
-        assert!(matches!(books.record(call("lossy", &key)), Answer::Done(_)));
+        assert_eq!(books.record(call("lossy", &key), 0), Answer::Lost);
+        assert!(matches!(books.record(call("lossy", &key), 0), Answer::Done(_)));
         assert!(books.receipt(&key).is_some());
     }
 }

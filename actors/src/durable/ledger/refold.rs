@@ -57,7 +57,7 @@ impl Ledger {
             reader.walk(&*past, sequence, record, &mut |_, _, event| folds.take(&event))
         })?;
         let lost = past.lost();
-        let mut found = Refolded { problems: structure(live), events: folds.events, ..Refolded::default() };
+        let mut found = Refolded { problems: live.loose_ends(), events: folds.events, ..Refolded::default() };
         folds.compare(&lost, &mut found);
         Ok(whole.then_some(found))
     }
@@ -146,7 +146,36 @@ impl<'a> Folds<'a> {
     }
 }
 
-/// What does not hang together.
+impl Live {
+    /// What does not hang together, in sentences: actors without parents, calls without callers, timers that their actors
+    /// know nothing of. Of use on a whole state only: what is not in memory is missing.
+    #[must_use]
+    pub fn loose_ends(&self) -> Vec<String> {
+        let mut wrong = structure(self);
+        wrong.extend(timers(self));
+        wrong.sort();
+        wrong
+    }
+}
+
+/// Timers whose entry and whose actor do not say the same.
+fn timers(live: &Live) -> Vec<String> {
+    let mut told: BTreeMap<_, _> = live.timers.iter().map(|(key, generation)| (*key, *generation)).collect();
+    let mut wrong = Vec::new();
+    for (actor, row) in &live.actors {
+        for timer in &row.timers {
+            if told.remove(&(timer.due_ms, *actor, timer.name)) != Some(timer.generation) {
+                wrong.push(format!("{actor}: nobody waits for its timer {} to come due", timer.name));
+            }
+        }
+    }
+    let left =
+        told.into_keys().map(|(_, actor, name)| format!("{actor}: it does not know of the timer {name} that is set"));
+    wrong.extend(left);
+    wrong
+}
+
+/// Parents, children, callers and roots that do not say the same of each other.
 fn structure(live: &Live) -> Vec<String> {
     let (mut children, mut calls) = (BTreeMap::<ActorId, u32>::new(), BTreeMap::<ActorId, u32>::new());
     let mut wrong = Vec::new();
@@ -174,6 +203,28 @@ fn structure(live: &Live) -> Vec<String> {
             ));
         }
     }
-    wrong.sort();
     wrong
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::durable::record::Op;
+
+    #[test]
+    fn a_timer_and_its_actor_that_do_not_say_the_same_are_loose_ends() {
+        let (actor, stream) = (ActorId(0x100), StreamId(0x100));
+        let mut live = Live::default();
+        live.apply(Sequence(1), 0, &Op::Spawn { actor, kind: 1, parent: ActorId::ENGINE, stream });
+        live.apply(Sequence(1), 0, &Op::Timer { actor, name: 7, generation: 1, due_ms: 50 });
+        assert_eq!(live.loose_ends(), [""; 0]);
+
+        let mut forgotten = live.clone();
+        forgotten.timers.clear();
+        assert_eq!(forgotten.loose_ends(), ["actor_100: nobody waits for its timer 7 to come due"]);
+
+        let mut stray = live;
+        stray.actors.values_mut().for_each(|row| row.timers.clear());
+        assert_eq!(stray.loose_ends(), ["actor_100: it does not know of the timer 7 that is set"]);
+    }
 }

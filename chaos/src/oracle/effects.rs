@@ -1,0 +1,154 @@
+//! I4: what the runs say and what happened agree; no key is used too often. I5, in part: fencing tokens rise.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use headframe::run::Outcome;
+use serde_json::Value;
+
+use super::{
+    Findings, Submission, Violation,
+    books::{Books, lines},
+    findings::Invariant::{I1, I4, I5},
+};
+use crate::{
+    recorder::{Answer, Call, Entry},
+    workload::{self, Rule},
+};
+
+/// Classes of failure that a run of this workload may end with: a decision by the operator, or refusals in a row.
+const HONEST: [&str; 2] = ["decided", "refused"];
+
+/// What the run says and what happened agree.
+pub(super) fn of_run(seed: u64, submission: &Submission, books: &Books<'_>, findings: &mut Findings) {
+    let (number, key) = (submission.number, workload::key(submission.number));
+    let expected = workload::SHAPES[workload::shape(seed, number)].expected(&key);
+    for workload::Expected { label, rule } in &expected {
+        let count = books.effects(label);
+        let most = usize::from(matches!(rule, Rule::Once | Rule::Maybe));
+        if count > most {
+            let violation = Violation::duplicated(I4, format!("`{label}` happened {count} times"));
+            findings.found(violation.of(number).showing(books.lines(label)));
+        }
+        let succeeded = matches!(submission.outcome, Some(Outcome::Succeeded(_)));
+        if succeeded && *rule == Rule::Once && count == 0 {
+            let what = format!("the run of `{label}` succeeded, and it never happened");
+            findings.found(Violation::lost(I4, what).of(number).showing(books.lines(label)));
+        }
+    }
+    match &submission.outcome {
+        Some(Outcome::Succeeded(output)) => {
+            let wanted = expected.iter().filter(|expected| expected.rule == Rule::Once);
+            let wanted = wanted.map(|expected| expected.label.as_str()).collect();
+            receipts(number, &output.value(), wanted, books, findings);
+        }
+        Some(Outcome::Failed { task, failure }) => {
+            let label = workload::label_of(&key, task);
+            if !HONEST.contains(&failure.class.as_str()) {
+                let what = format!("`{label}` failed for no good reason: {}: {}", failure.class, failure.message);
+                findings.found(Violation::wrong(I1, what).of(number).showing(books.lines(&label)));
+            }
+            if books.effects(&label) > 0 {
+                let what = format!("`{label}` failed, says its run, and it happened");
+                findings.found(Violation::duplicated(I4, what).of(number).showing(books.lines(&label)));
+            }
+        }
+        Some(Outcome::Cancelled { .. }) if workload::cancels(seed, number).is_some() => {}
+        Some(Outcome::Cancelled { reason }) => {
+            let what = format!("the run of {key} was cancelled, and nobody did: {reason}");
+            findings.found(Violation::wrong(I1, what).of(number));
+        }
+        None => {}
+    }
+}
+
+/// The output holds the receipt of everything that happened, and no other.
+fn receipts(number: u64, output: &Value, mut wanted: BTreeSet<&str>, books: &Books<'_>, findings: &mut Findings) {
+    let mut given = Vec::new();
+    collect(output, &mut given);
+    for (label, receipt) in given {
+        if !books.under(&label).iter().any(|entry| entry.effect == Some(receipt)) {
+            let what = format!("the output of {number} holds receipt {receipt} for `{label}`, which nobody gave");
+            findings.found(Violation::wrong(I4, what).of(number).showing(books.lines(&label)));
+        }
+        if !wanted.remove(label.as_str()) {
+            let what = format!("the output of {number} holds `{label}`, which is not wanted, or twice");
+            findings.found(Violation::duplicated(I4, what).of(number).showing(books.lines(&label)));
+        }
+    }
+    for label in wanted {
+        let what = format!("the output of {number} lacks the result of `{label}`");
+        findings.found(Violation::lost(I4, what).of(number).showing(books.lines(label)));
+    }
+}
+
+/// Every receipt inside a document.
+fn collect(value: &Value, given: &mut Vec<(String, u64)>) {
+    match value {
+        Value::Object(map) => match (map.get("label"), map.get("receipt")) {
+            (Some(Value::String(label)), Some(receipt)) => {
+                given.push((label.clone(), receipt.as_u64().unwrap_or(0)));
+            }
+            _ => map.values().for_each(|value| collect(value, given)),
+        },
+        Value::Array(list) => list.iter().for_each(|value| collect(value, given)),
+        _ => {}
+    }
+}
+
+/// Within one life a key is used once, and once more for every answer that was lost; a key of a tool without memory is
+/// used once at all.
+pub(super) fn keys(books: &Books<'_>, findings: &mut Findings) {
+    findings.tested(I4, books.keys.len());
+    for (key, entries) in &books.keys {
+        let Call { label, call, .. } = &entries[0].call;
+        let mut lives: BTreeMap<u32, (usize, usize)> = BTreeMap::new();
+        for entry in entries {
+            let (calls, lost) = lives.entry(entry.call.life).or_default();
+            *calls += 1;
+            *lost += usize::from(entry.answer == Answer::Lost || entry.call.deaf || is_timed(&entry.call));
+        }
+        let number = workload::number_of_label(label);
+        let tell = |violation: Violation| {
+            let violation = Violation { submission: number, ..violation };
+            violation.at_call(call).showing(lines(entries))
+        };
+        let is_memoryless = entries[0].call.tool == "once" && entries.len() > 1;
+        if is_memoryless || lives.values().any(|(calls, lost)| *calls > 1 + lost) {
+            let what = format!("`{label}` was called too often with key {key:.12}");
+            findings.found(tell(Violation::duplicated(I4, what)));
+        }
+        if entries.iter().any(|entry| entry.call.label != *label) {
+            let what = format!("key {key:.12} was used for `{label}` and for something else");
+            findings.found(tell(Violation::wrong(I4, what)));
+        }
+    }
+}
+
+/// Whoever waits only for a short time may miss any answer on a busy machine.
+fn is_timed(call: &Call) -> bool {
+    call.tool == "slow"
+}
+
+/// A call's id belongs to one key for ever, and every life has a fencing token above the one before.
+pub(super) fn ids(entries: &[Entry], findings: &mut Findings) {
+    let mut calls: BTreeMap<&str, &str> = BTreeMap::new();
+    let mut epochs: BTreeMap<u32, u64> = BTreeMap::new();
+    for Entry { call, .. } in entries {
+        let first = calls.entry(&call.call).or_insert(&call.key);
+        if *first != call.key {
+            let what = format!("{} had key {first} and later {} (`{}`)", call.call, call.key, call.label);
+            findings.found(Violation::wrong(I4, what).at_call(&call.call));
+        }
+        let first = epochs.entry(call.life).or_insert(call.epoch);
+        if *first != call.epoch {
+            let what = format!("life {} had the fencing tokens {first} and {}", call.life, call.epoch);
+            findings.found(Violation::wrong(I5, what));
+        }
+    }
+    for ((former, low), (later, high)) in epochs.iter().zip(epochs.iter().skip(1)) {
+        if low >= high {
+            let what = format!("life {former} had the fencing token {low}, life {later} has {high}");
+            findings.found(Violation::wrong(I5, what));
+        }
+    }
+}

@@ -1,0 +1,208 @@
+//! The program as people start it: its verdict, its words, and what it leaves behind, which is nothing.
+#![expect(clippy::unwrap_used, reason = "tests say what must hold by failing, helpers of theirs, too")]
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    path::Path,
+    process::{Child, Command, Output, Stdio},
+    time::Duration,
+};
+
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
+
+#[test]
+fn a_few_kills_end_with_a_verdict_on_every_invariant_and_leave_nothing_behind() {
+    let dir = tempfile::tempdir().unwrap();
+    let args = ["--kills", "6", "--seed", "7", "--actors", "--runs-in-flight", "12", "-o", "json"];
+    let told = verdict(dir.path(), &args);
+    assert_eq!(told["kills"], 6);
+    assert_eq!(told["violations"], Value::Array(Vec::new()), "{told:#}");
+    assert_eq!((&told["lost"], &told["duplicated"]), (&Value::from(0), &Value::from(0)));
+    let tested = told["checked"].as_array().unwrap().iter();
+    let tested: BTreeMap<_, _> =
+        tested.map(|checked| (checked["invariant"].as_str().unwrap(), checked["tested"].as_u64().unwrap())).collect();
+    assert_eq!(
+        tested.keys().copied().collect::<Vec<_>>(),
+        ["I1", "I12", "I2", "I3", "I4", "I5", "I6", "I7", "I8", "Suite"]
+    );
+    // Whatever was killed when: the last life is quiet, and everything ends in it.
+    assert!(["I2", "I4", "I6", "I7"].into_iter().all(|invariant| tested[invariant] > 0), "{tested:?}");
+    assert_eq!(left_in(dir.path()), [""; 0]);
+}
+
+/// The whole way of a broken promise: tools that forget what they did make a lost answer a second effect.
+#[test]
+fn a_bug_on_purpose_is_found_and_told_with_its_evidence_and_the_line_that_replays() {
+    let dir = tempfile::tempdir().unwrap();
+    let args = ["--kills", "3", "--seed", "7", "--runs-in-flight", "24", "--mutant", "forgetful-tools"];
+    let output = run(dir.path(), &args);
+    let (out, talk) = texts(&output);
+    assert_eq!(output.status.code(), Some(1), "{out}{talk}");
+    let broken = out.split(" promises were broken:\n").nth(1).unwrap();
+    assert!(broken.lines().next().unwrap().starts_with("  I4 `k") && broken.contains("happened 2 times"), "{out}");
+    for evidence in ["      run: run_", "      books: ", "answer lost, effect", "      ledger: "] {
+        assert!(broken.contains(evidence), "{evidence}: {out}");
+    }
+    let replay = format!(
+        "seed 7\nreplay: cargo run -r -p headframe-chaos -- {}\n",
+        args[..6].join(" ") + " --mutant forgetful-tools"
+    );
+    assert!(broken.ends_with(&replay), "{out}");
+    assert_eq!(left_in(dir.path()), [""; 0]);
+}
+
+#[test]
+fn kills_for_a_time_come_in_fives_and_are_replayed_by_their_number() {
+    let dir = tempfile::tempdir().unwrap();
+    let told = verdict(dir.path(), &["--for", "1s", "--seed", "11", "--runs-in-flight", "4", "-o", "json"]);
+    let kills = told["kills"].as_u64().unwrap();
+    assert!(kills > 0 && kills.is_multiple_of(5), "{kills}");
+    let replay = format!("cargo run -r -p headframe-chaos -- --kills {kills} --seed 11 --runs-in-flight 4");
+    assert_eq!(told["replay"], replay);
+    assert_eq!(left_in(dir.path()), [""; 0]);
+}
+
+#[test]
+fn people_get_a_table_that_names_every_invariant_and_the_folder_is_kept_when_asked() {
+    let dir = tempfile::tempdir().unwrap();
+    let output = run(dir.path(), &["--kills", "2", "--seed", "7", "--runs-in-flight", "4", "--keep"]);
+    let (out, talk) = texts(&output);
+    assert_eq!(output.status.code(), Some(0), "{out}{talk}");
+    assert!(out.starts_with("seed 7\n"), "{out}");
+    for name in
+        ["I1 ", "I2 ", "I3 ", "I4 ", "I5 ", "I6 ", "I7 ", "I8 ", "I12 ", "lost", "duplicated", "in doubt", "recovery"]
+    {
+        assert!(out.contains(name), "{name}: {out}");
+    }
+    assert!(out.contains("every promise"), "{out}");
+    let left = left_in(dir.path());
+    assert_eq!(left.len(), 1);
+    assert!(talk.contains(&left[0]), "{talk}");
+}
+
+#[test]
+fn a_signal_ends_every_process_and_removes_the_folder() {
+    for (signal, code) in [(Signal::TERM, 143), (Signal::INT, 130), (Signal::HUP, 129)] {
+        let dir = tempfile::tempdir().unwrap();
+        let mut parent = command(dir.path(), &["--kills", "100000", "--runs-in-flight", "4"]).spawn().unwrap();
+        let children = wait_for("a recorder and a victim", || {
+            assert!(parent.try_wait().unwrap().is_none(), "it ended by itself");
+            Some(children_of(&parent)).filter(|children| children.len() >= 2)
+        });
+        kill_process(pid(&parent), signal).unwrap();
+        assert_eq!(parent.wait().unwrap().code(), Some(code));
+        // Whoever was not waited for would still be there, as a zombie or as more.
+        let alive: Vec<_> = children.into_iter().filter(|child| is_chaos(*child)).collect();
+        assert_eq!(alive, [0; 0]);
+        assert_eq!(left_in(dir.path()), [""; 0]);
+    }
+}
+
+#[test]
+fn children_do_not_outlive_a_parent_that_is_killed() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut parent = command(dir.path(), &["--kills", "100000", "--runs-in-flight", "4"]).spawn().unwrap();
+    let children =
+        wait_for("a recorder and a victim", || Some(children_of(&parent)).filter(|children| children.len() >= 2));
+    kill_process(pid(&parent), Signal::KILL).unwrap();
+    parent.wait().unwrap();
+    wait_for("the end of all children", || children.iter().all(|child| !is_chaos(*child)).then_some(()));
+}
+
+#[test]
+fn wrong_usage_is_told_with_what_to_do_and_leaves_nothing_behind() {
+    let dir = tempfile::tempdir().unwrap();
+    let (file, long) = (dir.path().join("file"), dir.path().join("x".repeat(120)));
+    fs::write(&file, "").unwrap();
+    let cases: [(&[&str], &Path, &str); 6] = [
+        (&["--kill", "5"], dir.path(), "a similar argument exists: '--kills'"),
+        (&["--kills", "5", "--for", "1s"], dir.path(), "cannot be used with"),
+        (&["--for", "soon"], dir.path(), "write `90s`, `10m` or `8h`"),
+        (&[], &file, "cannot use --dir"),
+        (&[], &long, "choose a shorter --dir"),
+        // A file system on which nobody can have any room.
+        (&[], Path::new("/proc"), "has 0 MiB free, and this needs 256 MiB; choose another --dir"),
+    ];
+    for (args, place, wanted) in cases {
+        let output = run(place, args);
+        let (_, talk) = texts(&output);
+        assert_eq!(output.status.code(), Some(2), "{args:?}: {talk}");
+        assert!(talk.contains(wanted), "{args:?}: {talk}");
+    }
+    fs::remove_dir(long).unwrap();
+    assert_eq!(left_in(dir.path()), ["file"]);
+}
+
+#[test]
+fn the_help_has_examples_that_this_program_understands() {
+    let help = run(Path::new("/tmp"), &["--help"]);
+    let (out, _) = texts(&help);
+    let examples: Vec<_> = out.lines().filter_map(|line| line.strip_prefix("  headframe-chaos")).collect();
+    assert_eq!(examples.len(), 4, "{out}");
+    for example in examples {
+        // What stands behind two spaces is said of it; an unknown flag before `--help` would be an error.
+        let args: Vec<_> = example.trim_start_matches(' ').split("  ").next().unwrap().split(' ').collect();
+        let args: Vec<_> = args.into_iter().filter(|arg| arg.starts_with('-') || arg.parse::<f64>().is_ok()).collect();
+        let known = ["--kills", "--actors", "--seed", "--for", "--dir", "-o"];
+        assert!(args.iter().all(|arg| known.contains(arg) || arg.parse::<f64>().is_ok()), "{args:?}");
+    }
+}
+
+fn command(dir: &Path, args: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_headframe-chaos"));
+    command.args(args).arg("--dir").arg(dir).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    command
+}
+
+fn run(dir: &Path, args: &[&str]) -> Output {
+    command(dir, args).stdout(Stdio::piped()).stderr(Stdio::piped()).output().unwrap()
+}
+
+fn verdict(dir: &Path, args: &[&str]) -> Value {
+    let output = run(dir, args);
+    let (out, talk) = texts(&output);
+    assert_eq!(output.status.code(), Some(0), "{out}{talk}");
+    serde_json::from_str(&out).unwrap()
+}
+
+fn texts(output: &Output) -> (String, String) {
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    (text(&output.stdout), text(&output.stderr))
+}
+
+fn left_in(dir: &Path) -> Vec<String> {
+    fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned()).collect()
+}
+
+fn pid(child: &Child) -> Pid {
+    Pid::from_child(child)
+}
+
+/// Look again until there is something to see; what never comes is a failure, not a race.
+fn wait_for<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
+    for _ in 0..6_000 {
+        if let Some(seen) = look() {
+            return seen;
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    panic!("waited a minute for {what}");
+}
+
+fn children_of(parent: &Child) -> Vec<u32> {
+    let processes = fs::read_dir("/proc").unwrap().filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
+    processes.filter(|process| parent_of(*process) == Some(parent.id()) && is_chaos(*process)).collect()
+}
+
+fn parent_of(process: u32) -> Option<u32> {
+    let status = fs::read_to_string(format!("/proc/{process}/status")).ok()?;
+    status.lines().find_map(|line| line.strip_prefix("PPid:"))?.trim().parse().ok()
+}
+
+/// Ids are used again; command lines of ours say whose they are. A zombie has none.
+fn is_chaos(process: u32) -> bool {
+    let line = fs::read(format!("/proc/{process}/cmdline")).unwrap_or_default();
+    line.starts_with(b"headframe-chaos\0__")
+}
