@@ -82,6 +82,7 @@ fn people_get_a_table_that_names_every_invariant_and_the_folder_is_kept_when_ask
     assert!(talk.contains(&left[0]), "{talk}");
 }
 
+/// A victim in the middle of its life was once killed and not waited for.
 #[test]
 fn a_signal_ends_every_process_and_removes_the_folder() {
     for (signal, code) in [(Signal::TERM, 143), (Signal::INT, 130), (Signal::HUP, 129)] {

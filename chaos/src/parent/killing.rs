@@ -74,26 +74,28 @@ impl Killing {
 
     /// Let the victim live until its time has come.
     pub(super) async fn life(&mut self, stage: &mut Stage, death: Death) -> anyhow::Result<()> {
-        let mut victim = stage.victim.take().context("there is no victim")?;
         let born = monotonic();
         let dies = match death {
             Death::StartingUp(after) => Some(born + after),
             Death::AtWork(_) => None,
         };
         let mut life = Life { born, dies, answered: false };
-        while let Some(line) = next_line(&mut victim, &life).await? {
+        // It stays on the stage, which waits for its end also when an interrupt drops us here.
+        while let Some(line) = next_line(stage.victim()?, &life).await? {
             let Some(line) = line else {
-                let status = victim.process.wait().await?;
+                let status = stage.victim()?.process.wait().await?;
                 bail!("the victim ended by itself, {status}: {}", stage.last_words());
             };
             let send = self.hear(&line, &mut life, death)?;
-            send_to(&mut victim, &send).await;
+            send_to(stage.victim()?, &send).await;
         }
-        self.kill(victim, &mut life, death).await
+        self.kill(stage.victim()?, &mut life, death).await?;
+        stage.victim = None;
+        Ok(())
     }
 
     /// Kill it, and hear what it had said before.
-    async fn kill(&mut self, mut victim: Victim, life: &mut Life, death: Death) -> anyhow::Result<()> {
+    async fn kill(&mut self, victim: &mut Victim, life: &mut Life, death: Death) -> anyhow::Result<()> {
         victim.process.kill().await.context("cannot kill the victim")?;
         while let Ok(Some(line)) = victim.lines.next_line().await {
             // The last line may be cut off, and was then never said.

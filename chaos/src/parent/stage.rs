@@ -131,6 +131,10 @@ impl Stage {
         Ok(command)
     }
 
+    pub(super) fn victim(&mut self) -> anyhow::Result<&mut Victim> {
+        self.victim.as_mut().context("there is no victim")
+    }
+
     /// The end of what children wrote to stderr.
     pub(super) fn last_words(&self) -> String {
         let log = std::fs::read_to_string(&self.log).unwrap_or_default();
