@@ -168,7 +168,7 @@ impl fmt::Display for Report {
         writeln!(f, "growth: {}", series::RULE)?;
         writeln!(
             f,
-            "by design, until there is retention: history and the rows of finished runs are kept, so the disk grows with every\nfinished run, and memory with the rows (sled holds about twice their bytes); what grows beyond rows is a leak"
+            "by design, until there is retention: history and the rows of finished runs are kept, so the disk grows with every\nfinished run, and memory with the rows, which sled caches; what grows beyond twice their bytes, and beyond the noise that is granted, is a leak"
         )?;
         match self.end {
             End::Interrupted(_) => writeln!(f, "interrupted after {:.0} s: this is the report so far", self.seconds)?,

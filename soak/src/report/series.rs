@@ -20,9 +20,11 @@ pub(super) const RULE: &str = "a series breaks its bound if its slope (Theil-Sen
 more than chance (Mann-Kendall, p < 0.01), and came to more than 10 % of the median, and the noise that is granted, while it was watched";
 
 const MIB: f64 = 1_048_576.0;
-/// sled keeps in memory about twice what rows take on disk; those of finished runs stay, until there is retention.
+/// Of the bytes of rows on disk, so many times are left out: sled's cache is larger than what it holds (a million rows of 200 B, which are
+/// 200 MB, took 436 MB), and rows of finished runs stay, until there is retention.
 const MEMORY_OF_ROWS: f64 = 2.0;
-/// The thread that makes a base and a ledger segment holds what it gathers, and gives it back.
+/// The thread that makes a base and a ledger segment holds what it gathers, and gives it back; in two minutes memory rose by up to 250 MiB
+/// for a time.
 const MEMORY_OF_A_BASE: f64 = 256.0;
 
 /// What is asked of a series.

@@ -21,7 +21,7 @@ fn a_saw_that_falls_back_is_level() {
     assert!(report((0..100).map(|at| (at, 100_000 + at % 9 * 4_000))).is_good());
 }
 
-/// A soak of two minutes called sled's cache, and a base in the making, a leak.
+/// A soak of two minutes called what grew with the rows a leak.
 #[test]
 fn memory_that_rows_account_for_is_told_and_is_no_leak() {
     let mut samples = Samples::new();
