@@ -28,20 +28,28 @@ mod collect;
 mod error;
 mod handle;
 mod keys;
+mod measure;
 mod operator;
 mod spill;
 
-use std::{collections::HashSet, path::Path, sync::Arc, time::Duration};
+use std::{
+    collections::HashSet,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 
 use headframe_actors::{
     durable::{ActorId, CallId, Decision, Existing, KeyFigures, Restored, Row as CallRow, Swept, System},
     json::Json,
+    metrics::Instruments,
     plan::{Checked, Digest, Plan, Plans},
     run::{self, Run, RunId},
 };
 use parking_lot::Mutex;
 use serde_json::Value;
 
+pub(crate) use self::measure::FAMILIES;
 pub use self::{
     builder::EngineBuilder,
     collect::{Collected, Unnamed},
@@ -78,6 +86,9 @@ pub(crate) struct Inner {
     expressions: Arc<Expressions>,
     tools: Catalog,
     artifacts: Artifacts,
+    /// Where artifacts lie, and whatever else the store puts there.
+    folder: PathBuf,
+    meters: measure::Meters,
 }
 
 /// What a run is submitted with, beside its plan.
@@ -167,6 +178,7 @@ impl Engine {
         match (spawned, key) {
             (Ok(_), _) => {
                 self.0.stored.lock().insert(plan.digest());
+                self.0.meters.submitted.increment(1);
                 Ok((RunHandle::new(self.0.clone(), run), true))
             }
             (Err(Existing(row)), Some(key)) => Ok((RunHandle::new(self.0.clone(), key.same_as(&row)?), false)),
@@ -260,6 +272,12 @@ impl Engine {
     #[must_use]
     pub fn system(&self) -> &System {
         &self.0.system
+    }
+
+    /// Where this engine registers what it measures.
+    #[must_use]
+    pub fn instruments(&self) -> &Instruments {
+        &self.0.meters.instruments
     }
 
     /// The artifacts of this engine.

@@ -34,6 +34,7 @@ mod keeper;
 mod kind;
 mod ledger;
 mod live;
+pub mod meters;
 mod open;
 mod outbox;
 mod record;
@@ -75,10 +76,13 @@ pub use self::{
     restored::Restored,
     system::{
         Census, Decision, Error, Expiring, Figures, Jumped, KeyFigures, Killed, Recovery, RowFate, Scrubbed, SendError,
-        Swept, System, SystemBuilder,
+        Survey, Swept, System, SystemBuilder,
     },
     tree::{Node, Presence, ServiceNode, ToolNode, Tree},
     unsticker::{Reason, Waiting},
     watch::LongTurn,
 };
-pub(crate) use self::{call::cut, system::Inner};
+pub(crate) use self::{
+    call::cut,
+    system::{Ended, Inner},
+};

@@ -10,6 +10,7 @@
 //! commit in which it ends.
 
 mod id;
+pub(crate) mod measures;
 mod row;
 mod state;
 #[cfg(all(test, feature = "testing"))]
@@ -17,6 +18,7 @@ mod tests;
 
 pub use self::{
     id::RunId,
+    measures::{FAMILIES, MEASURES},
     row::{Outcome, Row, index_key, plan_key},
     state::{Begin, Event, INPUT_MAX, Message, PhaseStatus, Run, State, Status},
 };

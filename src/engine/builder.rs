@@ -15,6 +15,7 @@ use headframe_actors::{
         store::{self, Durability, Local, LocalOptions, Store},
     },
     json::Json,
+    metrics::Instruments,
     phase::Phase,
     plan::{Checked, Digest, Effects, Evaluator, Plan, Plans, Sleeps, SleepsUntil},
     run::{self, Run},
@@ -26,6 +27,7 @@ use parking_lot::Mutex;
 use super::{
     Catalog, Engine, Error, Inner, collect,
     keys::{self, Submissions},
+    measure,
     spill::Spilling,
 };
 use crate::{artifacts::Artifacts, spec::Expressions, tools};
@@ -49,6 +51,7 @@ pub struct EngineBuilder {
     keys_kept: Option<Duration>,
     collect_every: Option<Duration>,
     readings: Option<Arc<dyn Readings>>,
+    instruments: Instruments,
 }
 
 impl EngineBuilder {
@@ -166,6 +169,13 @@ impl EngineBuilder {
         self
     }
 
+    /// Register what is measured here; with the recorder that is installed at the start, when not said.
+    #[must_use]
+    pub fn instruments(mut self, instruments: Instruments) -> Self {
+        self.instruments = instruments;
+        self
+    }
+
     /// Leave the unfinished runs for which this says `true` as they are: they wait for an engine that does not.
     #[must_use]
     pub fn hold(mut self, hold: impl Fn(&run::Row) -> bool + Send + 'static) -> Self {
@@ -213,6 +223,8 @@ impl EngineBuilder {
             .extension(Arc::new(Sleeps(sleeps)))
             .flight_recorder(folder.join("flight"))
             .long_turn(self.long_turn)
+            .instruments(self.instruments.clone())
+            .measures(run::MEASURES)
             .recovered(read_rows(plans.clone(), stored.clone(), expressions.clone(), self.holds()));
         if let Some((every, bytes)) = self.checkpoint {
             builder = builder.checkpoint(every, bytes);
@@ -250,7 +262,9 @@ impl EngineBuilder {
         };
         let stored = Mutex::new(std::mem::take(&mut *stored.lock()));
         let tools = Catalog(registered);
-        Ok(Engine(Arc::new(Inner { system, plans, stored, restored, expressions, tools, artifacts })))
+        let (folder, meters) = (folder.to_owned(), measure::Meters::new(self.instruments));
+        let inner = Inner { system, plans, stored, restored, expressions, tools, artifacts, folder, meters };
+        Ok(Engine(Arc::new(inner)))
     }
 }
 

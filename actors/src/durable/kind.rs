@@ -219,6 +219,11 @@ impl Registry {
         self.get(kind).map_or("unknown", |kind| kind.name())
     }
 
+    /// The storage names of all kinds.
+    pub(crate) fn names(&self) -> impl Iterator<Item = &'static str> {
+        self.0.values().map(|kind| kind.name())
+    }
+
     /// Whether an actor of this kind may wait for nothing but the outside.
     pub(crate) fn may_rest(&self, kind: u32) -> bool {
         self.get(kind).is_none_or(|kind| kind.may_rest())

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use serde::{Deserialize, Serialize};
 
 use self::Status::{Ended, New, Running, Stopping};
-use super::{Outcome, Row, RunId, index_key};
+use super::{Outcome, Row, RunId, index_key, measures::RUN_ENDED};
 use crate::{
     durable::{ActorId, Address, Behavior, Failure, Fate, Rejection, Turn, cut},
     json::Json,
@@ -407,6 +407,12 @@ fn end_as(turn: &mut Turn<'_, Run>, outcome: Outcome) -> Result<(), Rejection> {
     let row = row(turn, &*plan(turn)?)?;
     let row = Row { ended_at: Some(turn.now_ms()), outcome: Some(outcome.clone()), held: None, ..row };
     turn.put(index_key(row.run), row.encode());
+    let how = match outcome {
+        Outcome::Succeeded(_) => "succeeded",
+        Outcome::Failed { .. } => "failed",
+        Outcome::Cancelled { .. } => "cancelled",
+    };
+    turn.count_lasted(&RUN_ENDED, how, turn.now_ms().saturating_sub(turn.state().submitted_at));
     turn.emit(&Event::Ended(outcome));
     turn.stop();
     Ok(())

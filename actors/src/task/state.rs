@@ -12,7 +12,10 @@ use crate::{
     json::Json,
     phase::{self, Phase},
     plan::{Checked, Digest, Effects, InDoubt, Plans, Sleeps, TIMEOUT_DEFAULT_MS},
-    run::RunId,
+    run::{
+        RunId,
+        measures::{RETRY, TASK_ENDED},
+    },
 };
 
 /// The back-off timer.
@@ -446,7 +449,7 @@ fn failed(turn: &mut Turn<'_, Task>, failure: Failure, checkpoint: Option<Bytes>
     match wait(turn, &failure)? {
         Some(wait_ms) => {
             turn.emit(&Event::AttemptFailed { failure, wait_ms, checkpoint });
-            turn.timer(BACKOFF, wait_ms);
+            back_off(turn, wait_ms);
             Ok(())
         }
         None => end(turn, End::Failed(failure)),
@@ -457,7 +460,7 @@ fn failed(turn: &mut Turn<'_, Task>, failure: Failure, checkpoint: Option<Bytes>
 fn unknown(turn: &mut Turn<'_, Task>, failure: Failure, checkpoint: Option<Bytes>) -> Result<(), Rejection> {
     if let Some(wait_ms) = wait(turn, &failure)? {
         turn.emit(&Event::AttemptUnknown { failure, wait_ms, checkpoint });
-        turn.timer(BACKOFF, wait_ms);
+        back_off(turn, wait_ms);
         return Ok(());
     }
     let job = job(turn)?;
@@ -470,6 +473,11 @@ fn unknown(turn: &mut Turn<'_, Task>, failure: Failure, checkpoint: Option<Bytes
             Ok(())
         }
     }
+}
+
+fn back_off(turn: &mut Turn<'_, Task>, wait_ms: u64) {
+    turn.count(&RETRY, "", 1);
+    turn.timer(BACKOFF, wait_ms);
 }
 
 /// The wait before the next attempt; none if there is no next.
@@ -497,7 +505,7 @@ fn doubted(
             if let Some(wait_ms) = wait(turn, &failure)? {
                 turn.settle(call);
                 turn.emit(&Event::AttemptUnknown { failure, wait_ms, checkpoint });
-                turn.timer(BACKOFF, wait_ms);
+                back_off(turn, wait_ms);
                 return Ok(());
             }
         }
@@ -525,6 +533,13 @@ fn poisoned(reason: String) -> End {
 }
 
 fn end(turn: &mut Turn<'_, Task>, end: End) -> Result<(), Rejection> {
+    let how = match &end {
+        End::Done(_) => "succeeded",
+        End::Failed(_) => "failed",
+        End::Skipped => "skipped",
+        End::Stopped => "stopped",
+    };
+    turn.count(&TASK_ENDED, how, 1);
     turn.emit(&match &end {
         End::Done(_) => Event::Succeeded,
         End::Failed(failure) => Event::Failed { failure: failure.clone() },

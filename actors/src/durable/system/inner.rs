@@ -28,6 +28,7 @@ use crate::{
         hosted::Hosted,
         id::{ActorId, CallId, Sequence},
         kind::{Extensions, Ids, Registry},
+        meters::Meters,
         record::{Op, Record},
         store::{Fence, Rows, Store},
         supervision::Intensity,
@@ -113,6 +114,7 @@ pub(crate) struct Inner {
     pub(crate) tools: FxHashMap<u32, ToolSlot>,
     pub(crate) in_flight: InFlight,
     pub(crate) flight: Arc<Recorder>,
+    pub(crate) meters: Meters,
     pub(super) clocks: Clocks,
     pub(crate) runtime: tokio::runtime::Handle,
     pub(crate) durable: AtomicU64,
@@ -181,6 +183,7 @@ impl Inner {
     pub(crate) fn accept(self: &Arc<Self>, commit: &mut Commit) -> Result<Receipt, Unaccepted> {
         match self.with_accepted(|accepted, now_ms| accepted.accept(now_ms, commit)) {
             Ok(Ok(receipt)) => {
+                self.meters.mark(&commit.outbox.marks);
                 self.ring_all(&receipt, Some(commit.actor));
                 Ok(receipt)
             }

@@ -30,7 +30,7 @@ impl Inner {
         });
         // Who sees the count finds the note.
         *self.unstick.counts.lock().entry(reason).or_default() += 1;
-        metrics::counter!("headframe_unstuck_total", "reason" => reason).increment(1);
+        self.meters.unstuck(reason);
     }
 
     /// Do it; says whether there still was anything to do.
