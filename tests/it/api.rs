@@ -10,6 +10,7 @@ mod follow;
 mod health;
 mod inside;
 mod keys;
+mod metrics;
 mod patience;
 mod refusals;
 mod remote;
