@@ -12,6 +12,7 @@ mod inside;
 mod keys;
 mod metrics;
 mod patience;
+mod prometheus;
 mod refusals;
 mod remote;
 mod served;
