@@ -12,6 +12,7 @@
 //!
 #![doc = include_str!("../../docs/ACTORS.md")]
 
+mod about;
 mod accepted;
 #[cfg(test)]
 mod audit;
@@ -51,13 +52,8 @@ mod tree;
 mod unsticker;
 mod watch;
 
-#[cfg(feature = "testing")]
-pub(crate) use self::{
-    accepted::{Accepted, Commit},
-    kind::Ids,
-    sim::seal_record,
-};
 pub use self::{
+    about::About,
     accepted::{Entrance, Existing, Refused},
     behavior::{Behavior, Child, Rejection, Turn},
     call::{
@@ -83,6 +79,13 @@ pub use self::{
     watch::LongTurn,
 };
 pub(crate) use self::{
+    about::Place,
     call::cut,
     system::{Ended, Inner},
+};
+#[cfg(feature = "testing")]
+pub(crate) use self::{
+    accepted::{Accepted, Commit},
+    kind::Ids,
+    sim::seal_record,
 };

@@ -9,6 +9,7 @@
 //! **Invariants:** a phase starts only when all it needs has ended well; the index row of a run says how it ended in the
 //! commit in which it ends.
 
+pub(crate) mod about;
 mod id;
 pub(crate) mod measures;
 mod row;

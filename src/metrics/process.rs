@@ -18,20 +18,14 @@ use super::{Family, Kind};
 /// In which Linux tells when a process started: 1/100 s, on every architecture that this is built for.
 const TICKS_PER_SECOND: f64 = 100.0;
 
-const CPU: Family = Family::counter(
-    "process_cpu_seconds_total",
-    &[],
-    "Total user and system CPU time spent in seconds.",
-);
+const CPU: Family =
+    Family::counter("process_cpu_seconds_total", &[], "Total user and system CPU time spent in seconds.");
 const RESIDENT: Family = Family::gauge("process_resident_memory_bytes", &[], "Resident memory size in bytes.");
 const VIRTUAL: Family = Family::gauge("process_virtual_memory_bytes", &[], "Virtual memory size in bytes.");
 const FDS: Family = Family::gauge("process_open_fds", &[], "Number of open file descriptors.");
 const FDS_MAX: Family = Family::gauge("process_max_fds", &[], "Maximum number of open file descriptors.");
-const START: Family = Family::gauge(
-    "process_start_time_seconds",
-    &[],
-    "Start time of the process since unix epoch in seconds.",
-);
+const START: Family =
+    Family::gauge("process_start_time_seconds", &[], "Start time of the process since unix epoch in seconds.");
 const THREADS: Family = Family::gauge("process_threads", &[], "Number of OS threads in the process.");
 
 /// All of them.

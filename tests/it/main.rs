@@ -5,6 +5,7 @@
 mod api;
 mod cli;
 mod kill;
+mod logs;
 mod structure;
 mod tidy;
 mod upgrade;

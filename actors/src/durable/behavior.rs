@@ -5,6 +5,7 @@ use serde::{Serialize, de::DeserializeOwned};
 use sha2::{Digest as _, Sha256};
 
 use super::{
+    about::About,
     call::{Answer, Failure, Request},
     care::Care,
     codec::{self, Format, Stored},
@@ -72,6 +73,11 @@ pub trait Behavior: Sized + Send + 'static {
 
     /// What a child's fate is called among this behaviour's messages; `None` if it has no children.
     fn on_fate(_fate: Fate) -> Option<Self::Message> {
+        None
+    }
+
+    /// Where an actor in this state belongs, for logs. Asked when something is logged, and decides nothing.
+    fn about(_state: &Self::State, _extensions: &Extensions) -> Option<About> {
         None
     }
 

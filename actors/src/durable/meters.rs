@@ -12,9 +12,9 @@ use std::time::Duration;
 use metrics::{Counter, Gauge, Histogram};
 use rustc_hash::FxHashMap;
 
-pub(crate) use self::families::SYNC;
-pub use self::families::FAMILIES;
 use self::families as family;
+pub use self::families::FAMILIES;
+pub(crate) use self::families::SYNC;
 use super::{
     call::Outcome,
     codec,

@@ -5,6 +5,7 @@
 //! **Invariants:** after a failed store nothing more is accepted, and callers hear `outcome unknown`, never `failed`.
 //! Lock order: the core before the directory or the in-flight table, never the other way round.
 
+mod about;
 mod builder;
 mod ending;
 mod inner;

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use self::Status::{Ended, New, Running, Stopping};
 use super::{Outcome, Row, RunId, index_key, measures::RUN_ENDED};
 use crate::{
-    durable::{ActorId, Address, Behavior, Failure, Fate, Rejection, Turn, cut},
+    durable::{About, ActorId, Address, Behavior, Extensions, Failure, Fate, Rejection, Turn, cut},
     json::Json,
     phase::{self, Phase},
     plan::{Checked, Digest, Evaluator, Plans, Scope, TaskAt},
@@ -271,6 +271,10 @@ impl Behavior for Run {
 
     fn on_fate(fate: Fate) -> Option<Message> {
         Some(Message::Fate(fate))
+    }
+
+    fn about(state: &State, _extensions: &Extensions) -> Option<About> {
+        Some(About { path: state.begin.as_ref()?.run.to_string(), attempt: None })
     }
 }
 

@@ -8,12 +8,16 @@ use serde::{Deserialize, Serialize};
 use self::Status::{Backoff, Calling, Doubt, Ended, New, Sleeping};
 use super::key::key;
 use crate::{
-    durable::{Address, Answer, Behavior, CallId, Effect, Failure, Fired, Outcome, Rejection, Request, Turn, Verdict},
+    durable::{
+        About, Address, Answer, Behavior, CallId, Effect, Extensions, Failure, Fired, Outcome, Rejection, Request,
+        Turn, Verdict,
+    },
     json::Json,
     phase::{self, Phase},
     plan::{Checked, Digest, Effects, InDoubt, Plans, Sleeps, TIMEOUT_DEFAULT_MS},
     run::{
         RunId,
+        about::about,
         measures::{RETRY, TASK_ENDED},
     },
 };
@@ -302,6 +306,12 @@ impl Behavior for Task {
 
     fn on_timer(fired: Fired) -> Option<Message> {
         Some(if fired.name == SLEEP { Message::SleepOver } else { Message::BackoffOver })
+    }
+
+    fn about(state: &State, extensions: &Extensions) -> Option<About> {
+        let Job { run, plan, phase, task, item, .. } = state.job.as_ref()?;
+        let about = about(extensions, (*run, *plan), (*phase, Some((*task, *item))));
+        Some(About { attempt: Some(state.attempt), ..about })
     }
 }
 

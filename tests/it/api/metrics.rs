@@ -52,7 +52,8 @@ fn figures_are_those_of_the_work_that_was_done() {
     for (series, value) in expect {
         assert_eq!(scraped.series.get(series), Some(&value), "{series}: {}", scraped.text);
     }
-    let more = ["headframe_turns_total", "headframe_commit_records_total", "headframe_fdatasync_duration_seconds_count"];
+    let more =
+        ["headframe_turns_total", "headframe_commit_records_total", "headframe_fdatasync_duration_seconds_count"];
     for series in more {
         assert!(scraped.series[series] > 0.0, "{series}");
     }
@@ -195,7 +196,8 @@ impl Scrape {
     fn sample(&mut self, family: &str, line: &str) {
         let (series, value) = line.rsplit_once(' ').unwrap_or_else(|| panic!("no sample: {line}"));
         assert!(self.series.insert(series.to_owned(), value.parse().unwrap()).is_none(), "{series} is told twice");
-        let (name, labels) = series.split_once('{').map_or((series, ""), |(name, rest)| (name, &rest[..rest.len() - 1]));
+        let (name, labels) =
+            series.split_once('{').map_or((series, ""), |(name, rest)| (name, &rest[..rest.len() - 1]));
         assert!(name.starts_with(family), "{name} is told among {family}");
         let told = self.families.get_mut(family).unwrap();
         for label in labels.split("\",").filter(|label| !label.is_empty()) {
