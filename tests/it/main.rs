@@ -6,6 +6,8 @@ mod api;
 mod cli;
 mod kill;
 mod logs;
+mod measured;
+mod scrape;
 mod structure;
 mod tidy;
 mod upgrade;

@@ -2,20 +2,20 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    fmt::Write as _,
     fs,
 };
 
-use headframe::metrics::{Family, Kind, families};
+use headframe::metrics::families;
 use serde_json::json;
 
 use super::{client::Api, served::Served};
+use crate::scrape::{Scrape, line};
 
 #[test]
 fn the_list_of_metrics_is_what_a_working_server_tells() {
     let served = Served::new();
     work(served.api());
-    let scraped = Scrape::of(served.admin());
+    let scraped = scrape(served.admin());
     let listed: Vec<_> = families().iter().map(line).collect();
     let told: Vec<_> = scraped.families.iter().map(|(name, family)| family.line(name)).collect();
     let document = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/METRICS.md")).unwrap();
@@ -32,7 +32,7 @@ fn figures_are_those_of_the_work_that_was_done() {
     let api = served.api();
     work(api);
     let napping = api.submit("nap", json!({}));
-    let scraped = Scrape::of(served.admin());
+    let scraped = scrape(served.admin());
     let expect = [
         ("headframe_runs_submitted_total", 4.0),
         ("headframe_runs_ended_total{outcome=\"succeeded\"}", 2.0),
@@ -58,9 +58,9 @@ fn figures_are_those_of_the_work_that_was_done() {
         assert!(scraped.series[series] > 0.0, "{series}");
     }
     // Surveys come by themselves.
-    let live = |value: f64| Scrape::of(served.admin()).series["headframe_runs_live"] == value;
+    let live = |value: f64| scrape(served.admin()).series["headframe_runs_live"] == value;
     served.until(|| live(1.0).into(), |is| *is == true);
-    assert!(Scrape::of(served.admin()).series["headframe_store_bytes{part=\"journal\"}"] > 0.0);
+    assert!(scrape(served.admin()).series["headframe_store_bytes{part=\"journal\"}"] > 0.0);
     api.post(&format!("/v1/runs/{napping}/cancel"), &json!({}));
 }
 
@@ -81,9 +81,9 @@ fn nobody_outside_makes_a_series() {
         }
     };
     ask(0);
-    let before = Scrape::of(served.admin());
+    let before = scrape(served.admin());
     ask(100);
-    let after = Scrape::of(served.admin());
+    let after = scrape(served.admin());
     let names = |scrape: &Scrape| scrape.series.keys().cloned().collect::<BTreeSet<_>>();
     assert_eq!(names(&after), names(&before));
 }
@@ -111,7 +111,7 @@ fn every_label_has_values_that_can_be_listed() {
         ("tool", words("artifact echo fail http items process render sleep store other")),
         ("version", words(env!("CARGO_PKG_VERSION"))),
     ]);
-    for (name, value) in Scrape::of(served.admin()).labels.iter().filter(|(name, _)| name != "le") {
+    for (name, value) in scrape(served.admin()).labels.iter().filter(|(name, _)| name != "le") {
         let allowed = allowed.get(&**name).unwrap_or_else(|| panic!("nobody says what `{name}` may be"));
         assert!(allowed.contains(value), "{name}=\"{value}\" is none of {allowed:?}");
     }
@@ -125,87 +125,8 @@ pub(super) fn work(api: Api) {
     }
 }
 
-/// How the document lists a family.
-fn line(family: &Family) -> String {
-    let kind = match family.kind {
-        Kind::Counter => "counter",
-        Kind::Gauge => "gauge",
-        Kind::Histogram(_) => "histogram",
-    };
-    let labels = family.labels.iter().copied().collect();
-    listed(family.name, kind, family.unit().unwrap_or_default(), &labels, family.help)
-}
-
-fn listed(name: &str, kind: &str, unit: &str, labels: &BTreeSet<&str>, help: &str) -> String {
-    let mut told = String::new();
-    for label in labels {
-        let comma = if told.is_empty() { "" } else { ", " };
-        write!(told, "{comma}`{label}`").unwrap();
-    }
-    format!("| `{name}` | {kind} | {unit} | {told} | {help} |")
-}
-
-/// What a server told.
-pub(super) struct Scrape {
-    pub(super) text: String,
-    /// Value by name and labels, as they stand there.
-    pub(super) series: BTreeMap<String, f64>,
-    labels: BTreeSet<(String, String)>,
-    families: BTreeMap<String, Told>,
-}
-
-#[derive(Default)]
-struct Told {
-    help: String,
-    kind: String,
-    labels: BTreeSet<String>,
-}
-
-impl Told {
-    fn line(&self, name: &str) -> String {
-        let bare = name.strip_suffix("_total").unwrap_or(name);
-        let unit = ["seconds", "bytes"].into_iter().find(|unit| bare.ends_with(&format!("_{unit}")));
-        let labels = self.labels.iter().map(String::as_str).collect();
-        listed(name, &self.kind, unit.unwrap_or_default(), &labels, &self.help)
-    }
-}
-
-impl Scrape {
-    pub(super) fn of(api: Api) -> Self {
-        let reply = api.get("/metrics");
-        assert_eq!(reply.header("content-type"), Some("text/plain; version=0.0.4; charset=utf-8"));
-        let text = String::from_utf8(reply.body).unwrap();
-        let mut scrape =
-            Self { text: String::new(), series: BTreeMap::new(), labels: BTreeSet::new(), families: BTreeMap::new() };
-        let mut family = String::new();
-        for line in text.lines() {
-            if let Some((name, help)) = line.strip_prefix("# HELP ").and_then(|rest| rest.split_once(' ')) {
-                name.clone_into(&mut family);
-                let told = Told { help: help.to_owned(), ..Told::default() };
-                assert!(scrape.families.insert(family.clone(), told).is_none(), "{name} is told twice");
-            } else if let Some((name, kind)) = line.strip_prefix("# TYPE ").and_then(|rest| rest.split_once(' ')) {
-                let told = scrape.families.get_mut(name).unwrap_or_else(|| panic!("{name} has no help"));
-                kind.clone_into(&mut told.kind);
-            } else {
-                scrape.sample(&family, line);
-            }
-        }
-        Self { text, ..scrape }
-    }
-
-    fn sample(&mut self, family: &str, line: &str) {
-        let (series, value) = line.rsplit_once(' ').unwrap_or_else(|| panic!("no sample: {line}"));
-        assert!(self.series.insert(series.to_owned(), value.parse().unwrap()).is_none(), "{series} is told twice");
-        let (name, labels) =
-            series.split_once('{').map_or((series, ""), |(name, rest)| (name, &rest[..rest.len() - 1]));
-        assert!(name.starts_with(family), "{name} is told among {family}");
-        let told = self.families.get_mut(family).unwrap();
-        for label in labels.split("\",").filter(|label| !label.is_empty()) {
-            let (name, value) = label.trim_end_matches('"').split_once("=\"").unwrap();
-            self.labels.insert((name.to_owned(), value.to_owned()));
-            if name != "le" {
-                told.labels.insert(name.to_owned());
-            }
-        }
-    }
+fn scrape(api: Api) -> Scrape {
+    let reply = api.get("/metrics");
+    assert_eq!(reply.header("content-type"), Some("text/plain; version=0.0.4; charset=utf-8"));
+    Scrape::read(&String::from_utf8(reply.body).unwrap())
 }
