@@ -7,6 +7,7 @@
 //! **Invariants:** every figure is measured in this run; nothing is carried over. Nothing is left behind, however it ends.
 
 mod args;
+mod beside;
 mod child;
 mod lanes;
 mod limit;
@@ -33,6 +34,7 @@ use self::{args::Workload, scratch::Scratch};
 use super::{
     exit::{Error, Exit},
     out::{Format, Out},
+    table,
     watch::Signals,
 };
 
@@ -70,7 +72,7 @@ pub(crate) async fn run(args: Args, out: Out) -> Result<Exit, Error> {
     let mut signals = Signals::new()?;
     let scratch = Scratch::new(&args.dir)?;
     let measured = tokio::select! {
-        measured = measure(&args, scratch.path(), out) => Some(measured),
+        measured = measure_each(&args, scratch.path(), out) => Some(measured),
         () = signals.next() => None,
     };
     // What was measured is dropped by now, and with it whatever it started.
@@ -81,12 +83,30 @@ pub(crate) async fn run(args: Args, out: Out) -> Result<Exit, Error> {
         out.note("interrupted; nothing was measured");
         return Ok(Exit::Interrupted);
     };
-    let report = measured.map_err(|error| Error::Bench(error.to_string()))?;
-    match out.format {
-        Format::Table => out.line(report)?,
-        Format::Json | Format::Jsonl => out.json(&report)?,
+    let reports = measured.map_err(|error| Error::Bench(error.to_string()))?;
+    match (&reports[..], out.format) {
+        ([report], Format::Table) => out.line(report)?,
+        ([report], Format::Json | Format::Jsonl) => out.json(report)?,
+        (reports, Format::Table) => {
+            let mut table = beside::table(reports).map_err(|error| Error::Bench(error.to_string()))?;
+            table::print(out, &mut table)?;
+        }
+        (reports, Format::Json) => out.json(&reports)?,
+        (reports, Format::Jsonl) => reports.iter().try_for_each(|report| out.json(report))?,
     }
     Ok(Exit::Ok)
+}
+
+/// One report for each promise that was named, each of a store of its own.
+async fn measure_each(args: &Args, scratch: &Path, out: Out) -> Result<Vec<Report>, Failed> {
+    let mut reports = Vec::new();
+    for (at, args) in args.each().iter().enumerate() {
+        let scratch = scratch.join(at.to_string());
+        std::fs::create_dir(&scratch)?;
+        reports.push(measure(args, &scratch, out).await?);
+        std::fs::remove_dir_all(&scratch)?;
+    }
+    Ok(reports)
 }
 
 async fn measure(args: &Args, scratch: &Path, out: Out) -> Result<Report, Failed> {

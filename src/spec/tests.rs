@@ -12,6 +12,7 @@ use serde_json::json;
 
 use super::*;
 
+mod reference;
 mod schema;
 mod wrong;
 

@@ -18,7 +18,8 @@ Workloads:
 
 Examples:
   headframe bench --workload w1 --concurrency 100 --seconds 5
-  headframe bench -c 1 -s 3 --effect at_most_once -o json
+  headframe bench -c 1 -s 3 -o json
+  headframe bench -s 3 --effect idempotent,verify,at_most_once
   headframe bench --workload w2 --items 1000 -s 3
   headframe bench --workload w3 --runs 10000 --state asleep --rebuild
   headframe bench --workload w3 --runs 200 --state working
@@ -41,9 +42,10 @@ pub(crate) struct Args {
     /// Bytes that each task is given and gives back (w1, w5) [default: 32]
     #[arg(long, value_parser = clap::value_parser!(u32).range(2..=65_536))]
     payload: Option<u32>,
-    /// What the tool promises about repeats (w1, w2, w5) [default: idempotent]
-    #[arg(long, value_enum)]
-    effect: Option<Effect>,
+    /// What the tool promises about repeats (w1, w2, w5); several, with commas, are measured one after the other
+    /// [default: idempotent]
+    #[arg(long, value_enum, value_delimiter = ',')]
+    effect: Vec<Effect>,
     /// Items to fan out over (w2) [default: 1000]
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     items: Option<u32>,
@@ -135,7 +137,15 @@ impl Args {
     }
 
     pub(crate) fn effect(&self) -> Effect {
-        self.effect.unwrap_or(Effect::Idempotent)
+        self.effect.first().copied().unwrap_or(Effect::Idempotent)
+    }
+
+    /// One measurement for each promise that was named.
+    pub(crate) fn each(&self) -> Vec<Self> {
+        match self.effect.len() {
+            0 => vec![self.clone()],
+            _ => self.effect.iter().map(|effect| Self { effect: vec![*effect], ..self.clone() }).collect(),
+        }
     }
 
     pub(crate) fn items(&self) -> u32 {
@@ -162,7 +172,7 @@ impl Args {
             ("--seconds", self.seconds.is_some(), &[W1, W2, W5, W7]),
             ("--warmup", self.warmup.is_some(), &[W1, W2, W5, W7]),
             ("--payload", self.payload.is_some(), &[W1, W5]),
-            ("--effect", self.effect.is_some(), &[W1, W2, W5]),
+            ("--effect", !self.effect.is_empty(), &[W1, W2, W5]),
             ("--items", self.items.is_some(), &[W2]),
             ("--runs", self.runs.is_some(), &[W3, W4]),
             ("--state", self.state.is_some(), &[W3]),

@@ -199,7 +199,8 @@ fn trouble(from: &str, error: &reqwest::Error) -> Trouble {
 
 /// What may be shown of a request: a query may hold what is nobody's business.
 fn shown(method: &Method, url: &Url) -> String {
-    format!("{method} {}://{}{}", url.scheme(), url.host_str().unwrap_or_default(), url.path())
+    let port = url.port().map(|port| format!(":{port}")).unwrap_or_default();
+    format!("{method} {}://{}{port}{}", url.scheme(), url.host_str().unwrap_or_default(), url.path())
 }
 
 impl Answer {

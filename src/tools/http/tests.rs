@@ -172,7 +172,8 @@ async fn a_safe_request_carries_no_key_and_never_ends_unknown() {
     let server = Server::new(|_| says("503 Service Unavailable\r\nretry-after: 7", "later")).await;
     let failure = Bench::new().failed(server.with(json!({}))).await;
     assert_eq!((&*failure.class, failure.retry_after_ms), ("http_503", Some(7_000)));
-    assert!(failure.message.contains("answered 503 Service Unavailable: later"), "{}", failure.message);
+    let said = format!("GET http://127.0.0.1:{}/thing answered 503 Service Unavailable: later", server.port);
+    assert_eq!(failure.message, said, "of a server that is not on port 80, too");
     assert!(!server.asked()[0].contains("idempotency-key"));
 }
 
