@@ -9,7 +9,9 @@ use std::{
 use headframe::{
     Engine,
     durable::{Effect, Outcome},
+    json::Json,
     plan::Plan,
+    tool::{CallContext, Tool},
 };
 use serde_json::{Value, json};
 use tracing::{
@@ -106,6 +108,44 @@ fn what_a_tool_logs_inside_a_call_says_whose_call_it_is() {
         assert_eq!([of("run"), of("phase"), of("task")], [Some(&*run), Some("a"), Some("t")], "{fields:?}");
         assert_eq!([of("attempt"), of("tool")], [Some("1"), Some("say")], "{fields:?}");
         assert!(of("call").unwrap().starts_with("call_"), "{fields:?}");
+    }
+}
+
+/// Its tool says how long to sleep, which a task asks in its turn, and dies of that.
+struct Deadly;
+
+impl Tool for Deadly {
+    fn sleeps_until(&self, _input: &Json, _now_ms: u64) -> Option<u64> {
+        panic!("too hot")
+    }
+
+    async fn call(&self, _cx: &CallContext, _input: Json) -> Outcome {
+        Outcome::Done(Json::NULL)
+    }
+}
+
+#[test]
+fn an_actor_that_dies_is_named_with_its_run_and_phase() {
+    let seen = Seen::default();
+    let _installed = tracing::subscriber::set_default(tracing_subscriber::registry().with(seen.clone()));
+    let folder = tempfile::tempdir().unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let run = runtime.block_on(async {
+        let engine = Engine::builder().data(folder.path()).tool("deadly", Deadly).start().await.unwrap();
+        let plan = Plan::builder("w").phase("a", |phase| phase.task("t", "deadly", |task| task));
+        let run = engine.submit(&engine.check(plan.build()).unwrap(), json!({})).await.unwrap();
+        while engine.dead_letters().await.unwrap().is_empty() {
+            tokio::task::yield_now().await;
+        }
+        engine.stop().await;
+        run.id().to_string()
+    });
+    for said in ["an actor died of a message", "a message is given up and goes to the dead letters"] {
+        let fields = seen.fields_of(said);
+        let of = |name: &str| fields.get(name).map(String::as_str);
+        // It had not begun, so its phase knows what is known.
+        assert_eq!([of("run"), of("phase"), of("task")], [Some(&*run), Some("a"), None], "{fields:?}");
+        assert!(of("reason").unwrap().contains("too hot"), "{fields:?}");
     }
 }
 

@@ -2,14 +2,18 @@
 
 use std::{
     path::Path,
-    sync::atomic::{AtomicBool, Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
 };
 
 use headframe::{
     Engine, RunHandle,
-    durable::{Effect, Outcome},
+    durable::{Behavior, Effect, Outcome, Rejection, System, Turn, meters::Measure, store::Memory},
     engine::EngineBuilder,
-    metrics::Prometheus,
+    metrics::{Family, Prometheus},
     plan::Plan,
 };
 use serde_json::json;
@@ -87,6 +91,64 @@ fn an_engine_counts_with_the_recorder_that_is_installed_when_it_starts() {
     });
 }
 
+const COINS: Family = Family::counter("coins_total", &["side"], "Coins that were taken.");
+const COIN: Measure = Measure { counter: &COINS, values: &["heads", "tails"], lasted: None };
+
+/// Takes coins, and counts them before it does anything else.
+struct Till;
+
+#[derive(serde::Serialize, serde::Deserialize)]
+enum Coin {
+    Good,
+    Refused,
+    Deadly,
+}
+
+impl Behavior for Till {
+    const KIND: &'static str = "till";
+    const VERSION: u16 = 1;
+    type State = u32;
+    type Message = Coin;
+    type Event = ();
+    type Reply = u32;
+
+    fn decide(turn: &mut Turn<'_, Self>, coin: Coin) -> Result<(), Rejection> {
+        turn.count(&COIN, "heads", 1);
+        match coin {
+            Coin::Good => turn.emit(&()),
+            Coin::Refused => return Err(Rejection::new("it is bent")),
+            Coin::Deadly => panic!("it is too hot"),
+        }
+        let taken = *turn.state();
+        turn.reply(&taken);
+        Ok(())
+    }
+
+    fn apply(taken: &mut u32, (): &()) {
+        *taken += 1;
+    }
+}
+
+/// A decision may be taken more than once, and refused: what it counts is counted when it is accepted.
+#[tokio::test]
+async fn a_turn_that_is_refused_or_dies_counts_nothing() {
+    let prometheus = Prometheus::new();
+    let system = System::builder().behavior::<Till>().measures(&[COIN]).instruments(prometheus.instruments());
+    let system = system.start(Arc::new(Memory::new())).await.unwrap();
+    let till = system.spawn::<Till>("till", &Coin::Good).await.unwrap();
+    system.tell(till, Coin::Deadly).await.unwrap();
+    let within = Duration::from_secs(60);
+    assert!(system.ask(till, Coin::Refused, within).await.is_err());
+    assert_eq!(system.ask(till, Coin::Good, within).await.unwrap(), 2);
+    system.record_metrics();
+    let scraped = Scrape::read(&prometheus.render());
+    assert_eq!(scraped.series["coins_total{side=\"heads\"}"], 2.0, "{}", scraped.text);
+    assert_eq!(scraped.series["coins_total{side=\"tails\"}"], 0.0);
+    assert_eq!(scraped.series["headframe_dead_letters_total"], 1.0, "the one that it dies of");
+    assert_eq!(scraped.series["headframe_restarts_total{of=\"actor\"}"], 4.0, "the fifth death is its last");
+    system.stop(within).await;
+}
+
 /// A tool whose first outcome is unknown, and one of which nobody ever knows.
 fn engine(folder: &Path) -> EngineBuilder {
     let tried = AtomicBool::new(false);
@@ -99,7 +161,7 @@ fn engine(folder: &Path) -> EngineBuilder {
 }
 
 async fn submit(engine: &Engine, tool: &str) -> RunHandle {
-    let again = |task: headframe::plan::TaskBuilder| task.retry(2).backoff(std::time::Duration::from_millis(1));
+    let again = |task: headframe::plan::TaskBuilder| task.retry(2).backoff(Duration::from_millis(1));
     let plan = Plan::builder("w").phase("a", |phase| phase.task("t", tool, again));
     engine.submit(&engine.check(plan.build()).unwrap(), json!({})).await.unwrap()
 }
