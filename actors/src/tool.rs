@@ -9,6 +9,7 @@ mod closure;
 mod context;
 mod host;
 mod in_flight;
+mod told;
 
 use std::{pin::Pin, sync::Arc, time::Duration};
 

@@ -1,7 +1,7 @@
 //! The log of the program, on stderr: lines for people, or one JSON object a line.
 //!
 //! ```text
-//! {"timestamp":"…","level":"INFO","target":"headframe_actors::tool::host","message":"the attempt failed, …",
+//! {"timestamp":"…","level":"INFO","target":"headframe_actors::tool::told","message":"the attempt failed, …",
 //!  "run":"run_…","phase":"pay","task":"charge","attempt":1,"tool":"http","call":"call_2a",…}
 //! ```
 //! An object holds the fields of the event, and around it those of the spans it happened in: run, phase, task, attempt, tool

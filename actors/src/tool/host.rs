@@ -27,16 +27,17 @@ use ractor::{Actor, ActorCell, ActorProcessingErr, ActorRef};
 use rustc_hash::FxHashSet;
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
-use tracing::{Instrument as _, Span};
+use tracing::Instrument as _;
 
 use super::{
     AnyTool, Calling,
     context::{CallContext, Pulse, Shared},
+    told,
 };
 use crate::{
     clock::monotonic,
     durable::{
-        CallId, Effect, Ended, Failure, Inner, Outcome, Place, Row, RowState,
+        CallId, Effect, Ended, Inner, Outcome, Row, RowState,
         supervision::{ChildSpec, Shutdown, StartFailure},
     },
     json::Json,
@@ -48,8 +49,6 @@ const BATCH: usize = 256;
 const OUTPUT_MAX: usize = 256 * 1024;
 /// How long an adapter may take to stop once its time is over.
 pub(super) const STOP_GRACE: Duration = Duration::from_secs(5);
-/// How much of a failure is logged, in bytes.
-const REASON_MAX: usize = 512;
 /// The longest sleep until a probe is due: the clock by which it is may be set.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
@@ -377,7 +376,7 @@ impl Queue {
             let is_probe = is_probe(&row);
             let begin = if is_probe { ask } else { start };
             let calling = begin(slot.tool.clone(), cx.clone(), row.request.input.clone());
-            let calling = calling.instrument(span(&cx, &slot.name));
+            let calling = calling.instrument(told::span(&cx, &slot.name));
             let calling = Box::pin(inner.flight.noted_call(row.caller, call, &slot.name, calling));
             Prepared { call, is_probe, calling, cx, timeout, began }
         };
@@ -404,52 +403,6 @@ impl Queue {
             });
         });
     }
-}
-
-/// What a tool logs inside a call says whose call it is.
-fn span(cx: &CallContext, tool: &str) -> Span {
-    if !tracing::enabled!(tracing::Level::INFO) {
-        return Span::none();
-    }
-    let Place { run, phase, task } = Place::of(&cx.path);
-    tracing::info_span!("call", run, phase, task, attempt = cx.attempt, tool, call = %cx.call)
-}
-
-/// Say how an attempt or a probe ended.
-fn tell(prepared: &Prepared, tool: &str, outcome: &Outcome) {
-    let is_told = match outcome {
-        Outcome::Done(_) => tracing::enabled!(tracing::Level::DEBUG),
-        Outcome::Failed(_) | Outcome::Unknown(_) => tracing::enabled!(tracing::Level::INFO),
-    };
-    if !is_told {
-        return;
-    }
-    let (Prepared { cx, is_probe, began, .. }, what) = (prepared, if prepared.is_probe { "probe" } else { "attempt" });
-    let Place { run, phase, task } = Place::of(&cx.path);
-    let (attempt, call, took_ms) = (cx.attempt, cx.call, began.elapsed().as_millis() as u64);
-    match outcome {
-        Outcome::Done(_) => tracing::debug!(
-            run, phase, task, attempt, tool, %call, took_ms, "the {what} succeeded"
-        ),
-        Outcome::Failed(failure) if *is_probe => tracing::info!(
-            run, phase, task, attempt, tool, %call, took_ms, class = failure.class, reason = said(failure),
-            "the probe is sure that it did not happen"
-        ),
-        Outcome::Failed(failure) => tracing::info!(
-            run, phase, task, attempt, tool, %call, took_ms, class = failure.class, reason = said(failure),
-            "the attempt failed, and surely had no effect"
-        ),
-        Outcome::Unknown(failure) => tracing::info!(
-            run, phase, task, attempt, tool, %call, took_ms, class = failure.class, reason = said(failure),
-            "the {what} ended, and nobody knows whether it happened"
-        ),
-    }
-}
-
-/// The beginning of what a failure says.
-fn said(failure: &Failure) -> &str {
-    let end = (0..=failure.message.len().min(REASON_MAX)).rev().find(|at| failure.message.is_char_boundary(*at));
-    &failure.message[..end.unwrap_or(0)]
 }
 
 fn is_probe(row: &Row) -> bool {
@@ -581,7 +534,7 @@ impl Inner {
     fn ended(&self, tool: u32, prepared: &Prepared, outcome: Outcome) -> Ended {
         let ended = finished(&prepared.cx, prepared.is_probe, outcome);
         if let Some(slot) = self.tools.get(&tool) {
-            tell(prepared, &slot.name, &ended.1);
+            told::tell(&prepared.cx, prepared.is_probe, &slot.name, &ended.1, prepared.began.elapsed());
         }
         if let Some(meters) = self.meters.tool(tool) {
             if prepared.is_probe { meters.probed() } else { meters.ended(&ended.1, prepared.began.elapsed()) }
