@@ -8,6 +8,8 @@ use std::{
     sync::{Arc, atomic::Ordering},
 };
 
+use parking_lot::Mutex;
+
 use super::{Error, Figures, Inner, System};
 use crate::durable::{call::RowState, id::ActorId, live};
 
@@ -33,6 +35,17 @@ pub struct Survey {
     pub stuck: BTreeMap<&'static str, u64>,
 }
 
+impl Survey {
+    fn count(&mut self, kind: &'static str, row: &live::Actor) {
+        *self.kinds.entry(kind).or_default() += 1;
+        if row.parent == ActorId::ENGINE {
+            *self.roots.entry(kind).or_default() += 1;
+        }
+        self.suspended += u64::from(row.suspended.is_some());
+        self.mail += row.mailbox.len() as u64;
+    }
+}
+
 impl System {
     /// Hand the figures that can be had at once to the recorder: to be called right before it is read.
     pub fn record_metrics(&self) {
@@ -48,20 +61,8 @@ impl System {
     /// # Errors
     /// [`Error::OutcomeUnknown`] if the store closed before.
     pub async fn survey(&self) -> Result<Survey, Error> {
-        let registry = self.inner.registry.clone();
-        let seen = self.actors(move |_, row| {
-            let is_root = row.parent == ActorId::ENGINE;
-            Some((registry.name(row.kind), is_root, row.suspended.is_some(), row.mailbox.len() as u64))
-        });
-        let mut survey = Survey { dead_letters: self.inner.count_dead_letters().await?, ..Survey::default() };
-        for (kind, is_root, is_suspended, mail) in seen.await? {
-            *survey.kinds.entry(kind).or_default() += 1;
-            if is_root {
-                *survey.roots.entry(kind).or_default() += 1;
-            }
-            survey.suspended += u64::from(is_suspended);
-            survey.mail += mail;
-        }
+        let mut survey = self.inner.count_actors().await?;
+        survey.dead_letters = self.inner.count_dead_letters().await?;
         let in_doubt = |live: &live::Live| {
             live.calls.values().filter(|row| matches!(row.state, RowState::InDoubt(_))).count() as u64
         };
@@ -101,6 +102,20 @@ impl Inner {
             is_short: self.is_short.load(Ordering::Relaxed),
             is_closed: core.closed.is_some(),
         }
+    }
+
+    /// Counted one by one as they are read, because there may be millions.
+    async fn count_actors(self: &Arc<Self>) -> Result<Survey, Error> {
+        let counted = Arc::new(Mutex::new(Survey::default()));
+        let (registry, counting) = (self.registry.clone(), counted.clone());
+        let none: Vec<()> = self
+            .actors(move |_, row| {
+                counting.lock().count(registry.name(row.kind), row);
+                None
+            })
+            .await?;
+        debug_assert!(none.is_empty());
+        Ok(std::mem::take(&mut *counted.lock()))
     }
 
     async fn count_dead_letters(self: &Arc<Self>) -> Result<u64, Error> {
