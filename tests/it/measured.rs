@@ -136,10 +136,13 @@ async fn a_turn_that_is_refused_or_dies_counts_nothing() {
     let system = System::builder().behavior::<Till>().measures(&[COIN]).instruments(prometheus.instruments());
     let system = system.start(Arc::new(Memory::new())).await.unwrap();
     let till = system.spawn::<Till>("till", &Coin::Good).await.unwrap();
-    system.tell(till, Coin::Deadly).await.unwrap();
     let within = Duration::from_secs(60);
     assert!(system.ask(till, Coin::Refused, within).await.is_err());
     assert_eq!(system.ask(till, Coin::Good, within).await.unwrap(), 2);
+    system.tell(till, Coin::Deadly).await.unwrap();
+    while system.figures().buried == 0 {
+        tokio::task::yield_now().await;
+    }
     system.record_metrics();
     let scraped = Scrape::read(&prometheus.render());
     assert_eq!(scraped.series["coins_total{side=\"heads\"}"], 2.0, "{}", scraped.text);
