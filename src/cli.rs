@@ -92,7 +92,8 @@ pub(crate) struct Common {
     /// Write without colour, as with NO_COLOR
     #[arg(long, global = true)]
     pub(crate) no_color: bool,
-    /// What the log on stderr looks like: human, json, or auto, which is json for `serve` without a terminal
+    /// What the log on stderr looks like: human, json, or auto, which is json for `serve` without a terminal. How much is in
+    /// it says HEADFRAME_LOG, for example `info` or `warn,headframe=debug`
     #[arg(
         long,
         env = "HEADFRAME_LOG_FORMAT",

@@ -243,7 +243,8 @@ impl SystemBuilder {
         self
     }
 
-    /// Register what is measured here; with the recorder that is installed at the start, when not said.
+    /// Register what is measured here; with the recorder that is installed at the start, when not said. Two that share a
+    /// recorder overwrite each other's figures: give each its own.
     #[must_use]
     pub fn instruments(mut self, instruments: Instruments) -> Self {
         self.instruments = instruments;
