@@ -78,7 +78,9 @@ impl Threads {
             let before = before.alive.get(id).map_or(0, |(_, ticks)| *ticks);
             *used.entry(Group::of(name)).or_default() += ticks.saturating_sub(before);
         }
-        let ended = total.saturating_sub(used.values().sum());
+        // A thread's part of a tick is cut off or not, so that few ticks may come to more than their sum.
+        let total = total.max(used.values().sum());
+        let ended = total - used.values().sum::<u64>();
         *used.entry(Group::Checkpoint).or_default() += ended;
         let share = |group| used.get(&group).map_or(0.0, |ticks| *ticks as f64 / total.max(1) as f64);
         Shares {

@@ -111,7 +111,7 @@ fn an_interrupted_bench_leaves_neither_its_folder_nor_a_process_behind() {
         let args: Vec<_> = ["bench"].into_iter().chain(line.split(' ')).collect();
         let mut bench = place.start(&args);
         let measures =
-            || fs::read_dir(place.path(".")).unwrap().any(|entry| entry.unwrap().path().join("store/HEAD").exists());
+            || fs::read_dir(place.path(".")).unwrap().any(|entry| entry.unwrap().path().join("0/store/HEAD").exists());
         assert!(place.wait_while(&mut bench, || !measures()), "{line}: {}", place.read("stderr"));
         let children = children(bench.id());
         assert_eq!(children.len(), usize::from(line.contains("w3")), "{line}");

@@ -121,6 +121,10 @@ impl Engine {
     fn heard<T>(&self, answer: Result<sled::Result<T>, Broken>) -> Result<T, Error> {
         match answer {
             Ok(Ok(found)) => Ok(found),
+            // A read takes no room: sled repeats what a thread of its own met while writing, and answers nothing any more.
+            Ok(Err(sled::Error::Io(source))) if folder::is_of_a_write(&source) => {
+                Err(self.fail("write", Fault::Io(source)))
+            }
             // A bad page harms nobody who does not read it.
             Ok(Err(error)) => Err(Fault::Sled(error).told("read", &self.folder)),
             Err(broken) => Err(self.fail("read", Fault::Broken(broken))),

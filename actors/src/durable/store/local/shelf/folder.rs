@@ -105,6 +105,12 @@ pub(super) fn io(action: &'static str, file: &Path) -> impl FnOnce(io::Error) ->
     }
 }
 
+/// What only a write can meet.
+pub(super) fn is_of_a_write(error: &io::Error) -> bool {
+    use io::ErrorKind::{QuotaExceeded, ReadOnlyFilesystem, StorageFull};
+    matches!(error.kind(), QuotaExceeded | ReadOnlyFilesystem | StorageFull)
+}
+
 /// Not of these files: no space, no permission, no more of something.
 fn is_of_the_machine(error: &io::Error) -> bool {
     use io::ErrorKind::{OutOfMemory, PermissionDenied, QuotaExceeded, ReadOnlyFilesystem, StorageFull, WouldBlock};
