@@ -147,21 +147,18 @@ impl Instruments {
     }
 
     /// A counter of a family.
-    #[must_use]
     pub fn counter(&self, family: &Family, values: &[&str]) -> Counter {
         debug_assert_eq!(family.kind, Kind::Counter, "{}", family.name);
         self.ask(|recorder| recorder.register_counter(&key(family, values), &METADATA))
     }
 
     /// A gauge of a family.
-    #[must_use]
     pub fn gauge(&self, family: &Family, values: &[&str]) -> Gauge {
         debug_assert_eq!(family.kind, Kind::Gauge, "{}", family.name);
         self.ask(|recorder| recorder.register_gauge(&key(family, values), &METADATA))
     }
 
     /// A histogram of a family.
-    #[must_use]
     pub fn histogram(&self, family: &Family, values: &[&str]) -> Histogram {
         debug_assert!(matches!(family.kind, Kind::Histogram(_)), "{}", family.name);
         self.ask(|recorder| recorder.register_histogram(&key(family, values), &METADATA))

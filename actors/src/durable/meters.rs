@@ -12,9 +12,9 @@ use std::time::Duration;
 use metrics::{Counter, Gauge, Histogram};
 use rustc_hash::FxHashMap;
 
-use self::families as family;
 pub use self::families::FAMILIES;
 pub(crate) use self::families::SYNC;
+use self::families::{self as family, Reads};
 use super::{
     call::Outcome,
     codec,
@@ -82,8 +82,8 @@ struct Marked {
 
 /// What is set from figures when somebody asks.
 struct Read {
-    counters: Vec<(Counter, fn(&Figures) -> u64)>,
-    gauges: Vec<(Gauge, fn(&Figures) -> f64)>,
+    counters: Vec<(Counter, Reads<u64>)>,
+    gauges: Vec<(Gauge, Reads<f64>)>,
     surveyed: Vec<Gauge>,
     stuck: FxHashMap<&'static str, Gauge>,
     kinds: Known,

@@ -98,8 +98,11 @@ const SHORT: Family =
 const CLOSED: Family =
     Family::gauge("headframe_store_closed", &[], "1 once the store has closed and the process is to start again.");
 
+/// How a figure is read.
+pub(super) type Reads<T> = fn(&Figures) -> T;
+
 /// Counters that are read from figures.
-pub(super) const COUNTED: &[(Family, fn(&Figures) -> u64)] = &[
+pub(super) const COUNTED: &[(Family, Reads<u64>)] = &[
     (TURNS, |of| of.turns),
     (BURIED, |of| of.buried),
     (LATE_ANSWERS, |of| of.late_answers),
@@ -110,7 +113,7 @@ pub(super) const COUNTED: &[(Family, fn(&Figures) -> u64)] = &[
 ];
 
 /// Gauges that are read from figures.
-pub(super) const GAUGED: &[(Family, fn(&Figures) -> f64)] = &[
+pub(super) const GAUGED: &[(Family, Reads<f64>)] = &[
     (ACTORS_IN_MEMORY, |of| of.actors as f64),
     (HOSTS, |of| of.hosted as f64),
     (TIMERS, |of| of.timers as f64),
