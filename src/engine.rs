@@ -20,6 +20,8 @@
 //! # }
 //! ```
 //!
+//! When the store fails, what was to happen is unknown, and the engine opens the store again by itself (`reopen.rs`).
+//!
 //! **Invariants:** a submission that was acknowledged is durable; nothing is global, so two engines live in one process.
 
 mod builder;
@@ -30,12 +32,16 @@ mod handle;
 mod keys;
 mod measure;
 mod operator;
+mod reopen;
 mod spill;
 
 use std::{
     collections::HashSet,
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -46,8 +52,9 @@ use headframe_actors::{
     plan::{Checked, Digest, Plan, Plans},
     run::{self, Run, RunId},
 };
-use parking_lot::Mutex;
+use parking_lot::{Mutex, RwLock};
 use serde_json::Value;
+use tokio::sync::watch;
 
 pub(crate) use self::measure::FAMILIES;
 pub use self::{
@@ -55,6 +62,7 @@ pub use self::{
     collect::{Collected, Unnamed},
     error::Error,
     handle::RunHandle,
+    reopen::{Condition, Reopen},
 };
 use self::{catalog::Catalog, keys::KeyRow};
 use crate::{
@@ -77,10 +85,14 @@ const PAGE_SPAN_MS: u64 = 10_000;
 pub struct Engine(Arc<Inner>);
 
 pub(crate) struct Inner {
-    pub(crate) system: System,
+    /// The system of this incarnation.
+    system: RwLock<System>,
+    condition: watch::Sender<Condition>,
+    /// Nobody wants it to be opened again.
+    is_stopping: AtomicBool,
     plans: Arc<Plans>,
     /// Plans whose rows are in the store.
-    stored: Mutex<HashSet<Digest>>,
+    stored: Arc<Mutex<HashSet<Digest>>>,
     /// What was lost, if nobody has said yet that work may go on.
     restored: Option<Restored>,
     expressions: Arc<Expressions>,
@@ -174,7 +186,7 @@ impl Engine {
         let known = self.0.stored.lock().contains(&plan.digest());
         let rows = |actor| rows(plan, &begin, key.as_ref(), known, actor);
         let unless = key.as_ref().map(KeyRow::index_key);
-        let spawned = self.0.system.spawn_root::<Run>(unless, rows, &run::Message::Start(begin.clone())).await?;
+        let spawned = self.system().spawn_root::<Run>(unless, rows, &run::Message::Start(begin.clone())).await?;
         match (spawned, key) {
             (Ok(_), _) => {
                 self.0.stored.lock().insert(plan.digest());
@@ -201,7 +213,7 @@ impl Engine {
     /// # Errors
     /// [`Error::NoRun`] if there is none.
     pub async fn run_by_key(&self, key: &str) -> Result<RunHandle, Error> {
-        match self.0.system.get(&keys::index_key(key)).await? {
+        match self.system().get(&keys::index_key(key)).await? {
             Some(row) => Ok(RunHandle::new(self.0.clone(), keys::read(&row)?.run)),
             None => Err(Error::NoRun(format!("key `{key}`"))),
         }
@@ -212,7 +224,7 @@ impl Engine {
     /// # Errors
     /// If the store closed.
     pub async fn keys(&self) -> Result<KeyFigures, Error> {
-        Ok(self.0.system.keys(keys::PREFIX).await?)
+        Ok(self.system().keys(keys::PREFIX).await?)
     }
 
     /// Remove the keys whose time is over, now: the engine does so every ten minutes by itself.
@@ -220,7 +232,7 @@ impl Engine {
     /// # Errors
     /// If the store closed; what went has gone.
     pub async fn sweep_keys(&self) -> Result<Swept, Error> {
-        Ok(self.0.system.sweep().await?)
+        Ok(self.system().sweep().await?)
     }
 
     /// All runs, newest first.
@@ -228,7 +240,7 @@ impl Engine {
     /// # Errors
     /// If the store closed, or a row cannot be read.
     pub async fn runs(&self) -> Result<Vec<run::Row>, Error> {
-        let rows = self.0.system.range(b"run/", b"run0").await?;
+        let rows = self.system().range(b"run/", b"run0").await?;
         rows.values().rev().map(|row| Ok(run::Row::decode(row)?)).collect()
     }
 
@@ -244,7 +256,7 @@ impl Engine {
         loop {
             let from_ms = to_ms.min(now_ms()).saturating_sub(span_ms);
             let from = run::index_key(first_of(from_ms));
-            let rows = self.0.system.last(&from, &to, most).await?;
+            let rows = self.system().last(&from, &to, most).await?;
             if rows.len() == most || from_ms == 0 {
                 return rows.values().rev().map(|row| Ok(run::Row::decode(row)?)).collect();
             }
@@ -257,7 +269,7 @@ impl Engine {
     /// # Errors
     /// If the store closed.
     pub async fn doubts(&self) -> Result<Vec<(CallId, CallRow)>, Error> {
-        Ok(self.0.system.doubts().await?)
+        Ok(self.system().doubts().await?)
     }
 
     /// Decide a call in doubt.
@@ -265,13 +277,37 @@ impl Engine {
     /// # Errors
     /// If no such call is in doubt, or the store closed.
     pub async fn resolve(&self, call: CallId, decision: Decision, by: &str) -> Result<(), Error> {
-        Ok(self.0.system.decide(call, decision, by).await?)
+        Ok(self.system().decide(call, decision, by).await?)
     }
 
-    /// The actor system underneath.
+    /// The actor system underneath, as it is now: after a failed store another takes its place.
     #[must_use]
-    pub fn system(&self) -> &System {
-        &self.0.system
+    pub fn system(&self) -> System {
+        self.0.system()
+    }
+
+    /// Whether the store is open, and what is done about it when it is not: as it is now, and as it changes.
+    #[must_use]
+    pub fn condition(&self) -> watch::Receiver<Condition> {
+        self.0.condition.subscribe()
+    }
+
+    /// Whether the store is open now.
+    #[must_use]
+    pub fn is_open(&self) -> bool {
+        matches!(*self.0.condition.borrow(), Condition::Open { .. }) && self.system().failure().is_none()
+    }
+
+    /// Completes when the store is closed and will not be opened again, with the cause. Waiting for that does not keep the
+    /// engine.
+    pub fn closed(&self) -> impl Future<Output = Arc<str>> + Send + use<> {
+        let mut condition = self.condition();
+        async move {
+            match condition.wait_for(|condition| matches!(condition, Condition::Closed { .. })).await.as_deref() {
+                Ok(Condition::Closed { cause }) => cause.clone(),
+                _ => "the engine is gone".into(),
+            }
+        }
     }
 
     /// Where this engine registers what it measures.
@@ -289,7 +325,14 @@ impl Engine {
     /// Stop: running calls are asked to stop, what was accepted becomes durable, and what is unfinished goes on at the
     /// next start.
     pub async fn stop(&self) {
-        self.0.system.stop(STOP_GRACE).await;
+        self.0.is_stopping.store(true, Ordering::SeqCst);
+        self.system().stop(STOP_GRACE).await;
+    }
+}
+
+impl Inner {
+    pub(crate) fn system(&self) -> System {
+        self.system.read().clone()
     }
 }
 

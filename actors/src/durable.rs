@@ -71,8 +71,8 @@ pub use self::{
     record::Note,
     restored::Restored,
     system::{
-        Census, Decision, Error, Expiring, Figures, Jumped, KeyFigures, Killed, Recovery, RowFate, Scrubbed, SendError,
-        Survey, Swept, System, SystemBuilder,
+        Census, Decision, Error, Expiring, Figures, Heir, Jumped, KeyFigures, Killed, Recovery, RowFate, Scrubbed,
+        SendError, Survey, Swept, System, SystemBuilder,
     },
     tree::{Node, Presence, ServiceNode, ToolNode, Tree},
     unsticker::{Reason, Waiting},

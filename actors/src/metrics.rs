@@ -104,6 +104,28 @@ impl Known {
     }
 }
 
+/// A counter that follows a figure which only grows. Another one may go on with the same counter from 0: what is counted
+/// in a process outlives what is counted in it.
+#[derive(Debug)]
+pub struct Growing {
+    counter: Counter,
+    last: u64,
+}
+
+impl Growing {
+    /// Follow a figure that is 0 now.
+    #[must_use]
+    pub fn new(counter: Counter) -> Self {
+        Self { counter, last: 0 }
+    }
+
+    /// The figure is so much now. One that was read earlier, and comes later, counts nothing.
+    pub fn grow_to(&mut self, now: u64) {
+        self.counter.increment(now.saturating_sub(self.last));
+        self.last = self.last.max(now);
+    }
+}
+
 /// Where families are registered: with a recorder of one's own, or with the one that is installed when they are.
 #[derive(Clone, Default)]
 pub struct Instruments(Option<Arc<dyn Recorder + Send + Sync>>);

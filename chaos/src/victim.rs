@@ -130,7 +130,7 @@ async fn operate(works: Arc<Works>, socket: std::path::PathBuf, mut random: Rand
 async fn sabotage(works: Arc<Works>, mut random: Random) {
     loop {
         tokio::time::sleep(random.between(Duration::from_micros(200), Duration::from_millis(8))).await;
-        let (hosts, tools) = saboteur::strike(works.engine.system(), &mut random);
+        let (hosts, tools) = saboteur::strike(&works.engine.system(), &mut random);
         if hosts + tools > 0 {
             say(&Said::Killed { hosts, tools });
         }

@@ -14,6 +14,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::{measure, shared::Shared};
+use crate::engine::Condition;
 
 /// A worker that did not show itself for so long is not about to.
 const SILENT_MAX_MS: u64 = 5_000;
@@ -97,9 +98,12 @@ fn door(shared: &Shared) -> Component {
 }
 
 fn store(shared: &Shared) -> Component {
-    match shared.engine.system().failure() {
-        None => good("open"),
-        Some(cause) => bad(format!("closed: {cause}")),
+    match &*shared.engine.condition().borrow() {
+        Condition::Open { .. } => good("open"),
+        Condition::Reopening { cause, tries } => {
+            bad(format!("it failed and is being opened again, try {}: {cause}", tries + 1))
+        }
+        Condition::Closed { cause } => bad(format!("closed: {cause}")),
     }
 }
 

@@ -67,7 +67,7 @@ pub(crate) async fn run(args: Args, common: &Common, out: Out) -> Result<Exit, E
             engine.stop().await;
             return Ok(ended.map(|()| Exit::Ok)?);
         }
-        cause = engine.system().failed() => closed = Some(cause),
+        cause = engine.closed() => closed = Some(cause),
         () = prometheus.keep_up() => {}
         () = signals.next() => {}
     }

@@ -106,20 +106,23 @@ pub(crate) async fn watch(
     }
     let mut tick = interval(TICK);
     let deadline = limit.map(|limit| Instant::now() + limit);
-    let system = engine.system();
-    let failed = system.failed();
-    tokio::pin!(failed);
+    let given_up = engine.closed();
+    tokio::pin!(given_up);
     while runs.iter().any(|run| run.outcome.is_none()) {
         tokio::select! {
             Some((at, told)) = news.recv() => take(&mut runs[at], told, view, out)?,
             _ = tick.tick() => {
                 draw(engine, runs, view);
-                if let Some(doubts) = held(system, runs).await? {
-                    return Ok(Ending::Held(doubts));
+                match held(&engine.system(), runs).await {
+                    Ok(Some(doubts)) => return Ok(Ending::Held(doubts)),
+                    Ok(None) => {}
+                    // While the store is being opened again nobody can say.
+                    Err(_) if !engine.is_open() => {}
+                    Err(error) => return Err(error),
                 }
             }
             () = signals.next() => return Ok(Ending::Interrupted),
-            cause = &mut failed => return Err(closed(durable::Error::OutcomeUnknown { cause })),
+            cause = &mut given_up => return Err(closed(durable::Error::OutcomeUnknown { cause })),
             () = over(deadline) => return Ok(Ending::TimedOut),
         }
     }

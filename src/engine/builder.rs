@@ -3,7 +3,7 @@
 use std::{
     collections::HashSet,
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{Arc, atomic::AtomicBool},
     time::Duration,
 };
 
@@ -11,7 +11,7 @@ use bytes::Bytes;
 use headframe_actors::{
     clock::{Clock, Readings},
     durable::{
-        Effect, LongTurn, Outcome, Recovery, Restored, StreamId, System,
+        Effect, Heir, LongTurn, Outcome, Recovery, Restored, StreamId, System,
         store::{self, Durability, Local, LocalOptions, Store},
     },
     json::Json,
@@ -22,17 +22,21 @@ use headframe_actors::{
     task::Task,
     tool::{AnyTool, Closure, Tool},
 };
-use parking_lot::Mutex;
+use parking_lot::{Mutex, RwLock};
+use tokio::sync::watch;
 
 use super::{
     Catalog, Engine, Error, Inner, collect,
     keys::{self, Submissions},
     measure,
+    reopen::{self, Condition, Reopen},
     spill::Spilling,
 };
 use crate::{artifacts::Artifacts, spec::Expressions, tools};
 
-type Hold = Box<dyn Fn(&run::Row) -> bool + Send>;
+type Hold = Arc<Mutex<dyn Fn(&run::Row) -> bool + Send>>;
+/// Opens the store.
+pub(super) type Stores = Box<dyn Fn() -> Result<Arc<dyn Store>, Error> + Send + Sync>;
 
 /// How to start an engine.
 #[derive(Default)]
@@ -52,6 +56,7 @@ pub struct EngineBuilder {
     collect_every: Option<Duration>,
     readings: Option<Arc<dyn Readings>>,
     instruments: Instruments,
+    reopen: Reopen,
 }
 
 impl EngineBuilder {
@@ -180,40 +185,135 @@ impl EngineBuilder {
     /// Leave the unfinished runs for which this says `true` as they are: they wait for an engine that does not.
     #[must_use]
     pub fn hold(mut self, hold: impl Fn(&run::Row) -> bool + Send + 'static) -> Self {
-        self.hold = Some(Box::new(hold));
+        self.hold = Some(Arc::new(Mutex::new(hold)));
         self
     }
 
-    /// Recover from the folder and start. Unfinished runs go on.
+    /// Choose how often, and for how long, a store that failed is opened again; see [`Reopen`].
+    #[must_use]
+    pub fn reopen(mut self, reopen: Reopen) -> Self {
+        self.reopen = reopen;
+        self
+    }
+
+    /// Recover from the folder and start. Unfinished runs go on. If the store fails, it is opened again: see
+    /// [`Engine::condition`].
     ///
     /// # Errors
     /// If the folder is in use, cannot be written, or is damaged.
     pub async fn start(self) -> Result<Engine, Error> {
         let folder = self.data.clone().unwrap_or_else(|| PathBuf::from(".headframe"));
         std::fs::create_dir_all(&folder).map_err(|source| Error::Folder { folder: folder.clone(), source })?;
-        let store = Arc::new(Local::open(&folder, self.store_options.clone())?);
+        let options = self.store_options.clone();
+        let at = folder.clone();
+        let stores = move || Ok(Arc::new(Local::open(&at, options.clone())?) as Arc<dyn Store>);
+        let store = stores()?;
         // The folder is ours, so whatever still runs under it belongs to an engine that died.
         tools::end_leftovers(&folder.join("processes"))
             .map_err(|source| Error::Folder { folder: folder.clone(), source })?;
-        self.start_on(store, &folder).await
+        self.launch(store, Some(Box::new(stores)), &folder).await
     }
 
-    /// Start on a store of the caller's choice; the folder holds artifacts and notes of running processes.
+    /// Start on a store of the caller's choice; the folder holds artifacts and notes of running processes. If the store
+    /// fails, the engine stays closed.
     ///
     /// # Errors
     /// If the store does not recover.
-    pub async fn start_on(mut self, store: Arc<dyn Store>, folder: &Path) -> Result<Engine, Error> {
+    pub async fn start_on(self, store: Arc<dyn Store>, folder: &Path) -> Result<Engine, Error> {
+        self.launch(store, None, folder).await
+    }
+
+    /// The same on stores that this opens, each time anew on the same bytes: now, and again after a failure.
+    ///
+    /// # Errors
+    /// If the store does not open or recover.
+    pub async fn start_with(
+        self,
+        stores: impl Fn() -> Result<Arc<dyn Store>, store::Error> + Send + Sync + 'static,
+        folder: &Path,
+    ) -> Result<Engine, Error> {
+        let store = stores()?;
+        self.launch(store, Some(Box::new(move || Ok(stores()?))), folder).await
+    }
+
+    async fn launch(mut self, store: Arc<dyn Store>, stores: Option<Stores>, folder: &Path) -> Result<Engine, Error> {
         let artifacts = Artifacts::open(folder.join("artifacts"))?;
-        let builtin = tools::builtin(&artifacts, folder.join("processes"), self.launcher.take());
-        let mut registered = builtin;
+        let mut registered = tools::builtin(&artifacts, folder.join("processes"), self.launcher.take());
         // A tool of the embedder takes the place of a built-in one of its name.
         registered.retain(|(name, _)| !self.tools.iter().any(|(own, _)| own == name));
         registered.append(&mut self.tools);
-        let expressions = Arc::new(Expressions::new());
-        let plans = Arc::new(Plans::default());
         let stored = Arc::new(Mutex::new(HashSet::new()));
-        let effects = registered.iter().map(|(name, tool)| (name.clone(), tool.effect())).collect();
-        let sleeps = registered.iter().map(|(name, tool)| (name.clone(), sleeps_until(tool.clone()))).collect();
+        let recipe = Recipe {
+            expressions: Arc::new(Expressions::new()),
+            plans: Arc::new(Plans::default()),
+            stored: stored.clone(),
+            tools: registered,
+            artifacts,
+            flight: folder.join("flight"),
+            long_turn: self.long_turn,
+            checkpoint: self.checkpoint,
+            passivate: self.passivate,
+            scrub_every: self.scrub_every,
+            keys_kept: self.keys_kept,
+            collect_every: self.collect_every,
+            clock: self.clock.take(),
+            readings: self.readings.take(),
+            instruments: self.instruments.clone(),
+            holds: Holds { asked: self.hold.take(), is_confirmed: self.confirm.is_some() },
+        };
+        let system = recipe.start(store, None).await?;
+        let restored = restored(system.get(Restored::KEY).await?.as_ref());
+        let restored = match (restored, self.confirm) {
+            (Some(restored), Some(by)) => {
+                confirm_restored(&system, restored, by).await?;
+                None
+            }
+            (restored, _) => restored,
+        };
+        let inner = Arc::new(Inner {
+            system: RwLock::new(system),
+            condition: watch::channel(Condition::Open { incarnation: 1 }).0,
+            is_stopping: AtomicBool::new(false),
+            plans: recipe.plans.clone(),
+            stored,
+            restored,
+            expressions: recipe.expressions.clone(),
+            tools: Catalog(recipe.tools.clone()),
+            artifacts: recipe.artifacts.clone(),
+            folder: folder.to_owned(),
+            meters: measure::Meters::new(self.instruments),
+        });
+        reopen::keep_open(&inner, recipe, stores, self.reopen);
+        Ok(Engine(inner))
+    }
+}
+
+/// How each incarnation of an engine is started.
+pub(super) struct Recipe {
+    expressions: Arc<Expressions>,
+    plans: Arc<Plans>,
+    stored: Arc<Mutex<HashSet<Digest>>>,
+    tools: Vec<(String, Arc<dyn AnyTool>)>,
+    artifacts: Artifacts,
+    flight: PathBuf,
+    long_turn: LongTurn,
+    checkpoint: Option<(Duration, u64)>,
+    passivate: Option<(Duration, usize)>,
+    scrub_every: Option<Duration>,
+    keys_kept: Option<Duration>,
+    collect_every: Option<Duration>,
+    clock: Option<Arc<dyn Clock>>,
+    readings: Option<Arc<dyn Readings>>,
+    instruments: Instruments,
+    holds: Holds,
+}
+
+impl Recipe {
+    /// Start on a store, with what outlived the incarnation before.
+    pub(super) async fn start(&self, store: Arc<dyn Store>, heir: Option<Heir>) -> Result<System, store::Error> {
+        let effects = self.tools.iter().map(|(name, tool)| (name.clone(), tool.effect())).collect();
+        let sleeps = self.tools.iter().map(|(name, tool)| (name.clone(), sleeps_until(tool.clone()))).collect();
+        let (plans, stored, expressions) = (self.plans.clone(), self.stored.clone(), self.expressions.clone());
         let mut builder = System::builder()
             .behavior::<Run>()
             .behavior::<Phase>()
@@ -222,11 +322,11 @@ impl EngineBuilder {
             .extension(plans.clone())
             .extension(Arc::new(Effects(effects)))
             .extension(Arc::new(Sleeps(sleeps)))
-            .flight_recorder(folder.join("flight"))
+            .flight_recorder(self.flight.clone())
             .long_turn(self.long_turn)
             .instruments(self.instruments.clone())
             .measures(run::MEASURES)
-            .recovered(read_rows(plans.clone(), stored.clone(), expressions.clone(), self.holds()));
+            .recovered(read_rows(plans, stored, expressions, self.holds.clone()));
         if let Some((every, bytes)) = self.checkpoint {
             builder = builder.checkpoint(every, bytes);
         }
@@ -236,36 +336,26 @@ impl EngineBuilder {
         if let Some(every) = self.scrub_every {
             builder = builder.scrub_every(every);
         }
-        if let Some(clock) = self.clock.take() {
+        if let Some(clock) = self.clock.clone() {
             builder = builder.clock(clock);
         }
-        if let Some(readings) = self.readings.take() {
+        if let Some(readings) = self.readings.clone() {
             builder = builder.readings(readings);
         }
         if let Some(kept) = self.keys_kept {
             builder = builder.keys_kept(kept);
         }
-        let (every, collected) = (self.collect_every.unwrap_or(collect::EVERY), artifacts.clone());
+        if let Some(heir) = heir {
+            builder = builder.inherit(heir);
+        }
+        let (every, collected) = (self.collect_every.unwrap_or(collect::EVERY), self.artifacts.clone());
         builder = builder.service("artifacts", move |system| collect::run(system, collected.clone(), every));
         builder = builder.expiring(Arc::new(Submissions { kept: self.keys_kept.unwrap_or(keys::KEPT) }));
-        for (name, tool) in &registered {
-            let tool = Spilling { tool: tool.clone(), artifacts: artifacts.clone() };
+        for (name, tool) in &self.tools {
+            let tool = Spilling { tool: tool.clone(), artifacts: self.artifacts.clone() };
             builder = builder.tool(name.clone(), Arc::new(tool));
         }
-        let system = builder.start(store).await?;
-        let restored = restored(system.get(Restored::KEY).await?.as_ref());
-        let restored = match (restored, self.confirm) {
-            (Some(restored), Some(by)) => {
-                confirm_restored(&system, restored, by).await?;
-                None
-            }
-            (restored, _) => restored,
-        };
-        let stored = Mutex::new(std::mem::take(&mut *stored.lock()));
-        let tools = Catalog(registered);
-        let (folder, meters) = (folder.to_owned(), measure::Meters::new(self.instruments));
-        let inner = Inner { system, plans, stored, restored, expressions, tools, artifacts, folder, meters };
-        Ok(Engine(Arc::new(inner)))
+        builder.start(store).await
     }
 }
 
@@ -284,15 +374,10 @@ async fn confirm_restored(system: &System, restored: Restored, by: String) -> Re
 }
 
 /// Which runs are not to go on, and why.
+#[derive(Clone)]
 struct Holds {
     asked: Option<Hold>,
     is_confirmed: bool,
-}
-
-impl EngineBuilder {
-    fn holds(&mut self) -> Holds {
-        Holds { asked: self.hold.take(), is_confirmed: self.confirm.is_some() }
-    }
 }
 
 /// Make the stored plans known before anything runs, and choose which runs are held.
@@ -327,7 +412,7 @@ fn read_rows(
         let runs = found.range(&from, &to)?;
         let rows = runs.values().filter_map(|row| run::Row::decode(row).ok());
         let is_held = |row: &run::Row| {
-            let is_asked = holds.asked.as_ref().is_some_and(|hold| hold(row));
+            let is_asked = holds.asked.as_ref().is_some_and(|hold| (hold.lock())(row));
             is_asked || is_restored || unreadable.contains(&row.plan.0[..])
         };
         Ok(rows.filter(|row| !row.has_ended() && is_held(row)).map(|row| StreamId(row.actor.0)).collect())

@@ -176,7 +176,7 @@ impl Engine {
     /// # Errors
     /// If something cannot be read, or the store closed.
     pub async fn unnamed_artifacts(&self) -> Result<Unnamed, Error> {
-        look(self.system(), self.artifacts()).await
+        look(&self.system(), self.artifacts()).await
     }
 
     /// Remove artifacts that nothing durable names and that nobody touched for 24 h, and what was left half-written: the
@@ -185,6 +185,6 @@ impl Engine {
     /// # Errors
     /// If something cannot be read or removed, or the store closed; what went has gone.
     pub async fn collect_artifacts(&self) -> Result<Collected, Error> {
-        collect(self.system(), self.artifacts()).await
+        collect(&self.system(), self.artifacts()).await
     }
 }

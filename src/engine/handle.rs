@@ -34,19 +34,26 @@ impl RunHandle {
     /// # Errors
     /// [`Error::NoRun`] if there is no such run.
     pub async fn row(&self) -> Result<run::Row, Error> {
-        match self.engine.system.get(&run::index_key(self.run)).await? {
+        match self.engine.system().get(&run::index_key(self.run)).await? {
             Some(row) => Ok(run::Row::decode(&row)?),
             None => Err(Error::NoRun(format!("id {}", self.run))),
         }
     }
 
-    /// Wait until it has ended, and say how. May be called at any time, also long after.
+    /// Wait until it has ended, and say how. May be called at any time, also long after. A store that fails meanwhile is
+    /// waited for, too, if the engine opens it again.
     ///
     /// # Errors
-    /// If the store closes meanwhile: the run goes on at the next start.
+    /// If the store closes for good, or the engine stops: the run goes on at the next start.
     pub async fn outcome(&self) -> Result<Outcome, Error> {
         let ended = |row: &bytes::Bytes| run::Row::decode(row).is_ok_and(|row| row.has_ended());
-        let row = self.engine.system.wait_for(run::index_key(self.run), ended).await?;
+        let row = loop {
+            let system = self.engine.system();
+            match system.wait_for(run::index_key(self.run), ended).await {
+                Err(durable::Error::OutcomeUnknown { .. }) if self.engine.until_reopened(&system).await => {}
+                waited => break waited?,
+            }
+        };
         run::Row::decode(&row)?.outcome.ok_or_else(|| Error::NoRun(format!("id {}", self.run)))
     }
 
@@ -85,7 +92,7 @@ impl RunHandle {
             return Ok(());
         }
         let cancel = run::Message::Cancel { reason: reason.to_owned() };
-        Ok(self.engine.system.tell(Address::<Run>::new(row.actor), cancel).await.map_err(durable::Error::from)?)
+        Ok(self.engine.system().tell(Address::<Run>::new(row.actor), cancel).await.map_err(durable::Error::from)?)
     }
 
     /// Its events, from the first on, as they become durable.
@@ -93,6 +100,6 @@ impl RunHandle {
     /// # Errors
     /// [`Error::NoRun`] if there is no such run.
     pub async fn events(&self) -> Result<Tail, Error> {
-        Ok(self.engine.system.tail(StreamId(self.row().await?.actor.0)))
+        Ok(self.engine.system().tail(StreamId(self.row().await?.actor.0)))
     }
 }

@@ -12,10 +12,11 @@ use std::{
 
 use headframe_actors::{
     durable::{KeyFigures, Survey},
-    metrics::{Family, Instruments},
+    metrics::{Family, Growing, Instruments},
     run::Run,
 };
 use metrics::{Counter, Gauge};
+use parking_lot::Mutex;
 
 use super::{Engine, Error, keys};
 use crate::{clock::monotonic, durable::Behavior as _};
@@ -84,19 +85,19 @@ pub(super) struct Meters {
 struct KeyMeters {
     kept: Gauge,
     removed: Counter,
-    hits: Counter,
+    hits: Mutex<Growing>,
 }
 
 impl KeyMeters {
     fn new(to: &Instruments, of: &str) -> Self {
-        let (removed, hits) = (to.counter(&KEYS_REMOVED, &[of]), to.counter(&KEY_HITS, &[of]));
+        let (removed, hits) = (to.counter(&KEYS_REMOVED, &[of]), Growing::new(to.counter(&KEY_HITS, &[of])).into());
         Self { kept: to.gauge(&KEYS, &[of]), removed, hits }
     }
 
     fn set(&self, KeyFigures { kept, removed, hits }: KeyFigures) {
         self.kept.set(kept as f64);
         self.removed.absolute(removed);
-        self.hits.absolute(hits);
+        self.hits.lock().grow_to(hits);
     }
 }
 
@@ -147,14 +148,18 @@ impl Engine {
         Ok(survey)
     }
 
-    /// Survey again and again, until the store closes: every ten seconds, or less often if that takes long.
+    /// Survey again and again, until the store is closed for good: every ten seconds, or less often if that takes long.
     pub async fn keep_surveying(&self) {
+        let closed = self.closed();
+        tokio::pin!(closed);
         loop {
             let began = monotonic();
-            if self.survey().await.is_err() {
-                return;
+            // While the store is being opened again there is nothing to see.
+            let _ = self.survey().await;
+            tokio::select! {
+                _ = &mut closed => return,
+                () = tokio::time::sleep(EVERY.max(began.elapsed() * PAUSES)) => {}
             }
-            tokio::time::sleep(EVERY.max(began.elapsed() * PAUSES)).await;
         }
     }
 }

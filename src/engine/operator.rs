@@ -119,8 +119,9 @@ impl Engine {
     /// Whether something else than a letter stands in a run's way: another letter, or an actor that is suspended.
     async fn trouble(&self, root: ActorId, but: Option<u64>) -> Result<bool, Error> {
         let stream = StreamId(root.0);
+        let system = self.system();
         let members =
-            self.system().actors(move |actor, row| (row.stream == stream).then_some((actor, row.suspended.is_some())));
+            system.actors(move |actor, row| (row.stream == stream).then_some((actor, row.suspended.is_some())));
         let members = members.await?;
         let is_suspended = members.iter().any(|(_, suspended)| *suspended);
         let members: HashSet<_> = members.into_iter().map(|(actor, _)| actor).collect();

@@ -7,6 +7,7 @@ mod cli;
 mod kill;
 mod logs;
 mod measured;
+mod reopen;
 mod scrape;
 mod structure;
 mod tidy;

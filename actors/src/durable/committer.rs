@@ -138,6 +138,7 @@ fn publish(inner: &Arc<Inner>, sealed: Sealed) {
     let Sealed { sequence, record, effects } = sealed;
     let room = inner.observe(sequence, record);
     inner.durable.store(sequence.0, std::sync::atomic::Ordering::Release);
+    inner.in_flight.synced(sequence);
     let (waiters, asks, watchers) = {
         let mut core = inner.core.lock();
         core.accepted.open().reuse(room);

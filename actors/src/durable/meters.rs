@@ -10,6 +10,7 @@ mod families;
 use std::time::Duration;
 
 use metrics::{Counter, Gauge, Histogram};
+use parking_lot::Mutex;
 use rustc_hash::FxHashMap;
 
 pub use self::families::FAMILIES;
@@ -22,7 +23,7 @@ use super::{
     system::{Figures, Survey},
     unsticker::Reason,
 };
-use crate::metrics::{Family, Instruments, Known, OTHER};
+use crate::metrics::{Family, Growing, Instruments, Known, OTHER};
 
 /// Tools that have series of their own; further ones share one.
 const TOOLS_MAX: usize = 100;
@@ -82,7 +83,8 @@ struct Marked {
 
 /// What is set from figures when somebody asks.
 struct Read {
-    counters: Vec<(Counter, Reads<u64>)>,
+    /// One reader at a time, so that nothing is counted twice.
+    counters: Mutex<Vec<(Growing, Reads<u64>)>>,
     gauges: Vec<(Gauge, Reads<f64>)>,
     surveyed: Vec<Gauge>,
     stuck: FxHashMap<&'static str, Gauge>,
@@ -115,7 +117,7 @@ impl Meters {
             tools: tools.iter().map(|name| (codec::fnv1a(name), ToolMeters::new(to, known.label(name)))).collect(),
             marks: measures.iter().flat_map(|measure| marked(to, measure)).collect(),
             read: Read {
-                counters: family::COUNTED.iter().map(|(family, read)| (to.counter(family, &[]), *read)).collect(),
+                counters: Mutex::new(counted(to)),
                 gauges: family::GAUGED.iter().map(|(family, read)| (to.gauge(family, &[]), *read)).collect(),
                 surveyed: family::SURVEYED.iter().map(|family| to.gauge(family, &[])).collect(),
                 stuck: by_reason(|reason| to.gauge(&family::STUCK, &[reason])),
@@ -152,7 +154,7 @@ impl Meters {
 
     /// Set what is read from figures, and the load of each tool.
     pub(crate) fn read(&self, figures: &Figures, tools: &[(u32, [usize; 3])]) {
-        self.read.counters.iter().for_each(|(counter, read)| counter.absolute(read(figures)));
+        self.read.counters.lock().iter_mut().for_each(|(counter, read)| counter.grow_to(read(figures)));
         self.read.gauges.iter().for_each(|(gauge, read)| gauge.set(read(figures)));
         // Tools too many share their gauges.
         let mut sums: FxHashMap<&str, [usize; 3]> = FxHashMap::default();
@@ -188,6 +190,10 @@ impl Meters {
 fn of_tool(to: &Instruments, tool: &str) -> (String, [Gauge; 3]) {
     let families = [&family::CALLS_WAITING, &family::PERMITS_IN_USE, &family::PERMITS];
     (tool.to_owned(), families.map(|family| to.gauge(family, &[tool])))
+}
+
+fn counted(to: &Instruments) -> Vec<(Growing, Reads<u64>)> {
+    family::COUNTED.iter().map(|(family, read)| (Growing::new(to.counter(family, &[])), *read)).collect()
 }
 
 fn by_reason<T>(register: impl Fn(&str) -> T) -> FxHashMap<&'static str, T> {

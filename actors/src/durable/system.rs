@@ -24,7 +24,13 @@ mod tree;
 mod unstick;
 mod view;
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use bytes::Bytes;
 use tokio::sync::oneshot;
@@ -53,7 +59,7 @@ use super::{
     store,
     supervision::Supervisor,
 };
-use crate::tool::{Progress, ToolSlot};
+use crate::tool::{InFlight, Progress, ToolSlot};
 
 /// The most that enters at once: a plan of 8 MiB, and what comes with it.
 const ENTRANCE_MAX: usize = 10 * 1024 * 1024;
@@ -184,6 +190,18 @@ impl System {
     #[must_use]
     pub fn builder() -> SystemBuilder {
         SystemBuilder::default()
+    }
+
+    /// Whether it was asked to stop.
+    #[must_use]
+    pub fn is_stopping(&self) -> bool {
+        self.inner.core.lock().draining
+    }
+
+    /// Whether both are handles to the same system.
+    #[must_use]
+    pub fn is_same(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.inner, &other.inner)
     }
 
     /// What the start mended, in sentences for people.
@@ -391,11 +409,26 @@ impl System {
         self.inner.core.lock().closed.clone()
     }
 
-    /// Completes when the store closes, with the cause.
-    pub async fn failed(&self) -> Arc<str> {
+    /// Completes when the store closes, with the cause. Waiting for that does not keep the system.
+    pub fn failed(&self) -> impl Future<Output = Arc<str>> + Send + use<> {
         let mut failure = self.inner.failure.subscribe();
-        let cause = failure.wait_for(Option::is_some).await.ok().and_then(|cause| cause.clone());
-        cause.unwrap_or_else(|| "the system is gone".into())
+        async move {
+            let cause = failure.wait_for(Option::is_some).await.ok().and_then(|cause| cause.clone());
+            cause.unwrap_or_else(|| "the system is gone".into())
+        }
+    }
+
+    /// The store failed: let go of it, so that it can be opened again in this process, and end every actor. What runs goes
+    /// on, and belongs to whoever is started with the heir.
+    #[must_use]
+    pub fn abandon(&self) -> Heir {
+        self.inner.close("the system was given up");
+        if let Some(life) = &self.life {
+            life.end();
+        }
+        let durable = Sequence(self.inner.durable.load(Ordering::Acquire));
+        self.inner.in_flight.bereave(durable);
+        Heir(self.inner.in_flight.clone())
     }
 
     /// Stop: running calls are asked to stop and given `grace`; what was accepted becomes durable; services, tools and hosts end, in
@@ -433,6 +466,10 @@ impl System {
     }
 }
 
+/// What outlives a system whose store failed: calls that run in this process, and the outcomes that no store took.
+#[derive(Clone)]
+pub struct Heir(Arc<InFlight>);
+
 /// Ends a system when its last handle goes.
 struct Life {
     root: Supervisor,
@@ -454,13 +491,24 @@ impl Drop for Life {
 }
 
 /// Closes the store, also when a start fails half-way.
-struct Ending(Arc<Inner>);
+struct Ending {
+    inner: Arc<Inner>,
+    /// Once: by the next time, its files may belong to another system.
+    is_over: AtomicBool,
+}
 
 impl Ending {
+    fn of(inner: Arc<Inner>) -> Self {
+        Self { inner, is_over: AtomicBool::new(false) }
+    }
+
     fn end(&self) {
-        self.0.close("the system stopped");
-        self.0.flight.close();
-        self.0.store.release();
+        if self.is_over.swap(true, Ordering::SeqCst) {
+            return;
+        }
+        self.inner.close("the system stopped");
+        self.inner.flight.close();
+        self.inner.store.release();
     }
 }
 

@@ -3,7 +3,7 @@
 use std::{
     fmt,
     sync::{
-        Arc, Weak,
+        Arc,
         atomic::{AtomicU64, Ordering},
     },
     time::{Duration, Instant},
@@ -13,7 +13,8 @@ use bytes::Bytes;
 use parking_lot::Mutex;
 use tokio_util::sync::CancellationToken;
 
-use crate::durable::{CallId, Epoch, Inner, Key};
+use super::in_flight::Home;
+use crate::durable::{CallId, Epoch, Key};
 
 /// The largest save of a running call: 64 KiB.
 pub const CHECKPOINT_MAX: usize = 64 * 1024;
@@ -45,7 +46,7 @@ pub(crate) struct Shared {
     pub(crate) pulse: Option<Pulse>,
     pub(crate) checkpoint: Mutex<Option<Bytes>>,
     /// Where saves go; none for a call outside any engine.
-    pub(crate) system: Option<Weak<Inner>>,
+    pub(crate) system: Option<Arc<Home>>,
 }
 
 /// A promise of heartbeats.
@@ -189,7 +190,7 @@ impl CallContext {
         if bytes.len() > CHECKPOINT_MAX {
             return Err(CheckpointTooLarge { bytes: bytes.len() });
         }
-        if let Some(inner) = self.shared.system.as_ref().and_then(Weak::upgrade) {
+        if let Some(inner) = self.shared.system.as_ref().and_then(|home| home.get()) {
             inner.save_checkpoint(self.call, bytes.clone());
         }
         *self.shared.checkpoint.lock() = Some(bytes);

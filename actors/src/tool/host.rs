@@ -390,6 +390,8 @@ impl Queue {
             let mut prepared = prepared;
             let call = prepared.call;
             let outcome = within(&mut prepared.calling, &prepared.cx, prepared.timeout).await;
+            // The system that began it may have ended with its store.
+            let inner = inner.in_flight.home().get().unwrap_or(inner);
             let ended = inner.ended(id, &prepared, outcome);
             // What the adapter holds is gone before its permit is given to another.
             drop(prepared);
@@ -428,7 +430,7 @@ fn context(call: CallId, row: &Row, inner: &Arc<Inner>, tool: &dyn AnyTool) -> C
             pulse: promised.filter(|_| !is_probe(row)).map(Pulse::new),
             checkpoint: Mutex::new(None),
             // A probe only reads: what it would save would take the place of what the attempt did.
-            system: (!is_probe(row)).then(|| Arc::downgrade(inner)),
+            system: (!is_probe(row)).then(|| inner.in_flight.home()),
         }),
     }
 }
@@ -540,6 +542,45 @@ impl Inner {
             if prepared.is_probe { meters.probed() } else { meters.ended(&ended.1, prepared.began.elapsed()) }
         }
         ended
+    }
+
+    /// Take over what runs in this process, and the outcomes that the store before did not take.
+    pub(crate) fn take_over(self: &Arc<Self>) {
+        let parked = self.in_flight.parked();
+        if parked.is_empty() {
+            return;
+        }
+        let ended: Vec<_> = parked.iter().map(|(call, ..)| *call).collect();
+        let tools = self.tools_of(&ended);
+        let inner = self.clone();
+        self.answer(parked, move || {
+            inner.in_flight.unpark(&ended);
+            for (tool, calls) in by_tool(&tools) {
+                inner.end_calls(tool, calls);
+                inner.tell_tool(tool, HostMessage::Freed);
+            }
+        });
+    }
+
+    /// Calls that run already hold their permits before any other begins.
+    pub(crate) fn permit_what_runs(&self) {
+        if self.in_flight.is_empty() {
+            return;
+        }
+        let calls = self.core.lock().accepted.live().calls.keys().copied().collect::<Vec<_>>();
+        let held: Vec<_> = calls.into_iter().filter(|call| self.in_flight.holds(*call)).collect();
+        for (tool, calls) in by_tool(&self.tools_of(&held)) {
+            if let Some(slot) = self.tools.get(&tool) {
+                slot.permits.lock().extend(calls);
+            }
+        }
+    }
+
+    fn tools_of(&self, calls: &[CallId]) -> Vec<(u32, CallId)> {
+        let core = self.core.lock();
+        let rows = &core.accepted.live().calls;
+        let tool = |call: &CallId| Some((crate::durable::codec::fnv1a(&rows.get(call)?.request.tool), *call));
+        calls.iter().filter_map(tool).collect()
     }
 
     /// The answers of these calls are in: their permits are free, and they do not run any more.

@@ -1,11 +1,13 @@
 //! Calls that are running in this process.
 //!
 //! The table belongs to the system, not to a tool's actor: an actor that was restarted finds here what its former self
-//! began, and does not begin it again.
+//! began, and does not begin it again. It outlives a system whose store failed: the next one in this process takes it
+//! over, with what runs and with the outcomes that no store took.
 
 use std::{
+    collections::VecDeque,
     sync::{
-        Arc,
+        Arc, Weak,
         atomic::{AtomicBool, Ordering},
     },
     time::{Duration, Instant},
@@ -19,7 +21,7 @@ use super::{
     context::{Progress, Shared},
     host::STOP_GRACE,
 };
-use crate::durable::CallId;
+use crate::durable::{CallId, Ended, Inner, Sequence};
 
 /// How often a drain looks again by itself.
 const LOOK_AGAIN: Duration = Duration::from_millis(20);
@@ -67,13 +69,29 @@ pub(crate) struct InFlight {
     doomed: Mutex<FxHashSet<CallId>>,
     drains: AtomicBool,
     ended: Notify,
+    home: Arc<Home>,
+    /// Outcomes that no store took: of calls that ended while none was open, and of records that were lost with one.
+    parked: Mutex<FxHashMap<CallId, Ended>>,
+    has_parked: AtomicBool,
+    /// Outcomes that were accepted and are not durable yet, by the record that holds them.
+    unsynced: Mutex<VecDeque<(Sequence, Vec<Ended>)>>,
+}
+
+/// The system that running calls belong to now: after a failed store, another than the one that began them.
+#[derive(Default)]
+pub(crate) struct Home(Mutex<Weak<Inner>>);
+
+impl Home {
+    pub(crate) fn get(&self) -> Option<Arc<Inner>> {
+        self.0.lock().upgrade()
+    }
 }
 
 impl InFlight {
     /// Note that a call begins; `false` if it is running already.
     pub(crate) fn begin(&self, call: CallId, path: &Arc<str>, shared: &Arc<Shared>) -> bool {
         let mut running = self.running.lock();
-        if running.contains_key(&call) {
+        if running.contains_key(&call) || self.is_parked(call) {
             return false;
         }
         if self.doomed.lock().remove(&call) || self.drains.load(Ordering::SeqCst) {
@@ -161,6 +179,72 @@ impl InFlight {
         };
         // What does not end in time is found again at the next start, by its row.
         let _ = tokio::time::timeout(grace, empty).await;
+    }
+
+    /// Where running calls belong.
+    pub(crate) fn home(&self) -> Arc<Home> {
+        self.home.clone()
+    }
+
+    /// Remember outcomes until the record that holds them is durable.
+    pub(crate) fn keep(&self, sequence: Sequence, outcomes: Vec<Ended>) {
+        self.unsynced.lock().push_back((sequence, outcomes));
+    }
+
+    /// Everything up to here is durable.
+    pub(crate) fn synced(&self, sequence: Sequence) {
+        let mut unsynced = self.unsynced.lock();
+        while unsynced.front().is_some_and(|(held, _)| *held <= sequence) {
+            unsynced.pop_front();
+        }
+    }
+
+    /// Outcomes that no store took wait for the next one; their calls are not begun again.
+    pub(crate) fn park(&self, outcomes: impl IntoIterator<Item = Ended>) {
+        let mut parked = self.parked.lock();
+        parked.extend(outcomes.into_iter().map(|ended| (ended.0, ended)));
+        self.has_parked.store(!parked.is_empty(), Ordering::SeqCst);
+    }
+
+    fn is_parked(&self, call: CallId) -> bool {
+        self.has_parked.load(Ordering::SeqCst) && self.parked.lock().contains_key(&call)
+    }
+
+    /// Whether there is nothing to take over.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.running.lock().is_empty() && !self.has_parked.load(Ordering::SeqCst)
+    }
+
+    /// Whether a call runs, or ended with an outcome that no store took.
+    pub(crate) fn holds(&self, call: CallId) -> bool {
+        self.contains(call) || self.is_parked(call)
+    }
+
+    /// The store failed, and this is the last durable record: what came after it is to be handed in again.
+    pub(crate) fn bereave(&self, durable: Sequence) {
+        *self.home.0.lock() = Weak::new();
+        self.synced(durable);
+        let lost = std::mem::take(&mut *self.unsynced.lock());
+        self.park(lost.into_iter().flat_map(|(_, outcomes)| outcomes));
+    }
+
+    /// From now on calls belong to this system.
+    pub(crate) fn come_home(&self, inner: &Arc<Inner>) {
+        *self.home.0.lock() = Arc::downgrade(inner);
+    }
+
+    /// The outcomes that wait for a store.
+    pub(crate) fn parked(&self) -> Vec<Ended> {
+        self.parked.lock().values().cloned().collect()
+    }
+
+    /// These outcomes were taken.
+    pub(crate) fn unpark(&self, calls: &[CallId]) {
+        let mut parked = self.parked.lock();
+        for call in calls {
+            parked.remove(call);
+        }
+        self.has_parked.store(!parked.is_empty(), Ordering::SeqCst);
     }
 
     /// What runs, for how long, and what it last said.

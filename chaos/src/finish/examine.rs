@@ -24,7 +24,8 @@ const STREAMS: usize = 16;
 
 /// What can be said of runs that do not end.
 pub(super) async fn stuck(works: &Works, runs: usize) -> String {
-    let calls = works.engine.system().read(|live| {
+    let system = works.engine.system();
+    let calls = system.read(|live| {
         let in_doubt = live.calls.values().filter(|row| matches!(row.state, RowState::InDoubt(_))).count();
         let calls = live.calls.values().take(5).map(|row| format!("{} {:?}", row.request.path, row.state));
         let idle = live.actors.values().filter(|actor| actor.mailbox.is_empty()).count();

@@ -167,6 +167,24 @@ impl Accepted {
         self.answer(now_ms, outcomes)
     }
 
+    /// After a failed store, in the same process: whatever began is `held`, with its outcome if it has one, and is no
+    /// business of this. What was to happen once and is not held surely did not begin; only keys may be forgotten.
+    pub(crate) fn take_over_calls(&mut self, now_ms: u64, held: impl Fn(CallId) -> bool) -> Receipt {
+        let idle = |of: fn(&Row, u64) -> bool| {
+            let idle = self.live.calls.iter().filter(|(call, row)| of(row, now_ms) && !held(**call));
+            idle.map(|(call, _)| *call).collect::<Vec<_>>()
+        };
+        let started = idle(|row, _| row.state == RowState::Started);
+        let forgotten = idle(|row, now_ms| row.state == RowState::Intended && row.request.is_forgotten(now_ms));
+        for call in started {
+            self.take_back_start(now_ms, call);
+        }
+        let unsure = || Outcome::unknown("forgotten", "the store failed, and the tool no longer remembers the key");
+        let checkpoint = |call: &CallId| self.live.calls.get(call).and_then(|row| row.request.checkpoint.clone());
+        let outcomes = forgotten.iter().map(|call| (*call, unsure(), checkpoint(call))).collect();
+        self.answer(now_ms, outcomes)
+    }
+
     fn probe_calls_of_the_last_life(&mut self, now_ms: u64) {
         let is_unsure =
             |row: &Row| row.state == RowState::Intended && matches!(row.request.effect, Effect::Verify { .. });

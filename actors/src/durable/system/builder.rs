@@ -16,7 +16,7 @@ use rustc_hash::FxHashMap;
 use tokio::sync::{Notify, broadcast, watch};
 
 use super::{
-    Ending, Life, System,
+    Ending, Heir, Life, System,
     inner::{Core, Inner},
     janitor::{Expiring, Janitor},
     jumps::Clocks,
@@ -44,7 +44,7 @@ use crate::{
         watch::{self as watcher, Limits, LongTurn},
     },
     metrics::Instruments,
-    tool::{AnyTool, InFlight, ToolSlot},
+    tool::{AnyTool, ToolSlot},
 };
 
 /// Looks at what was recovered, and says which streams are held.
@@ -96,6 +96,7 @@ pub struct SystemBuilder {
     measures: Vec<Measure>,
     #[cfg(test)]
     children: Vec<crate::durable::supervision::ChildSpec>,
+    heir: Option<Heir>,
 }
 
 impl Default for SystemBuilder {
@@ -122,6 +123,7 @@ impl Default for SystemBuilder {
             services: Vec::new(),
             instruments: Instruments::default(),
             measures: Vec::new(),
+            heir: None,
         }
     }
 }
@@ -273,6 +275,14 @@ impl SystemBuilder {
         self
     }
 
+    /// Take over what outlived a system of this process whose store failed, which must be the store that this one is
+    /// started on: calls that run are not begun again, and what they give is taken here.
+    #[must_use]
+    pub fn inherit(mut self, heir: Heir) -> Self {
+        self.heir = Some(heir);
+        self
+    }
+
     /// Write rows that changed this often (5 s when not said), and whenever `bytes` of records (64 MiB) came since. Four
     /// times as many may wait for their rows; then hosts and admission wait, too.
     #[must_use]
@@ -317,7 +327,13 @@ impl SystemBuilder {
         }
         // Before any tool's actor is there to mistake a start of the former life for one of its own. Whom this tells is
         // rung with everyone else who has mail.
-        let _ = accepted.doubt_calls_of_the_last_life(clock.now_ms());
+        let is_taken_over = self.heir.is_some();
+        let in_flight = self.heir.map(|heir| heir.0).unwrap_or_default();
+        let _ = if is_taken_over {
+            accepted.take_over_calls(clock.now_ms(), |call| in_flight.holds(call))
+        } else {
+            accepted.doubt_calls_of_the_last_life(clock.now_ms())
+        };
         accepted.resume_suspended(clock.now_ms());
         let names: Vec<_> = self.tools.iter().map(|(name, _)| name.clone()).collect();
         let meters = Meters::new(&self.instruments, &names, &self.registry, &self.measures);
@@ -352,7 +368,7 @@ impl SystemBuilder {
             fence: recovered.fence,
             directory: Directory::default(),
             tools,
-            in_flight: InFlight::default(),
+            in_flight,
             flight: Arc::new(recorder),
             meters,
             clocks,
@@ -377,6 +393,7 @@ impl SystemBuilder {
             failure: watch::channel(None).0,
             observers: broadcast::channel(4_096).0,
         });
+        inner.in_flight.come_home(&inner);
         let start =
             Start { suspects, last_record_ms, long_turn: self.long_turn, limits: self.limits, rows_at: opened.from };
         let repairs = opened.repairs.into_iter().chain(recovered.repairs).collect();
@@ -411,13 +428,15 @@ fn open_recorder(file: Option<&Path>, limits: Limits) -> (Recorder, Vec<Suspect>
 async fn launch(inner: Arc<Inner>, start: Start, repairs: Vec<String>) -> Result<System, store::Error> {
     let internal = |cause: String| store::Error::Closed { cause };
     // From here on, whatever goes wrong ends all of it.
-    let ending = Ending(inner.clone());
+    let ending = Ending::of(inner.clone());
     spawn_committer(&inner).map_err(|error| internal(error.to_string()))?;
     spawn_checkpointer(&inner, start.rows_at).map_err(|error| internal(error.to_string()))?;
     watcher::spawn(inner.flight.clone(), start.long_turn, start.limits).map_err(|error| internal(error.to_string()))?;
     inner.note_start(start.last_record_ms);
     inner.take_suspects(start.suspects).await;
+    inner.permit_what_runs();
     let root = tree::start(&inner).await.map_err(|error| internal(error.to_string()))?;
+    inner.take_over();
     inner.resume_work();
     let life = Some(Arc::new(Life { root, _ending: ending }));
     Ok(System { inner, life, repairs: repairs.into() })

@@ -113,7 +113,7 @@ pub(crate) struct Inner {
     pub(crate) fence: Fence,
     pub(crate) directory: Directory,
     pub(crate) tools: FxHashMap<u32, ToolSlot>,
-    pub(crate) in_flight: InFlight,
+    pub(crate) in_flight: Arc<InFlight>,
     pub(crate) flight: Arc<Recorder>,
     pub(crate) meters: Meters,
     pub(super) clocks: Clocks,
@@ -258,22 +258,27 @@ impl Inner {
     /// Let outcomes in, in commits of a bounded size, and then do something. If that takes bringing their callers into
     /// memory, it is done in a task of its own, which nobody kills.
     pub(crate) fn answer(self: &Arc<Self>, mut outcomes: Vec<Ended>, then: impl FnOnce() + Send + 'static) {
-        let Err(cold) = self.try_answer(&mut outcomes) else { return then() };
+        let cold = match self.try_answer(&mut outcomes) {
+            Taken::All => return then(),
+            Taken::Parked => return,
+            Taken::Cold(cold) => cold,
+        };
         let inner = self.clone();
         self.runtime.spawn(async move {
             let mut cold = cold;
             while inner.bring(cold).await.is_ok() {
                 match inner.try_answer(&mut outcomes) {
-                    Ok(()) => break,
-                    Err(still) => cold = still,
+                    Taken::All => return then(),
+                    Taken::Parked => return,
+                    Taken::Cold(still) => cold = still,
                 }
             }
-            then();
+            inner.in_flight.park(outcomes);
         });
     }
 
-    /// Let in as many as can be; otherwise, whom to bring for the rest.
-    fn try_answer(self: &Arc<Self>, outcomes: &mut Vec<Ended>) -> Result<(), Vec<ActorId>> {
+    /// Let in as many as can be.
+    fn try_answer(self: &Arc<Self>, outcomes: &mut Vec<Ended>) -> Taken {
         let draining = self.core.lock().draining;
         while !outcomes.is_empty() {
             let rest = outcomes.split_off(batch_len(outcomes));
@@ -283,20 +288,27 @@ impl Inner {
                 if draining {
                     accepted.keep_what_was_done(now_ms, &mut batch);
                 }
-                Ok(accepted.answer(now_ms, std::mem::take(&mut batch)))
+                let kept = batch.clone();
+                let receipt = accepted.answer(now_ms, std::mem::take(&mut batch));
+                // Under the lock, so that they are remembered in the order of their records.
+                self.in_flight.keep(receipt.sequence, kept);
+                Ok(receipt)
             });
             match answered {
                 Ok(Ok(receipt)) => self.ring_all(&receipt, None),
                 Ok(Err(cold)) => {
                     batch.append(outcomes);
                     *outcomes = batch;
-                    return Err(cold);
+                    return Taken::Cold(cold);
                 }
-                // Nothing is lost: the rows of these calls are there for the next life.
-                Err(_) => outcomes.clear(),
+                // The rows of these calls are there for the next life, and in this process so are their outcomes.
+                Err(_) => {
+                    self.in_flight.park(batch.drain(..).chain(outcomes.drain(..)));
+                    return Taken::Parked;
+                }
             }
         }
-        Ok(())
+        Taken::All
     }
 
     fn cancel(self: &Arc<Self>, call: CallId) {
@@ -382,6 +394,16 @@ impl Inner {
         record.ops.clear();
         record.ops
     }
+}
+
+/// What became of outcomes that were handed in.
+enum Taken {
+    /// They are accepted.
+    All,
+    /// These actors must be brought into memory for the rest.
+    Cold(Vec<ActorId>),
+    /// The store is closed: they wait for the next one.
+    Parked,
 }
 
 /// How many of the first outcomes go into one commit.
