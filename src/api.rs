@@ -18,6 +18,7 @@ mod health;
 mod limits;
 mod listen;
 mod marker;
+mod measure;
 mod offers;
 mod operator;
 mod patience;
@@ -29,6 +30,7 @@ mod server;
 mod shared;
 mod workflows;
 
+pub(crate) use self::measure::FAMILIES;
 pub use self::{
     limits::Limits,
     marker::Marker,

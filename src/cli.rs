@@ -19,6 +19,7 @@ mod folder;
 mod graph;
 mod inputs;
 mod ledger;
+mod log;
 mod look;
 mod out;
 mod progress;
@@ -44,6 +45,7 @@ use headframe::clock::{Clock as _, SystemClock};
 
 use self::{
     exit::{Error, Exit},
+    log::LogFormat,
     out::{Format, Out, Output},
 };
 
@@ -90,6 +92,19 @@ pub(crate) struct Common {
     /// Write without colour, as with NO_COLOR
     #[arg(long, global = true)]
     pub(crate) no_color: bool,
+    /// What the log on stderr looks like: human, json, or auto, which is json for `serve` without a terminal. How much is in
+    /// it says HEADFRAME_LOG, for example `info` or `warn,headframe=debug`
+    #[arg(
+        long,
+        env = "HEADFRAME_LOG_FORMAT",
+        default_value = "auto",
+        global = true,
+        value_enum,
+        value_name = "FORMAT",
+        hide_env_values = true,
+        hide_possible_values = true
+    )]
+    log_format: LogFormat,
 }
 
 const DATA: &str = "./.headframe";
@@ -143,6 +158,19 @@ impl Common {
 }
 
 impl Cli {
+    /// Begin the log.
+    pub(crate) fn log(&self) {
+        log::install(self.logs_json(), self.is_server(), self.wants_color());
+    }
+
+    fn is_server(&self) -> bool {
+        matches!(self.command, Command::Serve(_))
+    }
+
+    fn logs_json(&self) -> bool {
+        self.common.log_format.is_json(self.is_server())
+    }
+
     /// Whether colour is wanted, should it go to a terminal: <https://no-color.org>.
     pub(crate) fn wants_color(&self) -> bool {
         !self.common.no_color && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
@@ -167,7 +195,7 @@ pub(crate) fn cannot_start(error: &std::io::Error) -> Exit {
 /// Do what was asked.
 pub(crate) async fn execute(cli: Cli) -> Exit {
     let format = cli.common.output.format();
-    let out = Out::new(format.unwrap_or_default(), cli.wants_color());
+    let out = Out::new(format.unwrap_or_default(), cli.wants_color()).talking_json(cli.logs_json());
     if format.is_none() && !matches!(cli.command, Command::Graph(_)) {
         out.error("`-o mermaid`, `-o dot` and `-o svg` are for `headframe graph`; data is `table`, `json` or `jsonl`");
         return Exit::Usage;

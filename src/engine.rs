@@ -30,13 +30,14 @@ mod collect;
 mod error;
 mod handle;
 mod keys;
+mod measure;
 mod operator;
 mod reopen;
 mod spill;
 
 use std::{
     collections::HashSet,
-    path::Path,
+    path::{Path, PathBuf},
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -47,6 +48,7 @@ use std::{
 use headframe_actors::{
     durable::{ActorId, CallId, Decision, Existing, KeyFigures, Restored, Row as CallRow, Swept, System},
     json::Json,
+    metrics::Instruments,
     plan::{Checked, Digest, Plan, Plans},
     run::{self, Run, RunId},
 };
@@ -54,6 +56,7 @@ use parking_lot::{Mutex, RwLock};
 use serde_json::Value;
 use tokio::sync::watch;
 
+pub(crate) use self::measure::FAMILIES;
 pub use self::{
     builder::EngineBuilder,
     collect::{Collected, Unnamed},
@@ -95,6 +98,9 @@ pub(crate) struct Inner {
     expressions: Arc<Expressions>,
     tools: Catalog,
     artifacts: Artifacts,
+    /// Where artifacts lie, and whatever else the store puts there.
+    folder: PathBuf,
+    meters: measure::Meters,
 }
 
 /// What a run is submitted with, beside its plan.
@@ -185,6 +191,7 @@ impl Engine {
         match (spawned, key) {
             (Ok(_), _) => {
                 self.0.stored.lock().insert(plan.digest());
+                self.0.meters.submitted.increment(1);
                 Ok((RunHandle::new(self.0.clone(), run), true))
             }
             (Err(Existing(row)), Some(key)) => Ok((RunHandle::new(self.0.clone(), key.same_as(&row)?), false)),
@@ -302,6 +309,12 @@ impl Engine {
                 _ => "the engine is gone".into(),
             }
         }
+    }
+
+    /// Where this engine registers what it measures.
+    #[must_use]
+    pub fn instruments(&self) -> &Instruments {
+        &self.0.meters.instruments
     }
 
     /// The artifacts of this engine.

@@ -6,6 +6,7 @@
 pub mod api;
 pub mod artifacts;
 pub mod engine;
+pub mod metrics;
 pub mod spec;
 pub mod tools;
 

@@ -12,6 +12,7 @@
 //!
 #![doc = include_str!("../../docs/ACTORS.md")]
 
+mod about;
 mod accepted;
 #[cfg(test)]
 mod audit;
@@ -34,6 +35,7 @@ mod keeper;
 mod kind;
 mod ledger;
 mod live;
+pub mod meters;
 mod open;
 mod outbox;
 mod record;
@@ -50,13 +52,8 @@ mod tree;
 mod unsticker;
 mod watch;
 
-#[cfg(feature = "testing")]
-pub(crate) use self::{
-    accepted::{Accepted, Commit},
-    kind::Ids,
-    sim::seal_record,
-};
 pub use self::{
+    about::About,
     accepted::{Entrance, Existing, Refused},
     behavior::{Behavior, Child, Rejection, Turn},
     call::{
@@ -75,13 +72,20 @@ pub use self::{
     restored::Restored,
     system::{
         Census, Decision, Error, Expiring, Figures, Heir, Jumped, KeyFigures, Killed, Recovery, RowFate, Scrubbed,
-        SendError, Swept, System, SystemBuilder,
+        SendError, Survey, Swept, System, SystemBuilder,
     },
     tree::{Node, Presence, ServiceNode, ToolNode, Tree},
     unsticker::{Reason, Waiting},
     watch::LongTurn,
 };
 pub(crate) use self::{
+    about::Place,
     call::cut,
     system::{Ended, Inner},
+};
+#[cfg(feature = "testing")]
+pub(crate) use self::{
+    accepted::{Accepted, Commit},
+    kind::Ids,
+    sim::seal_record,
 };

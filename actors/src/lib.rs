@@ -16,6 +16,7 @@ pub mod durable;
 mod golden;
 mod hex;
 pub mod json;
+pub mod metrics;
 pub mod phase;
 pub mod plan;
 pub mod run;

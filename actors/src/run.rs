@@ -9,7 +9,9 @@
 //! **Invariants:** a phase starts only when all it needs has ended well; the index row of a run says how it ended in the
 //! commit in which it ends.
 
+pub(crate) mod about;
 mod id;
+pub(crate) mod measures;
 mod row;
 mod state;
 #[cfg(all(test, feature = "testing"))]
@@ -17,6 +19,7 @@ mod tests;
 
 pub use self::{
     id::RunId,
+    measures::{FAMILIES, MEASURES},
     row::{Outcome, Row, index_key, plan_key},
     state::{Begin, Event, INPUT_MAX, Message, PhaseStatus, Run, State, Status},
 };

@@ -29,6 +29,7 @@ use crate::{
     json::Json,
     phase::{self, Phase},
     plan::{self, Checked, Plans},
+    run::measures::TASK_ENDED,
 };
 
 /// The plan, and this task in it.
@@ -72,6 +73,13 @@ fn poisoned(reason: String) -> End {
 }
 
 fn end(turn: &mut Turn<'_, Task>, end: End) -> Result<(), Rejection> {
+    let how = match &end {
+        End::Done(_) => "succeeded",
+        End::Failed(_) => "failed",
+        End::Skipped => "skipped",
+        End::Stopped => "stopped",
+    };
+    turn.count(&TASK_ENDED, how, 1);
     turn.emit(&match &end {
         End::Done(_) => Event::Succeeded,
         End::Failed(failure) => Event::Failed { failure: failure.clone() },

@@ -10,6 +10,7 @@ mod context;
 mod host;
 mod in_flight;
 mod limits;
+mod told;
 
 use std::{pin::Pin, sync::Arc, time::Duration};
 

@@ -13,7 +13,7 @@ use axum::{
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::shared::Shared;
+use super::{measure, shared::Shared};
 use crate::engine::Condition;
 
 /// A worker that did not show itself for so long is not about to.
@@ -70,13 +70,13 @@ pub(super) async fn readyz(State(shared): State<Arc<Shared>>) -> Response {
     (status, Json(Ready { ready, components })).into_response()
 }
 
-/// What Prometheus reads.
+/// What is measured, in the text format of Prometheus; `docs/METRICS.md` lists all families.
 #[utoipa::path(
     get, path = "/metrics", tag = "health",
     responses((status = OK, body = String, content_type = "text/plain"))
 )]
 pub(super) async fn metrics(State(shared): State<Arc<Shared>>) -> Response {
-    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], (shared.metrics)()).into_response()
+    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], measure::text(&shared)).into_response()
 }
 
 fn good(detail: impl Into<String>) -> Component {

@@ -17,7 +17,9 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{
     door::door,
-    health, offers, operator,
+    health,
+    measure::measure,
+    offers, operator,
     problem::{Problem, quoted},
     runs,
     shared::Shared,
@@ -74,6 +76,8 @@ fn guarded(routes: Router<Arc<Shared>>, shared: &Arc<Shared>) -> Router<Arc<Shar
         .layer(DefaultBodyLimit::disable())
         .layer(from_fn_with_state(shared.clone(), door))
         .layer(CatchPanicLayer::custom(panicked))
+        // Outermost, so that refusals and panics are counted, too.
+        .layer(from_fn_with_state(shared.clone(), measure))
 }
 
 async fn nothing(uri: Uri) -> Problem {

@@ -38,7 +38,7 @@ pub struct Options {
     pub admin: SocketAddr,
     /// How much may come in.
     pub limits: Limits,
-    /// Makes the text of `/metrics`.
+    /// Makes the text of `/metrics`, of what the engine's recorder holds by then.
     pub metrics: Metrics,
     /// The data folder, in which the file `server` says where it answers.
     pub folder: PathBuf,
@@ -170,6 +170,8 @@ impl Server {
         marker.write(&folder).map_err(start)?;
         let mut beats = JoinSet::new();
         beats.spawn(beat(shared.clone()));
+        let engine = shared.engine.clone();
+        beats.spawn(async move { engine.keep_surveying().await });
         let (router, limits, end) = (router::router(&shared), shared.limits.clone(), shared.drain.clone());
         Listen { listener, router, limits, end }.serve().await;
         Marker::remove(&folder);

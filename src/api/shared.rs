@@ -8,7 +8,7 @@ use std::sync::{
 use parking_lot::Mutex;
 use tokio::sync::{Semaphore, watch};
 
-use super::{bucket::Bucket, limits::Limits, listen::ended, problem::Problem, workflows::Workflows};
+use super::{bucket::Bucket, limits::Limits, listen::ended, measure::Meters, problem::Problem, workflows::Workflows};
 use crate::{clock::monotonic, engine::Engine};
 
 /// Makes the text of the metrics.
@@ -20,6 +20,7 @@ pub(super) struct Shared {
     pub(super) workflows: Workflows,
     pub(super) limits: Limits,
     pub(super) metrics: Metrics,
+    pub(super) meters: Meters,
     /// Tells this server from every other one, also after it is gone.
     pub(super) instance: String,
     /// `true` from the moment on at which nothing new is taken in.
@@ -41,6 +42,7 @@ impl Shared {
         drain: watch::Receiver<bool>,
     ) -> Self {
         Self {
+            meters: Meters::new(engine.instruments().clone()),
             engine,
             workflows,
             metrics,

@@ -11,6 +11,8 @@ use std::{
 use clap::ValueEnum;
 use serde::Serialize;
 
+use super::log;
+
 /// What may follow `-o`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Output {
@@ -62,6 +64,8 @@ pub(crate) struct Out {
     pub(crate) talk_color: bool,
     /// Whether somebody watches stderr.
     pub(crate) watched: bool,
+    /// Whether talk is written as the log is, in JSON.
+    talks_json: bool,
 }
 
 /// How a word may stand out.
@@ -92,7 +96,19 @@ impl Out {
     /// Colour only on terminals, and only if nobody minds.
     pub(crate) fn new(format: Format, wants_color: bool) -> Self {
         let watched = io::stderr().is_terminal();
-        Self { format, color: wants_color && io::stdout().is_terminal(), talk_color: wants_color && watched, watched }
+        Self {
+            format,
+            color: wants_color && io::stdout().is_terminal(),
+            talk_color: wants_color && watched,
+            watched,
+            talks_json: false,
+        }
+    }
+
+    /// Talk in JSON, should this be so: without colour, and with nothing that moves.
+    pub(crate) fn talking_json(self, talks_json: bool) -> Self {
+        let is_text = !talks_json;
+        Self { talk_color: self.talk_color && is_text, watched: self.watched && is_text, talks_json, ..self }
     }
 
     /// One line of data.
@@ -122,12 +138,23 @@ impl Out {
 
     /// Talk.
     pub(crate) fn note(&self, text: impl Display) {
+        self.talk("INFO", text);
+    }
+
+    fn talk(&self, level: &str, text: impl Display) {
         // Nobody is left to be told that nobody listens.
-        let _ = writeln!(io::stderr(), "{text}");
+        let _ = if self.talks_json {
+            writeln!(io::stderr(), "{}", log::said(level, text))
+        } else {
+            writeln!(io::stderr(), "{text}")
+        };
     }
 
     /// Talk about what went wrong.
     pub(crate) fn error(&self, text: impl Display) {
+        if self.talks_json {
+            return self.talk("ERROR", text);
+        }
         self.note(format_args!("{}: {text}", Style::Bad.paint(self.talk_color, "error")));
     }
 

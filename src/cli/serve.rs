@@ -5,7 +5,10 @@
 
 use std::{net::SocketAddr, path::PathBuf, sync::Arc};
 
-use headframe::api::{Limits, Options, Server, Workflows};
+use headframe::{
+    api::{Limits, Options, Server, Workflows},
+    metrics::Prometheus,
+};
 
 use super::{
     Common,
@@ -40,15 +43,17 @@ pub(crate) struct Args {
 pub(crate) async fn run(args: Args, common: &Common, out: Out) -> Result<Exit, Error> {
     let mut signals = Signals::new()?;
     let files = args.workflows.as_deref().map_or_else(|| Ok(Vec::new()), Workflows::files)?;
+    let prometheus = Prometheus::new();
+    let rendered = prometheus.clone();
     let options = Options {
         listen: args.listen,
         admin: args.admin,
         limits: Limits { changes_per_second: args.rate, ..Limits::default() },
-        metrics: Arc::new(String::new),
+        metrics: Arc::new(move || rendered.render()),
         folder: common.data.clone(),
     };
     let sockets = options.bind()?;
-    let engine = folder::start(folder::builder(&common.data), out).await?;
+    let engine = folder::start(folder::builder(&common.data).instruments(prometheus.instruments()), out).await?;
     let workflows = Workflows::read(&files, &engine);
     tell_workflows(out, &workflows);
     let (server, drain) = Server::new(sockets, engine.clone(), workflows, options)?;
@@ -63,6 +68,7 @@ pub(crate) async fn run(args: Args, common: &Common, out: Out) -> Result<Exit, E
             return Ok(ended.map(|()| Exit::Ok)?);
         }
         cause = engine.closed() => closed = Some(cause),
+        () = prometheus.keep_up() => {}
         () = signals.next() => {}
     }
     drain.begin();

@@ -15,6 +15,7 @@ use headframe_actors::{
         store::{self, Durability, Local, LocalOptions, Store},
     },
     json::Json,
+    metrics::Instruments,
     phase::Phase,
     plan::{Checked, Digest, Effects, Evaluator, Plan, Plans, Sleeps, SleepsUntil},
     run::{self, Run},
@@ -27,6 +28,7 @@ use tokio::sync::watch;
 use super::{
     Catalog, Engine, Error, Inner, collect,
     keys::{self, Submissions},
+    measure,
     reopen::{self, Condition, Reopen},
     spill::Spilling,
 };
@@ -53,6 +55,7 @@ pub struct EngineBuilder {
     keys_kept: Option<Duration>,
     collect_every: Option<Duration>,
     readings: Option<Arc<dyn Readings>>,
+    instruments: Instruments,
     reopen: Reopen,
 }
 
@@ -171,6 +174,14 @@ impl EngineBuilder {
         self
     }
 
+    /// Register what is measured here; with the recorder that is installed at the start, when not said. Two that share a
+    /// recorder overwrite each other's figures: give each its own.
+    #[must_use]
+    pub fn instruments(mut self, instruments: Instruments) -> Self {
+        self.instruments = instruments;
+        self
+    }
+
     /// Leave the unfinished runs for which this says `true` as they are: they wait for an engine that does not.
     #[must_use]
     pub fn hold(mut self, hold: impl Fn(&run::Row) -> bool + Send + 'static) -> Self {
@@ -247,6 +258,7 @@ impl EngineBuilder {
             collect_every: self.collect_every,
             clock: self.clock.take(),
             readings: self.readings.take(),
+            instruments: self.instruments.clone(),
             holds: Holds { asked: self.hold.take(), is_confirmed: self.confirm.is_some() },
         };
         let system = recipe.start(store, None).await?;
@@ -268,6 +280,8 @@ impl EngineBuilder {
             expressions: recipe.expressions.clone(),
             tools: Catalog(recipe.tools.clone()),
             artifacts: recipe.artifacts.clone(),
+            folder: folder.to_owned(),
+            meters: measure::Meters::new(self.instruments),
         });
         reopen::keep_open(&inner, recipe, stores, self.reopen);
         Ok(Engine(inner))
@@ -290,6 +304,7 @@ pub(super) struct Recipe {
     collect_every: Option<Duration>,
     clock: Option<Arc<dyn Clock>>,
     readings: Option<Arc<dyn Readings>>,
+    instruments: Instruments,
     holds: Holds,
 }
 
@@ -309,6 +324,8 @@ impl Recipe {
             .extension(Arc::new(Sleeps(sleeps)))
             .flight_recorder(self.flight.clone())
             .long_turn(self.long_turn)
+            .instruments(self.instruments.clone())
+            .measures(run::MEASURES)
             .recovered(read_rows(plans, stored, expressions, self.holds.clone()));
         if let Some((every, bytes)) = self.checkpoint {
             builder = builder.checkpoint(every, bytes);

@@ -22,7 +22,7 @@ const ALLOWED: [(&str, &str); 4] = [
     ("actors/src/durable/tests.rs", "tool"),
 ];
 /// What belongs to the rim.
-const SURFACES: [&str; 15] = [
+const SURFACES: [&str; 16] = [
     "axum",
     "cel",
     "clap",
@@ -31,6 +31,7 @@ const SURFACES: [&str; 15] = [
     "hyper",
     "hyper-util",
     "indicatif",
+    "metrics-exporter-prometheus",
     "minijinja",
     "reqwest",
     "serde-saphyr",
@@ -99,6 +100,21 @@ fn actors_know_no_surface() {
     for name in dependencies("actors/Cargo.toml") {
         assert!(!SURFACES.contains(&&*name), "`{name}` belongs to the rim, and actors/Cargo.toml names it");
     }
+}
+
+/// An embedder who reads metrics in another way, or not at all, does not pay for ours.
+#[test]
+fn nobody_compiles_the_exporter_who_did_not_ask_for_it() {
+    let tree = |features: &[&str]| {
+        let mut cargo = Command::new(env!("CARGO"));
+        cargo.args(["tree", "--offline", "--package", "headframe", "--edges", "normal", "--prefix", "none"]);
+        let told = cargo.args(features).current_dir(root()).output().unwrap();
+        assert!(told.status.success(), "{}", String::from_utf8_lossy(&told.stderr));
+        String::from_utf8(told.stdout).unwrap().contains("metrics-exporter-prometheus ")
+    };
+    assert!(!tree(&["--no-default-features"]));
+    assert!(!tree(&["--no-default-features", "--features", "server,http"]));
+    assert!(tree(&["--no-default-features", "--features", "prometheus"]) && tree(&[]));
 }
 
 #[test]

@@ -157,6 +157,8 @@ pub(crate) struct Accepted {
     /// No call of this life has an id up to this one.
     former_ids: u64,
     late_answers: u64,
+    turns: u64,
+    buried: u64,
     residency: rows::Residency,
     /// Kinds whose actors end with their significant children.
     auto_shutdowns: rustc_hash::FxHashMap<u32, AutoShutdown>,
@@ -176,6 +178,8 @@ impl Accepted {
             generations,
             former_ids,
             late_answers: 0,
+            turns: 0,
+            buried: 0,
             residency: rows::Residency::default(),
             auto_shutdowns: rustc_hash::FxHashMap::default(),
         }
@@ -201,6 +205,11 @@ impl Accepted {
 
     pub(crate) fn late_answers(&self) -> u64 {
         self.late_answers
+    }
+
+    /// Messages taken in turns, and messages put with the dead letters.
+    pub(crate) fn taken(&self) -> (u64, u64) {
+        (self.turns, self.buried)
     }
 
     pub(crate) fn seal(&mut self) -> Option<Sealed> {
@@ -249,6 +258,7 @@ impl Accepted {
         let (actor, entry) = (commit.actor, commit.entry);
         let outbox = &mut *commit.outbox;
         let at = self.begin(now_ms, outbox.bytes);
+        self.turns += 1;
         let mut receipt = Receipt { sequence: self.open.sequence(), ..Receipt::default() };
         let head = self.consume(actor, at, entry, outbox);
         self.write(actor, at, &mut receipt, outbox);

@@ -5,12 +5,14 @@ use serde::{Serialize, de::DeserializeOwned};
 use sha2::{Digest as _, Sha256};
 
 use super::{
+    about::About,
     call::{Answer, Failure, Request},
     care::Care,
     codec::{self, Format, Stored},
     entry::{Body, Fate, Fired},
     id::{ActorId, CallId, StreamId},
     kind::{Extensions, Ids},
+    meters::{Mark, Measure},
     outbox::{Address, Outbox, Spawned, TimerChange},
     supervision::Policy,
 };
@@ -74,6 +76,11 @@ pub trait Behavior: Sized + Send + 'static {
 
     /// What a child's fate is called among this behaviour's messages; `None` if it has no children.
     fn on_fate(_fate: Fate) -> Option<Self::Message> {
+        None
+    }
+
+    /// Where an actor in this state belongs, for logs. Asked when something is logged, and decides nothing.
+    fn about(_state: &Self::State, _extensions: &Extensions) -> Option<About> {
         None
     }
 
@@ -283,6 +290,21 @@ impl<B: Behavior> Turn<'_, B> {
     /// Remove an index row.
     pub fn remove(&mut self, key: impl Into<Bytes>) {
         self.outbox.puts.push((key.into(), None));
+    }
+
+    /// Count this, should the turn be accepted: for metrics, and nothing else. The measure is one that the system was built
+    /// with, and `value` one of its values.
+    pub fn count(&mut self, measure: &Measure, value: &'static str, count: u64) {
+        self.mark(Mark { counter: measure.counter.name, value, count, lasted_ms: None });
+    }
+
+    /// Count one of this that lasted so long.
+    pub fn count_lasted(&mut self, measure: &Measure, value: &'static str, lasted_ms: u64) {
+        self.mark(Mark { counter: measure.counter.name, value, count: 1, lasted_ms: Some(lasted_ms) });
+    }
+
+    fn mark(&mut self, mark: Mark) {
+        self.outbox.marks.push(mark);
     }
 
     /// Answer the outside `ask` that brought this message. Without one, the reply is dropped.

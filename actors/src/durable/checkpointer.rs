@@ -92,6 +92,7 @@ pub(crate) fn run(inner: &Arc<Inner>, mut since: Sequence) {
                     // They are built again by the next start, and nothing else helps.
                     return inner.close(&error.to_string());
                 }
+                inner.meters.checkpoint_failures.increment(1);
                 tracing::warn!(%error, "rows could not be written; the journal has everything, and they will be tried again");
                 inner.report_checkpoint(Some(error.to_string()));
                 let mut core = inner.core.lock();
@@ -194,6 +195,8 @@ fn write(inner: &Arc<Inner>, job: Job, since: Sequence) -> Option<Result<Sequenc
             inner.with_accepted(|accepted, _| accepted.checkpointed(job.capture)).ok()?;
             inner.saved(job.bytes);
             inner.report_checkpoint(None);
+            inner.meters.checkpoint_seconds.record(began.elapsed().as_secs_f64());
+            inner.meters.checkpoint_rows.increment(rows as u64);
             tracing::debug!(rows, took = ?began.elapsed(), %from, "rows are written");
             Some(Ok(from))
         }

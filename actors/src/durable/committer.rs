@@ -41,7 +41,10 @@ pub(crate) fn run(inner: &Arc<Inner>) {
         match inner.store.append(inner.fence, sealed.sequence, &buffer) {
             Ok(()) => {
                 inner.appended(buffer.len() as u64);
-                pace.linger = (began.elapsed() * LINGER_SYNCS).min(LINGER_MAX);
+                let took = began.elapsed();
+                inner.meters.commit_seconds.record(took.as_secs_f64());
+                inner.meters.commit_operations.record(sealed.record.ops.len() as f64);
+                pace.linger = (took * LINGER_SYNCS).min(LINGER_MAX);
                 publish(inner, sealed);
             }
             Err(error) => {

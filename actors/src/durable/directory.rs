@@ -173,6 +173,11 @@ impl Directory {
         self.slots.lock().hosts.keys().copied().collect()
     }
 
+    /// How many actors have a host now.
+    pub(crate) fn len(&self) -> usize {
+        self.slots.lock().hosts.len()
+    }
+
     /// Whether an actor has a host now.
     pub(crate) fn has_host(&self, actor: ActorId) -> bool {
         self.slots.lock().hosts.contains_key(&actor)

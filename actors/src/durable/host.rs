@@ -194,6 +194,7 @@ impl Guest {
         let active = self.active.as_mut().expect("loaded before the first turn");
         let named = Named::Turn { actor: self.actor, entry: entry.number };
         let _noted = self.inner.flight.begin(named, Label::Kind(self.inner.registry.name(active.kind())));
+        let _in_span = self.inner.turn_span(self.actor, active).entered();
         let taken = self.taken.take();
         let mut commit =
             taken.unwrap_or_else(|| active.take(self.actor, entry, &self.inner.ids, &self.inner.extensions));

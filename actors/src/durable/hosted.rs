@@ -5,6 +5,7 @@
 use bytes::Bytes;
 
 use super::{
+    about::About,
     accepted::{Activation, Commit},
     behavior::At,
     entry::Entry,
@@ -50,6 +51,11 @@ impl Hosted {
 
     pub(crate) fn kind(&self) -> u32 {
         self.activation.kind
+    }
+
+    /// Where it belongs, for logs.
+    pub(crate) fn about(&self, extensions: &Extensions) -> Option<About> {
+        self.instance.about(extensions)
     }
 
     /// Take one message.

@@ -12,6 +12,7 @@ use std::{sync::Arc, time::Duration};
 use ractor::{Actor, ActorProcessingErr, ActorRef, SupervisionEvent};
 
 use super::{
+    about::{About, Place},
     directory::{Cure, Ended},
     id::ActorId,
     supervision::{Policy, Sibling, Strategy, together},
@@ -109,7 +110,9 @@ fn died(inner: &Arc<Inner>, keeper: &ActorRef<KeeperMessage>, actor: ActorId, re
     let Some((charge, entry)) = inner.charge(actor).and_then(|charge| charge.entry.map(|entry| (charge, entry))) else {
         return inner.release(actor);
     };
-    tracing::warn!(%actor, entry, reason, "an actor died of a message");
+    let About { path, attempt } = inner.about(actor);
+    let Place { run, phase, task } = Place::of(&path);
+    tracing::warn!(%actor, run, phase, task, attempt, entry, reason, "an actor died of a message");
     if charge.is_temporary {
         return inner.end_temporary(actor, Some(entry), reason);
     }

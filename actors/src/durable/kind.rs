@@ -13,6 +13,7 @@ use rustc_hash::FxHashMap;
 use serde_json::Value;
 
 use super::{
+    about::About,
     behavior::{At, Behavior, Rejection, Turn, event_format, message_format, state_format},
     codec,
     entry::Body,
@@ -83,6 +84,7 @@ pub(crate) trait Instance: Send {
     fn turn(&mut self, input: TurnInput<'_>) -> Taken;
     fn apply(&mut self, event: &[u8]) -> Result<(), codec::Error>;
     fn snapshot(&self) -> Bytes;
+    fn about(&self, extensions: &Extensions) -> Option<About>;
 }
 
 /// A behaviour, whatever its type.
@@ -148,6 +150,10 @@ impl<B: Behavior> Instance for Loaded<B> {
 
     fn snapshot(&self) -> Bytes {
         codec::seal(state_format::<B>(), &self.state)
+    }
+
+    fn about(&self, extensions: &Extensions) -> Option<About> {
+        B::about(&self.state, extensions)
     }
 }
 
@@ -217,6 +223,11 @@ impl Registry {
     #[must_use]
     pub fn name(&self, kind: u32) -> &'static str {
         self.get(kind).map_or("unknown", |kind| kind.name())
+    }
+
+    /// The storage names of all kinds.
+    pub(crate) fn names(&self) -> impl Iterator<Item = &'static str> {
+        self.0.values().map(|kind| kind.name())
     }
 
     /// Whether an actor of this kind may wait for nothing but the outside.

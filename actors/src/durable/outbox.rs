@@ -12,6 +12,7 @@ use super::{
     chain, codec,
     entry::Body,
     id::{ActorId, CallId},
+    meters::Mark,
     record::Note,
 };
 
@@ -112,6 +113,8 @@ pub(crate) struct Outbox {
     pub(crate) cancelled: Vec<CallId>,
     pub(crate) puts: Vec<(Bytes, Option<Bytes>)>,
     pub(crate) notes: Vec<Note>,
+    /// What it counts, once it is accepted; nothing of it is written.
+    pub(crate) marks: Vec<Mark>,
     pub(crate) reply: Option<Result<Bytes, String>>,
     /// The message was refused; a message that nobody waits for goes to the dead letters with this reason.
     pub(crate) refusal: Option<Rejection>,
@@ -153,6 +156,7 @@ impl Outbox {
             cancelled,
             puts,
             notes,
+            marks,
             reply,
             refusal,
             snapshot,
@@ -162,7 +166,7 @@ impl Outbox {
         } = self;
         (*reply, *refusal, *snapshot, *stop, *bytes) = (None, None, None, false, 0);
         let room = cleared(events) + cleared(digests) + cleared(sends) + cleared(spawns) + cleared(timers);
-        room + cleared(calls) + cleared(settled) + cleared(cancelled) + cleared(puts) + cleared(notes)
+        room + cleared(calls) + cleared(settled) + cleared(cancelled) + cleared(puts) + cleared(notes) + cleared(marks)
     }
 
     pub(crate) fn seal<T: Serialize>(&mut self, format: codec::Format, value: &T) -> Bytes {
@@ -214,6 +218,7 @@ mod tests {
         outbox.cancelled.push(CallId(6));
         outbox.puts.push((Bytes::new(), None));
         outbox.notes.push(Note::Buried { reason: String::new() });
+        outbox.marks.push(Mark { counter: "", value: "", count: 1, lasted_ms: None });
         (outbox.snapshot, outbox.stop, outbox.bytes) = (Some(Bytes::new()), true, 7);
         Box::new(outbox).put_away();
         let again = Outbox::empty();

@@ -370,6 +370,11 @@ pub trait Store: Send + Sync + 'static {
         None
     }
 
+    /// Record here how long each sync of a record takes, in seconds. One that does not sync records nothing.
+    fn measure_syncs(&self, seconds: metrics::Histogram) {
+        let _ = seconds;
+    }
+
     /// Nothing comes for a while: note how far acknowledgements went.
     ///
     /// # Errors

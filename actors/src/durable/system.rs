@@ -5,12 +5,14 @@
 //! **Invariants:** after a failed store nothing more is accepted, and callers hear `outcome unknown`, never `failed`.
 //! Lock order: the core before the directory or the in-flight table, never the other way round.
 
+mod about;
 mod builder;
 mod ending;
 mod inner;
 mod janitor;
 mod jumps;
 mod letters;
+mod measure;
 mod once;
 mod passivation;
 mod restarts;
@@ -40,6 +42,7 @@ pub use self::{
     builder::{Recovery, SystemBuilder},
     janitor::{Expiring, KeyFigures, RowFate, Swept},
     jumps::Jumped,
+    measure::Survey,
     scrubber::Scrubbed,
     send::SendError,
     tree::Killed,
@@ -155,6 +158,22 @@ pub struct Figures {
     pub calls: usize,
     /// Answers that came for calls that were gone.
     pub late_answers: u64,
+    /// Messages taken, each in a turn.
+    pub turns: u64,
+    /// Messages put with the dead letters.
+    pub buried: u64,
+    /// Timers of actors in memory, and others that come due soon.
+    pub timers: usize,
+    /// The number of the last durable record.
+    pub durable: u64,
+    /// The number of the last accepted record.
+    pub accepted: u64,
+    /// Bytes of records whose rows are not written yet.
+    pub unsaved_bytes: u64,
+    /// Whether nothing is let in, because the disk is full.
+    pub is_short: bool,
+    /// Whether the store has closed.
+    pub is_closed: bool,
 }
 
 /// A running actor system. Cloning gives another handle to the same one.
@@ -371,15 +390,7 @@ impl System {
     /// Figures of this life.
     #[must_use]
     pub fn figures(&self) -> Figures {
-        let store = self.inner.store.stats();
-        let core = self.inner.core.lock();
-        Figures {
-            store,
-            actors: core.accepted.live().actors.len(),
-            hosted: self.inner.directory.hosted().len(),
-            calls: core.accepted.live().calls.len(),
-            late_answers: core.accepted.late_answers(),
-        }
+        self.inner.figures()
     }
 
     /// Write rows that changed now, and wait until they are durable, at most so long.

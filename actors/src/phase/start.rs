@@ -13,6 +13,7 @@ use crate::{
     durable::{Failure, Rejection, Turn},
     json::Json,
     plan::{Checked, Evaluator, ForEach, Mode, Plans, Scope, TaskAt, Template, split},
+    run::measures::TASK_ENDED,
     task::{self, Job, Task},
 };
 
@@ -89,6 +90,7 @@ pub(super) fn more(turn: &mut Turn<'_, Phase>) -> Result<Left, Rejection> {
             // Data that cannot be cut is nothing that an optional task failed at: nobody would see that all of it is missing.
             let is_uncut = unit.item.is_none() && ordered.tasks[task as usize].for_each.is_some();
             let optional = ordered.tasks[task as usize].optional && !is_uncut;
+            turn.count(&TASK_ENDED, "failed", 1);
             turn.emit(&Event::Unstartable { unit, optional, failure });
         }
     };
@@ -102,6 +104,7 @@ fn flush(turn: &mut Turn<'_, Phase>, batch: &mut Batch) {
         turn.emit(&Event::Started(started));
     }
     if !skipped.is_empty() {
+        turn.count(&TASK_ENDED, "skipped", skipped.len() as u64);
         turn.emit(&Event::Skipped(skipped));
     }
 }

@@ -12,10 +12,10 @@ use super::{
     start,
 };
 use crate::{
-    durable::{ActorId, Address, Answer, Behavior, CallId, Failure, Fate, Fired, Rejection, Turn},
+    durable::{About, ActorId, Address, Answer, Behavior, CallId, Extensions, Failure, Fate, Fired, Rejection, Turn},
     json::Json,
     plan::{Digest, TaskAt},
-    run::{self, Run, RunId},
+    run::{self, Run, RunId, about::about},
     task::{self, Task},
 };
 
@@ -371,6 +371,11 @@ impl Behavior for Phase {
 
     fn on_timer(_: Fired) -> Option<Message> {
         Some(Message::DeadlineOver)
+    }
+
+    fn about(state: &State, extensions: &Extensions) -> Option<About> {
+        let begin = state.begin.as_ref()?;
+        Some(about(extensions, (begin.run, begin.plan), (begin.phase, None)))
     }
 }
 

@@ -5,9 +5,9 @@ use std::{collections::BTreeMap, sync::Arc};
 use serde::{Deserialize, Serialize};
 
 use self::Status::{Ended, New, Running, Stopping};
-use super::{Outcome, Row, RunId, index_key};
+use super::{Outcome, Row, RunId, index_key, measures::RUN_ENDED};
 use crate::{
-    durable::{ActorId, Address, Behavior, Failure, Fate, Fired, Rejection, Turn, cut},
+    durable::{About, ActorId, Address, Behavior, Extensions, Failure, Fate, Fired, Rejection, Turn, cut},
     json::Json,
     phase::{self, Phase},
     plan::{Checked, Digest, Evaluator, Plans, Scope, TaskAt},
@@ -287,6 +287,10 @@ impl Behavior for Run {
     fn on_timer(_: Fired) -> Option<Message> {
         Some(Message::DeadlineOver)
     }
+
+    fn about(state: &State, _extensions: &Extensions) -> Option<About> {
+        Some(About { path: state.begin.as_ref()?.run.to_string(), attempt: None })
+    }
 }
 
 impl State {
@@ -433,6 +437,12 @@ fn end_as(turn: &mut Turn<'_, Run>, outcome: Outcome) -> Result<(), Rejection> {
     let row = row(turn, &*plan(turn)?)?;
     let row = Row { ended_at: Some(turn.now_ms()), outcome: Some(outcome.clone()), held: None, ..row };
     turn.put(index_key(row.run), row.encode());
+    let how = match outcome {
+        Outcome::Succeeded(_) => "succeeded",
+        Outcome::Failed { .. } => "failed",
+        Outcome::Cancelled { .. } => "cancelled",
+    };
+    turn.count_lasted(&RUN_ENDED, how, turn.now_ms().saturating_sub(turn.state().submitted_at));
     turn.emit(&Event::Ended(outcome));
     turn.stop();
     Ok(())

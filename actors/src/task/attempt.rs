@@ -11,6 +11,7 @@ use super::{
 use crate::{
     durable::{Answer, CallId, Effect, Failure, Outcome, Rejection, Request, Turn, Verdict},
     plan::{Effects, InDoubt},
+    run::measures::RETRY,
 };
 
 pub(super) fn begin(turn: &mut Turn<'_, Task>, job: Job) -> Result<(), Rejection> {
@@ -112,7 +113,7 @@ pub(super) fn failed(turn: &mut Turn<'_, Task>, failure: Failure, checkpoint: Op
     match wait(turn, &failure)? {
         Some(wait_ms) => {
             turn.emit(&Event::AttemptFailed { failure, wait_ms, checkpoint });
-            turn.timer(BACKOFF, wait_ms);
+            back_off(turn, wait_ms);
             Ok(())
         }
         None => gave_up(turn, failure),
@@ -124,7 +125,7 @@ fn unknown(turn: &mut Turn<'_, Task>, failure: Failure, checkpoint: Option<Bytes
     match wait(turn, &failure)? {
         Some(wait_ms) => {
             turn.emit(&Event::AttemptUnknown { failure, wait_ms, checkpoint });
-            turn.timer(BACKOFF, wait_ms);
+            back_off(turn, wait_ms);
             Ok(())
         }
         None => unknown_for_good(turn, failure, checkpoint),
@@ -188,6 +189,11 @@ fn fallback(turn: &Turn<'_, Task>) -> Result<Option<(u32, String)>, Rejection> {
     Ok(ordered(turn, &job(turn)?)?.task().means(to).map(|means| (to, means.tool.clone())))
 }
 
+fn back_off(turn: &mut Turn<'_, Task>, wait_ms: u64) {
+    turn.count(&RETRY, "", 1);
+    turn.timer(BACKOFF, wait_ms);
+}
+
 /// The wait before the next attempt; none if there is no next.
 fn wait(turn: &Turn<'_, Task>, failure: &Failure) -> Result<Option<u64>, Rejection> {
     let ordered = ordered(turn, &job(turn)?)?;
@@ -213,7 +219,7 @@ fn doubted(
             if let Some(wait_ms) = wait(turn, &failure)? {
                 turn.settle(call);
                 turn.emit(&Event::AttemptUnknown { failure, wait_ms, checkpoint });
-                turn.timer(BACKOFF, wait_ms);
+                back_off(turn, wait_ms);
                 return Ok(());
             }
         }

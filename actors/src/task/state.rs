@@ -6,10 +6,10 @@ use serde::{Deserialize, Serialize};
 use self::Status::{Backoff, Calling, Doubt, Ended, New, Sleeping};
 use super::{attempt, deadline, end, old, poisoned, sleep};
 use crate::{
-    durable::{Answer, Behavior, CallId, Failure, Fired, Rejection, Turn, codec},
+    durable::{About, Answer, Behavior, CallId, Extensions, Failure, Fired, Rejection, Turn, codec},
     json::Json,
     plan::Digest,
-    run::RunId,
+    run::{RunId, about::about},
 };
 
 /// The back-off timer.
@@ -365,5 +365,11 @@ impl Behavior for Task {
 
     fn migrate_state(old: codec::Stored<'_>) -> Result<State, codec::Error> {
         old::state(old)
+    }
+
+    fn about(state: &State, extensions: &Extensions) -> Option<About> {
+        let Job { run, plan, phase, task, item, .. } = state.job.as_ref()?;
+        let about = about(extensions, (*run, *plan), (*phase, Some((*task, *item))));
+        Some(About { attempt: Some(state.attempt), ..about })
     }
 }

@@ -12,27 +12,31 @@
 use std::{
     collections::VecDeque,
     panic::AssertUnwindSafe,
-    sync::{Arc, atomic::AtomicU64},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, AtomicUsize, Ordering},
+    },
     task::{Context, Poll, Waker},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
-use bytes::Bytes;
 use parking_lot::Mutex;
 use ractor::{Actor, ActorCell, ActorProcessingErr, ActorRef};
 use rustc_hash::FxHashSet;
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument as _;
 
 use super::{
     AnyTool, Calling,
     context::{CallContext, Pulse, Shared},
     limits::{panicked, poll_caught, within},
+    told,
 };
 use crate::{
     clock::monotonic,
     durable::{
-        CallId, Effect, Inner, Outcome, Row, RowState,
+        CallId, Effect, Ended, Inner, Outcome, Row, RowState,
         supervision::{ChildSpec, Shutdown, StartFailure},
     },
     json::Json,
@@ -69,11 +73,19 @@ pub(crate) struct ToolSlot {
     host: Mutex<Option<ActorRef<HostMessage>>>,
     /// Calls that hold a permit: running, or waiting for their start to become durable.
     permits: Mutex<FxHashSet<CallId>>,
+    /// Calls that wait for a permit, as of the actor's last word.
+    waiting: AtomicUsize,
 }
 
 impl ToolSlot {
     pub(crate) fn new(name: String, tool: Arc<dyn AnyTool>) -> Self {
-        Self { name: name.into(), tool, host: Mutex::new(None), permits: Mutex::default() }
+        Self {
+            name: name.into(),
+            tool,
+            host: Mutex::new(None),
+            permits: Mutex::default(),
+            waiting: AtomicUsize::new(0),
+        }
     }
 
     /// The tool's actor, as a child of the supervisor of all of them.
@@ -96,6 +108,11 @@ impl ToolSlot {
     /// Its name, permits in use, and permits that there are.
     pub(crate) fn load(&self) -> (&str, usize, usize) {
         (&self.name, self.permits.lock().len(), self.tool.max_concurrent())
+    }
+
+    /// Calls that wait for a permit.
+    pub(crate) fn waiting(&self) -> usize {
+        self.waiting.load(Ordering::Relaxed)
     }
 
     /// Which of these calls are not in its hands; nothing if there is nobody to ask.
@@ -196,6 +213,7 @@ impl Actor for Host {
             HostMessage::Drain => queue.drains = true,
         }
         queue.pump(&myself);
+        queue.slot().waiting.store(queue.waiting.len() + queue.behind.len(), Ordering::Relaxed);
         Ok(())
     }
 }
@@ -207,6 +225,7 @@ struct Prepared {
     calling: Calling,
     cx: CallContext,
     timeout: Duration,
+    began: Instant,
 }
 
 impl Prepared {
@@ -305,7 +324,7 @@ impl Queue {
         let mut outcomes = Vec::with_capacity(prepared.len());
         for mut prepared in prepared {
             match prepared.poll_once() {
-                Some(outcome) => outcomes.push(finished(&prepared.cx, prepared.is_probe, outcome)),
+                Some(outcome) => outcomes.push(self.inner.ended(self.id, &prepared, outcome)),
                 None => self.spawn(prepared),
             }
         }
@@ -348,13 +367,15 @@ impl Queue {
             }
             permits.extend(rows.iter().map(|(call, ..)| *call));
         }
+        let began = monotonic();
         let prepare = |(call, row, cx): (CallId, Arc<Row>, CallContext)| {
             let timeout = Duration::from_millis(row.request.timeout_ms);
             let is_probe = is_probe(&row);
             let begin = if is_probe { ask } else { start };
             let calling = begin(slot.tool.clone(), cx.clone(), row.request.input.clone());
+            let calling = calling.instrument(told::span(&cx, &slot.name));
             let calling = Box::pin(inner.flight.noted_call(row.caller, call, &slot.name, calling));
-            Prepared { call, is_probe, calling, cx, timeout }
+            Prepared { call, is_probe, calling, cx, timeout, began }
         };
         rows.into_iter().map(prepare).collect()
     }
@@ -363,12 +384,16 @@ impl Queue {
         let (inner, id) = (self.inner.clone(), self.id);
         #[expect(clippy::disallowed_methods, reason = "a call that is not ready at once runs in a task of its own")]
         tokio::spawn(async move {
-            let Prepared { call, is_probe, calling, cx, timeout } = prepared;
-            let outcome = within(calling, &cx, timeout).await;
+            let mut prepared = prepared;
+            let call = prepared.call;
+            let outcome = within(&mut prepared.calling, &prepared.cx, prepared.timeout).await;
             // The system that began it may have ended with its store.
             let inner = inner.in_flight.home().get().unwrap_or(inner);
+            let ended = inner.ended(id, &prepared, outcome);
+            // What the adapter holds is gone before its permit is given to another.
+            drop(prepared);
             let ending = inner.clone();
-            inner.answer(vec![finished(&cx, is_probe, outcome)], move || {
+            inner.answer(vec![ended], move || {
                 // A probe that stayed behind begins only when the call is off the table.
                 ending.end_calls(id, vec![call]);
                 if let Some(slot) = ending.tools.get(&id) {
@@ -422,7 +447,7 @@ fn ask(tool: Arc<dyn AnyTool>, cx: CallContext, input: Json) -> Calling {
     }
 }
 
-fn finished(cx: &CallContext, is_probe: bool, outcome: Outcome) -> (CallId, Outcome, Option<Bytes>) {
+fn finished(cx: &CallContext, is_probe: bool, outcome: Outcome) -> Ended {
     let outcome = match outcome {
         Outcome::Done(output) if output.len() > OUTPUT_MAX => {
             Outcome::unknown("output", format!("it gave {} bytes, and {OUTPUT_MAX} can be kept", output.len()))
@@ -462,6 +487,18 @@ impl Inner {
             Some(slot) => slot.tell(message),
             None => tracing::warn!("a call waits for a tool that is not registered in this process"),
         }
+    }
+
+    /// An attempt at a call ended, or a probe.
+    fn ended(&self, tool: u32, prepared: &Prepared, outcome: Outcome) -> Ended {
+        let ended = finished(&prepared.cx, prepared.is_probe, outcome);
+        if let Some(slot) = self.tools.get(&tool) {
+            told::tell(&prepared.cx, prepared.is_probe, &slot.name, &ended.1, prepared.began.elapsed());
+        }
+        if let Some(meters) = self.meters.tool(tool) {
+            if prepared.is_probe { meters.probed() } else { meters.ended(&ended.1, prepared.began.elapsed()) }
+        }
+        ended
     }
 
     /// Take over what runs in this process, and the outcomes that the store before did not take.

@@ -39,7 +39,7 @@ pub(super) fn panicked(panic: &(dyn std::any::Any + Send)) -> Outcome {
 
 /// Run a call within its time, while it keeps what it promised, and while it is wanted. When that is over it is asked to
 /// stop, and after a grace it is dropped; what turns out done is known.
-pub(super) async fn within(mut calling: Calling, cx: &CallContext, timeout: Duration) -> Outcome {
+pub(super) async fn within(calling: &mut Calling, cx: &CallContext, timeout: Duration) -> Outcome {
     let mut caught = std::future::poll_fn(|context| poll_caught(calling.as_mut(), context));
     let given_up = tokio::select! {
         biased;
@@ -81,7 +81,7 @@ mod tests {
     async fn stopped(cancelled: bool, answers: Option<(Duration, Outcome)>) -> (Outcome, Duration) {
         let cx = CallContext::detached("test", Key([7; 32]), LIMIT);
         let (heard, began) = (cx.clone(), tokio::time::Instant::now());
-        let calling: Calling = Box::pin(async move {
+        let mut calling: Calling = Box::pin(async move {
             heard.cancelled().await;
             match answers {
                 Some((after, outcome)) => {
@@ -94,7 +94,7 @@ mod tests {
         if cancelled {
             cx.cancel();
         }
-        let outcome = within(calling, &cx, LIMIT).await;
+        let outcome = within(&mut calling, &cx, LIMIT).await;
         (outcome, began.elapsed())
     }
 

@@ -51,13 +51,18 @@ impl Place {
     pub(super) fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_headframe"));
         command.args(args).current_dir(self.0.path()).stdin(Stdio::null());
-        command.env_remove("HEADFRAME_DATA").env_remove("HEADFRAME_LOG");
+        command.env_remove("HEADFRAME_DATA").env_remove("HEADFRAME_LOG").env_remove("HEADFRAME_LOG_FORMAT");
         command
     }
 
     /// Run it to its end.
     pub(crate) fn run(&self, args: &[&str]) -> Output {
         self.command(args).output().unwrap()
+    }
+
+    /// The same with variables in its environment.
+    pub(crate) fn run_with(&self, args: &[&str], variables: &[(&str, &str)]) -> Output {
+        self.command(args).envs(variables.iter().copied()).output().unwrap()
     }
 
     /// Start it; what it says goes into the file `stderr`.

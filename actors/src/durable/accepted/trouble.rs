@@ -135,6 +135,7 @@ impl Accepted {
     /// Put a message with the dead letters.
     pub(super) fn give_up(&mut self, to: ActorId, at: u32, reason: String, body: Body) {
         let letter = DeadLetter { to, at_ms: self.open.base_ms() + u64::from(at), reason, body };
+        self.buried += 1;
         let key = self.live.next_dead_letter_key();
         self.index(key, Some(letter.seal()));
     }

@@ -63,6 +63,8 @@ pub(crate) struct Shared {
     pub(crate) trouble: Option<String>,
     /// Held by whoever reads segments, so that none of them is removed meanwhile.
     pub(crate) reading: Arc<RwLock<()>>,
+    /// Where the time of each record's sync is recorded, if anywhere.
+    pub(crate) sync_seconds: Option<metrics::Histogram>,
 }
 
 /// The segment being filled.
@@ -185,10 +187,14 @@ impl Writer {
             self.rotate(payload.len())?;
         }
         self.active.put(payload)?;
+        let began = clock::monotonic();
         if self.setup.synced {
             self.active.sync()?;
         }
         let mut shared = self.shared.lock();
+        if let Some(seconds) = shared.sync_seconds.as_ref().filter(|_| self.setup.synced) {
+            seconds.record(began.elapsed().as_secs_f64());
+        }
         shared.durable = self.active.last;
         shared.stats.records += 1;
         shared.stats.payload_bytes += payload.len() as u64;

@@ -419,6 +419,10 @@ impl Store for Local {
         drop(self.lock.lock().take());
     }
 
+    fn measure_syncs(&self, seconds: metrics::Histogram) {
+        self.shared.lock().sync_seconds = Some(seconds);
+    }
+
     fn stats(&self) -> Stats {
         let rows = self.shelf.lock().as_ref().map_or(0, |rows| rows.count());
         Stats { rows, ..self.shared.lock().stats }

@@ -39,9 +39,11 @@ use crate::{
         id::{Sequence, StreamId},
         kind::{Extensions, Ids, Registry},
         live::{self, Live},
+        meters::{Measure, Meters, SYNC},
         store::{self, Rows, Store},
         watch::{self as watcher, Limits, LongTurn},
     },
+    metrics::Instruments,
     tool::{AnyTool, ToolSlot},
 };
 
@@ -90,6 +92,8 @@ pub struct SystemBuilder {
     keys_kept: Duration,
     expiring: Vec<Arc<dyn Expiring>>,
     services: Vec<Beside>,
+    instruments: Instruments,
+    measures: Vec<Measure>,
     #[cfg(test)]
     children: Vec<crate::durable::supervision::ChildSpec>,
     heir: Option<Heir>,
@@ -117,6 +121,8 @@ impl Default for SystemBuilder {
             #[cfg(test)]
             children: Vec::new(),
             services: Vec::new(),
+            instruments: Instruments::default(),
+            measures: Vec::new(),
             heir: None,
         }
     }
@@ -239,6 +245,21 @@ impl SystemBuilder {
         self
     }
 
+    /// Register what is measured here; with the recorder that is installed at the start, when not said. Two that share a
+    /// recorder overwrite each other's figures: give each its own.
+    #[must_use]
+    pub fn instruments(mut self, instruments: Instruments) -> Self {
+        self.instruments = instruments;
+        self
+    }
+
+    /// Let turns count these.
+    #[must_use]
+    pub fn measures(mut self, measures: &[Measure]) -> Self {
+        self.measures.extend(measures);
+        self
+    }
+
     /// Look this often for keys whose time is over; 10 minutes when not said.
     #[must_use]
     pub fn janitor_every(mut self, every: Duration) -> Self {
@@ -314,6 +335,9 @@ impl SystemBuilder {
             accepted.doubt_calls_of_the_last_life(clock.now_ms())
         };
         accepted.resume_suspended(clock.now_ms());
+        let names: Vec<_> = self.tools.iter().map(|(name, _)| name.clone()).collect();
+        let meters = Meters::new(&self.instruments, &names, &self.registry, &self.measures);
+        store.measure_syncs(self.instruments.histogram(&SYNC, &[]));
         let tools =
             self.tools.into_iter().map(|(name, tool)| (codec::fnv1a(&name), ToolSlot::new(name, tool))).collect();
         let once: Arc<dyn Expiring> = Arc::new(Once { kept: self.keys_kept });
@@ -346,6 +370,7 @@ impl SystemBuilder {
             tools,
             in_flight,
             flight: Arc::new(recorder),
+            meters,
             clocks,
             runtime: tokio::runtime::Handle::current(),
             durable: AtomicU64::new(recovered.durable.0),

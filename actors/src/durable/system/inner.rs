@@ -19,6 +19,7 @@ use super::{
 use crate::{
     clock::Clock,
     durable::{
+        about::{About, Place},
         accepted::{Accepted, Commit, Receipt, Refused},
         call::{Outcome, RowState},
         checkpointer::{Job, Pace},
@@ -28,6 +29,7 @@ use crate::{
         hosted::Hosted,
         id::{ActorId, CallId, Sequence},
         kind::{Extensions, Ids, Registry},
+        meters::Meters,
         record::{Op, Record},
         store::{Fence, Rows, Store},
         supervision::Intensity,
@@ -113,6 +115,7 @@ pub(crate) struct Inner {
     pub(crate) tools: FxHashMap<u32, ToolSlot>,
     pub(crate) in_flight: Arc<InFlight>,
     pub(crate) flight: Arc<Recorder>,
+    pub(crate) meters: Meters,
     pub(super) clocks: Clocks,
     pub(crate) runtime: tokio::runtime::Handle,
     pub(crate) durable: AtomicU64,
@@ -181,6 +184,7 @@ impl Inner {
     pub(crate) fn accept(self: &Arc<Self>, commit: &mut Commit) -> Result<Receipt, Unaccepted> {
         match self.with_accepted(|accepted, now_ms| accepted.accept(now_ms, commit)) {
             Ok(Ok(receipt)) => {
+                self.meters.mark(&commit.outbox.marks);
                 self.ring_all(&receipt, Some(commit.actor));
                 Ok(receipt)
             }
@@ -225,7 +229,9 @@ impl Inner {
     }
 
     pub(crate) fn bury(self: &Arc<Self>, actor: ActorId, entry: u64, reason: &str) {
-        tracing::error!(%actor, entry, reason, "a message is given up and goes to the dead letters");
+        let About { path, attempt } = self.about(actor);
+        let Place { run, phase, task } = Place::of(&path);
+        tracing::error!(%actor, run, phase, task, attempt, entry, reason, "a message is given up and goes to the dead letters");
         if let Ok(receipt) = self.with_accepted(|accepted, now_ms| accepted.bury(now_ms, actor, entry, reason)) {
             self.ring_all(&receipt, None);
         }
@@ -236,7 +242,9 @@ impl Inner {
         let Intensity { max_restarts, period } = intensity;
         let times = format!("it died of more than {max_restarts} messages within {} s", period.as_secs_f32());
         let reason = format!("escalated: {times}, the last time: {reason}");
-        tracing::error!(%actor, reason, "an actor is suspended");
+        let About { path, attempt } = self.about(actor);
+        let Place { run, phase, task } = Place::of(&path);
+        tracing::error!(%actor, run, phase, task, attempt, reason, "an actor is suspended");
         if let Ok(receipt) = self.with_accepted(|accepted, now_ms| accepted.suspend(now_ms, actor, &reason)) {
             self.ring_all(&receipt, None);
         }

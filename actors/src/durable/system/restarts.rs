@@ -14,7 +14,7 @@ use crate::durable::{
     cut,
     id::ActorId,
     record::Note,
-    supervision::{Report, RestartLog, RestartRecord},
+    supervision::{Happened, Report, RestartLog, RestartRecord},
 };
 
 /// The longest reason that is written down, in bytes.
@@ -30,6 +30,7 @@ pub(crate) struct Restarts {
 impl Inner {
     /// An actor is loaded again after its host died.
     pub(crate) fn note_restart(&self, actor: ActorId, reason: &str) {
+        self.meters.actor_restarts.increment(1);
         let record = self.restarts.hosts.lock().count(self.clock.now_ms(), &actor.to_string().into(), reason);
         if let Some(record) = record {
             self.write_actors_restart(&record);
@@ -38,6 +39,9 @@ impl Inner {
 
     /// A service, or the actor before a tool, is started again.
     pub(super) fn note_service_restart(&self, report: &Report) {
+        if matches!(report.happened, Happened::Restarting { .. }) {
+            self.meters.service_restarts.increment(1);
+        }
         if let Some(record) = self.restarts.services.lock().note(self.clock.now_ms(), report) {
             tracing::warn!(child = %record.child, count = record.count, reason = record.reason, "restarted");
             self.write_services_restart(&record);

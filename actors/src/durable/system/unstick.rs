@@ -149,6 +149,13 @@ impl System {
 }
 
 impl Inner {
+    /// Of what the last look found, what is still so, and calls that a person decides or another process makes.
+    pub(super) async fn stuck_reasons(self: &Arc<Self>) -> Vec<Reason> {
+        let mut found = self.still_stuck().await;
+        found.extend(self.undecided_calls());
+        found.iter().map(|waiting| waiting.reason).collect()
+    }
+
     /// Of what the last look found, what is still so.
     async fn still_stuck(self: &Arc<Self>) -> Vec<Waiting> {
         let known = self.unstick.state.lock().found.clone();

@@ -10,7 +10,10 @@
 use std::{
     io,
     path::PathBuf,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -41,6 +44,8 @@ pub(super) struct LiveRows {
     store: u64,
     state: Mutex<State>,
     changed: Condvar,
+    /// How many there were when somebody last could ask.
+    counted: AtomicU64,
 }
 
 enum State {
@@ -60,8 +65,9 @@ enum State {
 
 impl LiveRows {
     pub(super) fn new(setup: &Setup, shelf: Shelf, store: u64) -> Self {
+        let counted = AtomicU64::new(shelf.count());
         let state = Mutex::new(State::Open(Arc::new(shelf)));
-        Self { setup: setup.clone(), store, state, changed: Condvar::new() }
+        Self { setup: setup.clone(), store, state, changed: Condvar::new(), counted }
     }
 
     /// Write a checkpoint. Rows that want room are tried to be opened, and not waited for.
@@ -86,12 +92,17 @@ impl LiveRows {
         self.wait().expect("they are open").tamper(key, row);
     }
 
-    /// How many there are; none while they cannot be used.
+    /// How many there are; none while they cannot be used. Nobody waits for the disk to be told that: while they are being
+    /// opened again, it is as many as there were.
     pub(super) fn count(&self) -> u64 {
-        match &*self.state.lock() {
-            State::Open(shelf) => shelf.count(),
-            State::Shut { .. } | State::Bad { .. } | State::LetGo => 0,
+        if let Some(state) = self.state.try_lock() {
+            let count = match &*state {
+                State::Open(shelf) => shelf.count(),
+                State::Shut { .. } | State::Bad { .. } | State::LetGo => 0,
+            };
+            self.counted.store(count, Ordering::Relaxed);
         }
+        self.counted.load(Ordering::Relaxed)
     }
 
     /// Let go of the folder, also while others still hold this.

@@ -5,6 +5,7 @@
 use std::sync::Arc;
 
 use crate::durable::{
+    about::{About, Place},
     call::RowState,
     codec,
     id::{ActorId, CallId},
@@ -20,7 +21,9 @@ impl Inner {
             return;
         }
         let reason = waiting.reason.word();
-        tracing::warn!(actor = %waiting.actor, reason, "{}: {}", waiting.sentence, action.words());
+        let About { path, attempt } = self.about(waiting.actor);
+        let Place { run, phase, task } = Place::of(&path);
+        tracing::warn!(actor = %waiting.actor, run, phase, task, attempt, reason, "{}: {}", waiting.sentence, action.words());
         let note = Note::Unstuck { reason: reason.to_owned(), action: action.words().to_owned() };
         // A closed store takes no notes; an actor that ended meanwhile needs none.
         let _ = self.with_accepted(|accepted, now_ms| {
@@ -30,7 +33,7 @@ impl Inner {
         });
         // Who sees the count finds the note.
         *self.unstick.counts.lock().entry(reason).or_default() += 1;
-        metrics::counter!("headframe_unstuck_total", "reason" => reason).increment(1);
+        self.meters.unstuck(reason);
     }
 
     /// Do it; says whether there still was anything to do.
