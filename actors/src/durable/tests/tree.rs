@@ -13,6 +13,8 @@ async fn every_service_that_is_killed_is_started_again_and_the_work_goes_on() {
             .into_iter()
             .enumerate()
     {
+        // Whoever is started again with the one killed before is not there to be killed yet.
+        tokio::time::timeout(SOON, all_run(&system)).await.expect("everything is started again in time");
         let before = restarts(&system).await;
         assert!(system.kill_service(service).await, "there is a service {service}");
         let round = round as u64 + 1;
@@ -33,6 +35,12 @@ async fn every_service_that_is_killed_is_started_again_and_the_work_goes_on() {
     assert!(!system.range(b"restart/", b"restart0").await.unwrap().is_empty(), "restarts are written down");
     assert!(!system.kill_service("nothing").await);
     system.stop(SOON).await;
+}
+
+async fn all_run(system: &System) {
+    while !system.services().await.iter().all(|child| child.status == rules::Status::Up) {
+        tokio::task::yield_now().await;
+    }
 }
 
 async fn restarts(system: &System) -> u64 {
