@@ -56,6 +56,7 @@ use parking_lot::{Mutex, RwLock};
 use serde_json::Value;
 use tokio::sync::watch;
 
+use self::keys::KeyRow;
 pub(crate) use self::measure::FAMILIES;
 pub use self::{
     builder::EngineBuilder,
@@ -64,10 +65,9 @@ pub use self::{
     handle::RunHandle,
     reopen::{Condition, Reopen},
 };
-use self::{catalog::Catalog, keys::KeyRow};
 use crate::{
     artifacts::Artifacts,
-    spec::{self, Expressions, ToolCatalog},
+    spec::{self, Expressions, Registered, ToolCatalog},
 };
 
 /// The longest key, and the longest name or value of a label, in bytes.
@@ -96,7 +96,7 @@ pub(crate) struct Inner {
     /// What was lost, if nobody has said yet that work may go on.
     restored: Option<Restored>,
     expressions: Arc<Expressions>,
-    tools: Catalog,
+    tools: Registered,
     artifacts: Artifacts,
     /// Where artifacts lie, and whatever else the store puts there.
     folder: PathBuf,
@@ -139,7 +139,7 @@ impl Engine {
         if let Some(task) = missing {
             return Err(Error::NoTool { name: task.tool.clone(), known: self.0.tools.names() });
         }
-        let unkept = self.0.tools.cannot_keep(&checked);
+        let unkept = catalog::cannot_keep(&self.0.tools, &checked);
         if unkept.is_empty() { Ok(checked) } else { Err(Error::Plan(unkept)) }
     }
 

@@ -15,6 +15,7 @@ mod evaluate;
 mod fields;
 mod node;
 mod read;
+mod registered;
 mod task;
 
 use std::{path::Path, sync::Arc};
@@ -22,9 +23,11 @@ use std::{path::Path, sync::Arc};
 use headframe_actors::plan::Checked;
 use serde_json::Value;
 
+pub(crate) use self::registered::find;
 pub use self::{
     error::{SpecError, SpecProblem},
     evaluate::Expressions,
+    registered::Registered,
 };
 use self::{node::Source, read::Reader};
 

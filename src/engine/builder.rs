@@ -26,7 +26,7 @@ use parking_lot::{Mutex, RwLock};
 use tokio::sync::watch;
 
 use super::{
-    Catalog, Engine, Error, Inner, collect,
+    Engine, Error, Inner, collect,
     keys::{self, Submissions},
     measure,
     reopen::{self, Condition, Reopen},
@@ -278,7 +278,7 @@ impl EngineBuilder {
             stored,
             restored,
             expressions: recipe.expressions.clone(),
-            tools: Catalog(recipe.tools.clone()),
+            tools: recipe.tools.clone(),
             artifacts: recipe.artifacts.clone(),
             folder: folder.to_owned(),
             meters: measure::Meters::new(self.instruments),
