@@ -14,6 +14,7 @@ mod items;
 mod outputs;
 mod start;
 mod state;
+mod turns;
 
 pub use self::{
     fetch::{ARTIFACT_TOOL, Errand, ITEMS_TOOL, Window},
