@@ -95,25 +95,18 @@ fn collect(value: &Value, given: &mut Vec<(String, u64)>) {
     }
 }
 
-/// Within one life a key is used once, and once more for every answer that was lost; a key of a tool without memory is
-/// used once at all.
+/// No key is used too often; a key of a tool without memory is used once at all.
 pub(super) fn keys(books: &Books<'_>, findings: &mut Findings) {
     findings.tested(I4, books.keys.len());
     for (key, entries) in &books.keys {
         let Call { label, call, .. } = &entries[0].call;
-        let mut lives: BTreeMap<u32, (usize, usize)> = BTreeMap::new();
-        for entry in entries {
-            let (calls, lost) = lives.entry(entry.call.life).or_default();
-            *calls += 1;
-            *lost += usize::from(entry.answer == Answer::Lost || entry.call.deaf || is_timed(&entry.call));
-        }
         let number = workload::number_of_label(label);
         let tell = |violation: Violation| {
             let violation = Violation { submission: number, ..violation };
             violation.at_call(call).showing(lines(entries))
         };
         let is_memoryless = entries[0].call.tool == "once" && entries.len() > 1;
-        if is_memoryless || lives.values().any(|(calls, lost)| *calls > 1 + lost) {
+        if is_memoryless || is_used_too_often(entries) {
             let what = format!("`{label}` was called too often with key {key:.12}");
             findings.found(tell(Violation::duplicated(I4, what)));
         }
@@ -122,6 +115,24 @@ pub(super) fn keys(books: &Books<'_>, findings: &mut Findings) {
             findings.found(tell(Violation::wrong(I4, what)));
         }
     }
+}
+
+/// Within one life a key is used once, and once more for every answer that was lost. A refusal ends a key, unless nobody
+/// knows what became of a call before it that had the same one: a new key could be a second effect then.
+fn is_used_too_often(entries: &[&Entry]) -> bool {
+    let mut lives: BTreeMap<u32, (usize, usize)> = BTreeMap::new();
+    let mut is_unsure = false;
+    for entry in entries {
+        // What an earlier life called with this key, and nobody heard of.
+        is_unsure |= lives.keys().any(|life| *life < entry.call.life);
+        let is_lost = entry.answer == Answer::Lost || entry.call.deaf || is_timed(&entry.call);
+        let is_excused = is_lost || (is_unsure && entry.answer == Answer::Refused);
+        is_unsure |= is_lost;
+        let (calls, excused) = lives.entry(entry.call.life).or_default();
+        *calls += 1;
+        *excused += usize::from(is_excused);
+    }
+    lives.values().any(|(calls, excused)| *calls > 1 + excused)
 }
 
 /// Whoever waits only for a short time may miss any answer on a busy machine.
@@ -150,5 +161,32 @@ pub(super) fn ids(entries: &[Entry], findings: &mut Findings) {
             let what = format!("life {former} had the fencing token {low}, life {later} has {high}");
             findings.found(Violation::wrong(I5, what));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn called(life: u32, answer: Answer) -> Entry {
+        let [tool, key, call, label] = ["flaky", "key", "call_1", "label"].map(str::to_owned);
+        let call = Call { tool, key, call, label, attempt: 1, life, epoch: 1, deaf: false };
+        Entry { call, answer, effect: None, at_ms: 1_000 }
+    }
+
+    fn too_often(calls: &[(u32, Answer)]) -> bool {
+        let entries: Vec<_> = calls.iter().map(|(life, answer)| called(*life, answer.clone())).collect();
+        is_used_too_often(&entries.iter().collect::<Vec<_>>())
+    }
+
+    /// A key that was refused for ever after a crash was called a violation once: it has to stay.
+    #[test]
+    fn a_refusal_ends_a_key_unless_nobody_knows_what_became_of_a_call_before_it() {
+        let (refused, lost) = (Answer::Refused, Answer::Lost);
+        assert!(!too_often(&[(1, refused.clone())]));
+        assert!(too_often(&[(1, refused.clone()), (1, refused.clone())]));
+        assert!(!too_often(&[(1, refused.clone()), (2, refused.clone()), (2, refused.clone())]), "cut off by a crash");
+        assert!(!too_often(&[(1, lost.clone()), (1, refused.clone()), (1, refused.clone())]), "an answer was lost");
+        assert!(too_often(&[(1, refused.clone()), (1, refused), (1, lost)]), "lost only afterwards");
     }
 }
