@@ -65,7 +65,7 @@ pub(crate) fn judge(facts: &Facts) -> Findings {
         submissions::durable(submission, &mut findings);
         effects::of_run(facts.seed, submission, &books, &mut findings);
     }
-    effects::keys(&books, &mut findings);
+    effects::keys(&books, &facts.told.intents, &mut findings);
     effects::ids(&facts.entries, &mut findings);
     intents::known(facts, &mut findings);
     intents::told(facts, &mut findings);

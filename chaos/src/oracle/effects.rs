@@ -96,17 +96,24 @@ fn collect(value: &Value, given: &mut Vec<(String, u64)>) {
 }
 
 /// No key is used too often; a key of a tool without memory is used once at all.
-pub(super) fn keys(books: &Books<'_>, findings: &mut Findings) {
+pub(super) fn keys(books: &Books<'_>, intents: &BTreeMap<String, u64>, findings: &mut Findings) {
     findings.tested(I4, books.keys.len());
+    let mut began: BTreeMap<u32, u64> = BTreeMap::new();
+    for entry in books.keys.values().flatten() {
+        let first = began.entry(entry.call.life).or_insert(entry.at_ms);
+        *first = entry.at_ms.min(*first);
+    }
     for (key, entries) in &books.keys {
         let Call { label, call, .. } = &entries[0].call;
+        // Intended before its life called anybody: a former life may have made it.
+        let is_inherited = intents.get(call).is_some_and(|at_ms| *at_ms < began[&entries[0].call.life]);
         let number = workload::number_of_label(label);
         let tell = |violation: Violation| {
             let violation = Violation { submission: number, ..violation };
             violation.at_call(call).showing(lines(entries))
         };
         let is_memoryless = entries[0].call.tool == "once" && entries.len() > 1;
-        if is_memoryless || is_used_too_often(entries) {
+        if is_memoryless || is_used_too_often(entries, is_inherited) {
             let what = format!("`{label}` was called too often with key {key:.12}");
             findings.found(tell(Violation::duplicated(I4, what)));
         }
@@ -118,10 +125,10 @@ pub(super) fn keys(books: &Books<'_>, findings: &mut Findings) {
 }
 
 /// Within one life a key is used once, and once more for every answer that was lost. A refusal ends a key, unless nobody
-/// knows what became of a call before it that had the same one: a new key could be a second effect then.
-fn is_used_too_often(entries: &[&Entry]) -> bool {
+/// knows whether a call before it had the same one and an effect: a new key could be a second effect then.
+fn is_used_too_often(entries: &[&Entry], is_inherited: bool) -> bool {
     let mut lives: BTreeMap<u32, (usize, usize)> = BTreeMap::new();
-    let mut is_unsure = false;
+    let mut is_unsure = is_inherited;
     for entry in entries {
         // What an earlier life called with this key, and nobody heard of.
         is_unsure |= lives.keys().any(|life| *life < entry.call.life);
@@ -176,7 +183,7 @@ mod tests {
 
     fn too_often(calls: &[(u32, Answer)]) -> bool {
         let entries: Vec<_> = calls.iter().map(|(life, answer)| called(*life, answer.clone())).collect();
-        is_used_too_often(&entries.iter().collect::<Vec<_>>())
+        is_used_too_often(&entries.iter().collect::<Vec<_>>(), false)
     }
 
     /// A key that was refused for ever after a crash was called a violation once: it has to stay.
@@ -187,6 +194,8 @@ mod tests {
         assert!(too_often(&[(1, refused.clone()), (1, refused.clone())]));
         assert!(!too_often(&[(1, refused.clone()), (2, refused.clone()), (2, refused.clone())]), "cut off by a crash");
         assert!(!too_often(&[(1, lost.clone()), (1, refused.clone()), (1, refused.clone())]), "an answer was lost");
-        assert!(too_often(&[(1, refused.clone()), (1, refused), (1, lost)]), "lost only afterwards");
+        assert!(too_often(&[(1, refused.clone()), (1, refused.clone()), (1, lost)]), "lost only afterwards");
+        let calls = [called(2, refused.clone()), called(2, refused)];
+        assert!(!is_used_too_often(&calls.iter().collect::<Vec<_>>(), true), "a former life intended it");
     }
 }
