@@ -8,6 +8,7 @@ mod kill;
 mod limits;
 mod logs;
 mod measured;
+mod missing;
 mod reopen;
 mod scrape;
 mod structure;
