@@ -62,7 +62,7 @@ pub use self::{
     builder::EngineBuilder,
     collect::{Collected, Unnamed},
     error::Error,
-    handle::RunHandle,
+    handle::{Cancel, RunHandle},
     reopen::{Condition, Reopen},
 };
 use crate::{
@@ -384,6 +384,7 @@ fn rows(
         ended_at: None,
         outcome: None,
         held: None,
+        cancelled: None,
     };
     let mut rows = vec![(run::index_key(begin.run), row.encode())];
     if !known {

@@ -47,6 +47,8 @@ pub(super) struct Manner {
     pub(super) eager: bool,
     /// Records between two checkpoints, if there are any.
     pub(super) checkpoints: Option<u64>,
+    /// How many decisions say that what is in doubt is called again.
+    pub(super) repeats: u32,
 }
 
 pub(super) struct World {
@@ -454,10 +456,11 @@ impl World {
         let doubted = live.calls.iter().find(|(_, row)| matches!(row.state, RowState::InDoubt(_)));
         let Some((call, row)) = doubted.map(|(call, row)| (*call, row.clone())) else { return false };
         let seen = self.tools.get(&row.request.tool).and_then(|acted| acted.effects.get(&row.request.key)).cloned();
-        let verdict = Verdict::Ended(match seen {
-            Some(output) => Outcome::Done(output),
-            None => Outcome::failed("decided", "it is not in the tool's own books"),
-        });
+        let verdict = match seen {
+            _ if self.decisions < self.manner.repeats => Verdict::Repeat,
+            Some(output) => Verdict::Ended(Outcome::Done(output)),
+            None => Verdict::Ended(Outcome::failed("decided", "it is not in the tool's own books")),
+        };
         self.bring(vec![row.caller]);
         let note = Note::Decided { call, decision: "as the books say".to_owned(), by: "the story".to_owned() };
         let decided = self.life.accepted.decide(self.clock_ms, call, verdict, note);
@@ -497,10 +500,10 @@ impl World {
         &self.tools
     }
 
-    /// Whether a rule of the plan repeats calls in doubt.
+    /// Whether a rule of the plan repeats calls in doubt, or a person does.
     pub(super) fn repeats_doubts(&self) -> bool {
         let mut tasks = self.plan.phases.iter().flat_map(|phase| &phase.tasks);
-        tasks.any(|task| task.in_doubt == crate::plan::InDoubt::Repeat)
+        self.manner.repeats > 0 || tasks.any(|task| task.in_doubt == crate::plan::InDoubt::Repeat)
     }
 
     pub(super) fn crashes(&self) -> u32 {
