@@ -28,6 +28,7 @@ mod builder;
 mod catalog;
 mod collect;
 mod error;
+mod events;
 mod handle;
 mod keys;
 mod measure;
@@ -62,6 +63,7 @@ pub use self::{
     builder::EngineBuilder,
     collect::{Collected, Unnamed},
     error::Error,
+    events::Events,
     handle::{Cancel, RunHandle},
     reopen::{Condition, Reopen},
 };

@@ -3,13 +3,13 @@
 use std::sync::Arc;
 
 use headframe_actors::{
-    durable::{self, Address, StreamId, Tail},
+    durable::{self, Address, StreamId},
     run::{self, Outcome, Run, RunId},
 };
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use super::{Error, Inner};
+use super::{Error, Events, Inner};
 
 /// One run, wherever it stands.
 #[derive(Clone)]
@@ -114,11 +114,12 @@ impl RunHandle {
         Ok(Cancel::Asked)
     }
 
-    /// Its events, from the first on, as they become durable.
+    /// Its events, from the first on, as they become durable. A store that fails meanwhile is waited for, too, if the engine
+    /// opens it again.
     ///
     /// # Errors
     /// [`Error::NoRun`] if there is no such run.
-    pub async fn events(&self) -> Result<Tail, Error> {
-        Ok(self.engine.system().tail(StreamId(self.row().await?.actor.0)))
+    pub async fn events(&self) -> Result<Events, Error> {
+        Ok(Events::new(self.engine.clone(), StreamId(self.row().await?.actor.0)))
     }
 }
