@@ -511,3 +511,10 @@ pub enum Error {
         cause: String,
     },
 }
+
+impl Error {
+    /// Whether a file was not there.
+    pub(crate) fn is_gone(&self) -> bool {
+        matches!(self, Self::Io { source, .. } if source.kind() == std::io::ErrorKind::NotFound)
+    }
+}

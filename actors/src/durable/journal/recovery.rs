@@ -73,13 +73,7 @@ pub(crate) fn end(disk: &dyn Disk, survey: &Survey, cut: Option<Sequence>) -> Re
 }
 
 /// Read what is wanted.
-pub(crate) fn read(
-    disk: &dyn Disk,
-    folder: &std::path::Path,
-    wanted: Wanted,
-    take: &mut Take<'_>,
-) -> Result<Found, Error> {
-    let survey = Survey::take(disk, folder)?;
+pub(crate) fn read(disk: &dyn Disk, survey: Survey, wanted: Wanted, take: &mut Take<'_>) -> Result<Found, Error> {
     let cut = wanted.cut;
     let (floor, mut base, mut tail_bytes) = (survey.floor(), Base::default(), 0);
     let cut = cut.map(|cut| cut.max(floor));
