@@ -110,7 +110,7 @@ pub(super) fn put(disk: &dyn Disk, file: &Path, into: &Path, is_closed: bool) ->
     disk::copy(disk, file, &to).map_err(journal::io("copy", file))
 }
 
-fn write(disk: &dyn Disk, folder: &Path) -> Result<(), Error> {
+pub(super) fn write(disk: &dyn Disk, folder: &Path) -> Result<(), Error> {
     let (new, path) = (folder.join("format.new"), folder.join(NAME));
     dying::point();
     let written = disk::write(disk, &new, format!("{FORMAT}\n").as_bytes());
