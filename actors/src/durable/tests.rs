@@ -2,6 +2,7 @@
 
 mod asleep;
 mod cancel;
+mod corruption;
 
 use std::{
     sync::{

@@ -212,7 +212,9 @@ fn tidy(setup: &Setup, found: &Found) -> Result<(), Error> {
     Ok(())
 }
 
-/// Whether any of its records come before the new segment's first.
+/// Whether any of its records come before the new segment's first, and count. One that does not count would come back to
+/// life when the one that replaced it is trimmed.
 fn stays(segment: &Segment, found: &Found) -> bool {
-    segment.header.as_ref().is_ok_and(|header| header.first <= found.base.sequence)
+    let counts = found.survey.live.iter().any(|live| live.number == segment.number);
+    counts && segment.header.as_ref().is_ok_and(|header| header.first <= found.base.sequence)
 }
