@@ -45,6 +45,7 @@ mod spares;
 mod stalls;
 mod supervision;
 mod tree;
+mod upgrade;
 mod verify;
 
 const SOON: Duration = Duration::from_secs(10);

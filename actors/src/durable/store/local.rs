@@ -8,6 +8,7 @@
 //! FOLDER/ballast          room that is given back when the disk is full (`ballast.rs`)
 //! FOLDER/open             there while a life lasts (`lives.rs`)
 //! FOLDER/format           the newest format that wrote here (`format.rs`)
+//! FOLDER/versions         the newest versions of events and states that were written here (`versions.rs`)
 //! ```
 //! A thread of its own makes bases and ledger segments, and removes what they replace (`archiver.rs`).
 //!
@@ -32,6 +33,7 @@ mod parts;
 mod past;
 mod scrub;
 pub(crate) mod shelf;
+mod versions;
 
 use std::{fmt, ops::ControlFlow, path::Path, sync::Arc, time::Duration};
 
@@ -133,6 +135,8 @@ pub struct Local {
     options: LocalOptions,
     /// The rows, once they are opened.
     shelf: Mutex<Option<Arc<LiveRows>>>,
+    /// What this life may write.
+    versions: Mutex<versions::Versions>,
     /// How far the rows go, and which store they belong to.
     begun: Mutex<Begun>,
     archiver: Mutex<Option<Archiver>>,
@@ -255,6 +259,7 @@ impl Local {
             setup,
             options,
             shelf: Mutex::new(None),
+            versions: Mutex::default(),
             begun: Mutex::default(),
             archiver: Mutex::new(None),
             ballast,
@@ -276,7 +281,7 @@ impl Local {
     }
 
     fn prepare(&self) -> Result<Opened, Error> {
-        let found = ground::prepare(&self.setup, self.options.cut_after)?;
+        let found = ground::prepare(&self.setup, self.options.cut_after, &self.versions.lock())?;
         *self.begun.lock() = Begun { from: found.opened.from, store: Some(found.store), survey: None };
         *self.shelf.lock() = Some(found.shelf);
         Ok(found.opened)
@@ -302,6 +307,12 @@ impl Local {
 }
 
 impl Store for Local {
+    fn claim(&self, ours: versions::Versions) -> Result<(), Error> {
+        versions::refuse_newer(&self.setup.folder, &ours)?;
+        *self.versions.lock() = ours;
+        Ok(())
+    }
+
     fn open(&self) -> Result<Opened, Error> {
         if self.options.read_only {
             return self.open_without_rows();

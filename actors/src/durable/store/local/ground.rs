@@ -14,6 +14,7 @@ use super::{
     live_rows::LiveRows,
     lives,
     shelf::{Check, Shelf},
+    versions::Versions,
 };
 use crate::durable::{
     dying,
@@ -38,12 +39,13 @@ pub(super) struct Found {
 }
 
 /// Have rows that fit the journal.
-pub(super) fn prepare(setup: &Setup, cut: Option<Sequence>) -> Result<Found, Error> {
+pub(super) fn prepare(setup: &Setup, cut: Option<Sequence>, versions: &Versions) -> Result<Found, Error> {
     let (disk, folder) = (&*setup.disk, setup.folder.join(FOLDER));
+    format::refuse_newer(disk, &setup.folder)?;
     let survey = Survey::take(disk, &setup.folder)?;
     let end = recovery::end(disk, &survey, cut)?;
     let store = survey.store().unwrap_or_else(|| disk.random());
-    let mut repairs: Vec<_> = format::raise(disk, &setup.folder, &survey)?.into_iter().collect();
+    let mut repairs: Vec<_> = format::raise(disk, &setup.folder, &survey, versions)?.into_iter().collect();
     let check = if lives::is_unended(disk, &setup.folder) { Check::Rows } else { Check::Mark };
     lives::begin(disk, &setup.folder)?;
     let unusable = setup.folder.join(UNUSABLE);
