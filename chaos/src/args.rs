@@ -147,7 +147,7 @@ pub(crate) struct Birth {
     #[arg(long)]
     pub(crate) life: u32,
     /// The faults that strike from within.
-    #[arg(long, value_enum, value_delimiter = ',')]
+    #[arg(long, value_enum)]
     pub(crate) faults: Vec<Fault>,
     /// How far its wall clock is ahead of the machine's.
     #[arg(long, default_value_t = 0, allow_negative_numbers = true)]

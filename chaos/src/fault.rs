@@ -30,16 +30,8 @@ pub(crate) enum Fault {
 }
 
 impl Fault {
-    pub(crate) const ALL: [Self; 8] = [
-        Self::Kill,
-        Self::Actors,
-        Self::Programs,
-        Self::Hangs,
-        Self::Clock,
-        Self::Stop,
-        Self::FullDisk,
-        Self::Corrupt,
-    ];
+    pub(crate) const ALL: [Self; 8] =
+        [Self::Kill, Self::Actors, Self::Programs, Self::Hangs, Self::Clock, Self::Stop, Self::FullDisk, Self::Corrupt];
 
     /// As it is written on the command line.
     pub(crate) fn name(self) -> &'static str {

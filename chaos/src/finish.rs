@@ -45,7 +45,7 @@ pub(crate) async fn finish(
     let works = open(place, client.seed, birth).await.context("the last recovery failed")?;
     let mut facts = Facts { seed: client.seed, kills: birth.life - 1, findings, ..Facts::default() };
     facts.submissions = find(&works, &client).await?;
-    settle(&works, place, &mut client, &mut facts.submissions).await?;
+    settle(&works, place, &mut client, &mut facts.submissions, tally).await?;
     client.complaints.drain(..).for_each(|complaint| facts.findings.found(complaint));
     works.said().iter().for_each(|said| tally.hear(said));
     examine::key_conflict(&works, &facts.submissions, &mut facts.findings).await;
@@ -89,6 +89,7 @@ async fn settle(
     place: &Place,
     client: &mut Client,
     submissions: &mut [Submission],
+    tally: &mut Tally,
 ) -> anyhow::Result<()> {
     let mut waiting = JoinSet::new();
     for (at, submission) in submissions.iter().enumerate() {
@@ -103,6 +104,7 @@ async fn settle(
                 let (at, again, outcome) = ended??;
                 let submission = &mut submissions[at];
                 client.ended(submission.number, &outcome);
+                tally.ended(submission.number);
                 (submission.again, submission.outcome) = (Some(again), Some(outcome));
             }
             _ = look.tick() => decide_doubts(&works.engine, &place.programs.socket, &mut random).await?,

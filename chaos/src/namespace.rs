@@ -23,6 +23,7 @@ pub(crate) fn enter() -> Result<(), String> {
     if !Path::new(&exe).exists() {
         return Err(format!("this program is not at {} any more", exe.display()));
     }
-    let error = Command::new("unshare").arg("-Urm").arg("--").arg(exe).args(env::args_os().skip(1)).env(INSIDE, "1").exec();
+    let error =
+        Command::new("unshare").arg("-Urm").arg("--").arg(exe).args(env::args_os().skip(1)).env(INSIDE, "1").exec();
     Err(format!("`unshare` cannot be run: {error}"))
 }

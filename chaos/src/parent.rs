@@ -141,7 +141,10 @@ async fn kill(
     let (until, began, mut looks, mut kills) = (args.until(), monotonic(), 0.0, 0);
     for (number, life) in (1..).zip(schedule::draw(seed, until, faults, args.chooses())) {
         let ends = life.death;
-        killing.life(stage, number, &life).await.with_context(|| format!("in life {number}, which was to end {ends:?}"))?;
+        killing
+            .life(stage, number, &life)
+            .await
+            .with_context(|| format!("in life {number}, which was to end {ends:?}"))?;
         kills = number;
         stage.has_room()?;
         let done = match until {

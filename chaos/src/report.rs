@@ -13,8 +13,8 @@ use comfy_table::{Table, presets::NOTHING};
 use headframe::run::Outcome;
 use serde::Serialize;
 
-pub(crate) use self::{faults::check as add_faults, page::Page};
 use self::faults::{Misbehaved, Struck};
+pub(crate) use self::{faults::check as add_faults, page::Page};
 use crate::{
     args::Args,
     fault::Fault,

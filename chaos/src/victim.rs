@@ -23,10 +23,7 @@ use std::{
 
 use headframe::{
     Engine, RunHandle,
-    durable::{
-        self, LongTurn,
-        store::LocalOptions,
-    },
+    durable::{self, LongTurn, store::LocalOptions},
     plan::Checked,
     run::Outcome,
 };
@@ -36,12 +33,12 @@ use tokio::{
     task::JoinSet,
 };
 
-pub(crate) use self::{operator::decide_doubts, orders::Order};
 use self::{
     clock::Wrong,
     saboteur::Saboteur,
     tools::{Outside, Program, Remote},
 };
+pub(crate) use self::{operator::decide_doubts, orders::Order};
 use crate::{
     args::{Birth, VictimRole},
     fault::Fault,

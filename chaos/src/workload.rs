@@ -130,7 +130,10 @@ pub(crate) const SHAPES: &[Shape] = &[
         name: "programs",
         phases: &[
             phase("before", &[task("look", "swift", 0)]),
-            phase("run", &[task("again", "run-idem", 0), task("charge", "run-once", 0), task("asked", "run-verified", 0)]),
+            phase(
+                "run",
+                &[task("again", "run-idem", 0), task("charge", "run-once", 0), task("asked", "run-verified", 0)],
+            ),
             phase("after", &[task("note", "swift", 0)]),
         ],
     },

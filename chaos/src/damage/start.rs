@@ -100,8 +100,7 @@ pub(crate) fn main(role: &StarterRole) -> anyhow::Result<ExitCode> {
 }
 
 async fn start(folder: &Path) -> Started {
-    let mut started =
-        Started { refused: None, repairs: Vec::new(), problems: Vec::new(), content: None, micros: 0 };
+    let mut started = Started { refused: None, repairs: Vec::new(), problems: Vec::new(), content: None, micros: 0 };
     let system = match open(folder).await {
         Ok(system) => system,
         Err(error) => {

@@ -31,7 +31,10 @@ fn what_differs_and_was_not_told_is_silent() {
 fn a_start_that_is_refused_must_have_a_name() {
     let refused = |why: &str| {
         let why = Some(why.to_owned());
-        judge(&Content::default(), &Started { refused: why, repairs: vec![], problems: vec![], content: None, micros: 1 })
+        judge(
+            &Content::default(),
+            &Started { refused: why, repairs: vec![], problems: vec![], content: None, micros: 1 },
+        )
     };
     assert_eq!(refused("HF0003: records 3 to 4 are damaged"), Verdict::Refused("HF0003".to_owned()));
     assert!(matches!(refused("No such file or directory"), Verdict::Silent(_)));

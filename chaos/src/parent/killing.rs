@@ -50,6 +50,8 @@ pub(crate) struct Tally {
     pub(crate) chronicle: Chronicle,
     /// Calls whose program was killed.
     pub(crate) programs: BTreeSet<Attempt>,
+    /// Runs one of whose programs was killed, and when.
+    struck_runs: BTreeMap<u64, Instant>,
 }
 
 /// The client, what strikes it, and what was counted.
@@ -62,8 +64,6 @@ pub(super) struct Killing {
     ahead_ms: i64,
     /// The latest time that a life may have written down.
     latest_ms: u64,
-    /// Runs one of whose programs was killed, and when.
-    struck_runs: BTreeMap<u64, Instant>,
 }
 
 /// What is to be done to a victim, and when.
@@ -90,15 +90,7 @@ struct Living<'a> {
 
 impl Killing {
     pub(super) fn new(client: Client, faults: Faults) -> Self {
-        Self {
-            client,
-            tally: Tally::default(),
-            findings: Findings::default(),
-            faults,
-            ahead_ms: 0,
-            latest_ms: 0,
-            struck_runs: BTreeMap::new(),
-        }
+        Self { client, tally: Tally::default(), findings: Findings::default(), faults, ahead_ms: 0, latest_ms: 0 }
     }
 
     pub(super) fn done(self) -> (Client, Tally, Findings) {
@@ -220,7 +212,7 @@ impl Killing {
                     chronicle.struck(Fault::Programs, if killed.is_probe { "probe" } else { "program" });
                     self.tally.programs.insert(killed.attempt);
                     if let Some(number) = killed.number {
-                        self.struck_runs.entry(number).or_insert_with(monotonic);
+                        self.tally.struck_runs.entry(number).or_insert_with(monotonic);
                     }
                 }
             }
@@ -292,10 +284,8 @@ impl Killing {
                 living.dies = living.dies.max(Some(monotonic() + AFTERWARDS));
             }
         }
-        if let Said::Ended { number, .. } = said
-            && let Some(since) = self.struck_runs.remove(number)
-        {
-            self.tally.chronicle.healed(Fault::Programs, since.elapsed());
+        if let Said::Ended { number, .. } = said {
+            self.tally.ended(*number);
         }
     }
 
@@ -337,6 +327,13 @@ impl Killing {
 }
 
 impl Tally {
+    /// A run ended, and is over whatever its programs suffered.
+    pub(crate) fn ended(&mut self, number: u64) {
+        if let Some(since) = self.struck_runs.remove(&number) {
+            self.chronicle.healed(Fault::Programs, since.elapsed());
+        }
+    }
+
     /// What a victim says of what it does to itself.
     pub(crate) fn hear(&mut self, said: &Said) {
         match said {
@@ -365,7 +362,8 @@ impl Living<'_> {
 
     /// When it dies; not before its disk was full and it went on.
     fn dies(&self) -> Option<Instant> {
-        let waits = self.must_resume || self.acts.iter().any(|(_, act)| matches!(act, Act::Strike(Strike::FillDisk(_))));
+        let waits =
+            self.must_resume || self.acts.iter().any(|(_, act)| matches!(act, Act::Strike(Strike::FillDisk(_))));
         self.dies.map(|dies| if waits { dies + RESUME_MAX } else { dies })
     }
 }

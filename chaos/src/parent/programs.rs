@@ -31,7 +31,8 @@ pub(crate) struct Attempt {
 
 /// Kill one of the programs that an engine on this folder runs now, if there is one; `draw` says which.
 pub(super) fn kill_one(data: &Path, draw: u64) -> Option<Killed> {
-    let mut records: Vec<_> = fs::read_dir(data.join("processes")).ok()?.filter_map(|entry| Some(entry.ok()?.path())).collect();
+    let mut records: Vec<_> =
+        fs::read_dir(data.join("processes")).ok()?.filter_map(|entry| Some(entry.ok()?.path())).collect();
     records.retain(|path| path.extension().is_some_and(|kind| kind == "pgid"));
     records.sort_unstable();
     let first = usize::try_from(draw % records.len().max(1) as u64).unwrap_or(0);

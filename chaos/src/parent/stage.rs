@@ -21,7 +21,6 @@ use super::disk::SmallDisk;
 use crate::{
     args::{Args, Birth, Mutant},
     damage::Started,
-    fault::Fault,
     victim::Place,
     workload::Programs,
 };
@@ -160,9 +159,9 @@ impl Stage {
         command.arg("--socket").arg(&self.socket).arg("--data").arg(self.data_now());
         command.arg(format!("--seed={seed}")).arg(format!("--life={}", birth.life));
         command.arg(format!("--ahead-ms={}", birth.ahead_ms)).arg(format!("--latest-ms={}", birth.latest_ms));
-        let faults: Vec<_> = birth.faults.iter().map(|fault| Fault::name(*fault)).collect();
-        command.arg(format!("--faults={}", faults.join(",")));
-        command.args([("--patient", birth.patient), ("--small-files", birth.small_files)].iter().filter(|(_, is)| *is).map(|(flag, _)| flag));
+        command.args(birth.faults.iter().map(|fault| format!("--faults={}", fault.name())));
+        let flags = [("--patient", birth.patient), ("--small-files", birth.small_files)];
+        command.args(flags.iter().filter(|(_, is_set)| *is_set).map(|(flag, _)| flag));
         let mut process = command.stdin(Stdio::piped()).spawn().context("cannot start a victim")?;
         let stdin = process.stdin.take().context("a victim has no stdin")?;
         let stdout = process.stdout.take().context("a victim has no stdout")?;

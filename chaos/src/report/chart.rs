@@ -148,7 +148,8 @@ pub(super) fn decades() -> Vec<Tick> {
 
 /// Round times of the first: about eight of them.
 pub(super) fn ticks(seconds: f64) -> Vec<Tick> {
-    let steps = [1.0, 2.0, 5.0, 10.0, 15.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1_800.0, 3_600.0, 7_200.0, 21_600.0, 86_400.0];
+    let steps =
+        [1.0, 2.0, 5.0, 10.0, 15.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1_800.0, 3_600.0, 7_200.0, 21_600.0, 86_400.0];
     let step = steps.into_iter().find(|step| seconds / step <= 9.0).unwrap_or(86_400.0);
     let count = (seconds / step).floor() as u32;
     let tick = |at: f64| Tick { x: round(WIDTH * at / seconds.max(0.001)), told: time(at * 1_000.0) };
@@ -173,7 +174,8 @@ pub(super) fn time(ms: f64) -> String {
         ms if ms < 120_000.0 => format!("{} s", (ms / 100.0).round() / 10.0),
         ms => {
             let seconds = (ms / 1_000.0).round();
-            let (hours, minutes, seconds) = ((seconds / 3_600.0).floor(), (seconds / 60.0).floor() % 60.0, seconds % 60.0);
+            let (hours, minutes, seconds) =
+                ((seconds / 3_600.0).floor(), (seconds / 60.0).floor() % 60.0, seconds % 60.0);
             if hours > 0.0 { format!("{hours} h {minutes} min") } else { format!("{minutes} min {seconds} s") }
         }
     }

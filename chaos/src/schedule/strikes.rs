@@ -91,7 +91,7 @@ pub(super) fn draw(seed: u64, deaths: &[Death], faults: &Faults, periods: &Perio
         strike(&filled, Strike::FillDisk(full), &mut random);
         let ahead = ahead(&mut random);
         // An engine that opens its store again reads the wall clock again, and nobody outside could tell its time any more.
-        if !filled.contains(&at) {
+        if !(filled.contains(&at) && faults.has(Fault::FullDisk)) {
             strike(&set_within, Strike::SetClock(ahead), &mut random);
         }
         strikes.retain(|(_, strike)| faults.has(fault(*strike)));
@@ -140,7 +140,7 @@ fn programs(death: Death, random: &mut Random) -> Vec<(Duration, Strike)> {
     let Death::AtWork(after) = death else { return Vec::new() };
     let (mut strikes, mut at) = (Vec::new(), Duration::ZERO);
     loop {
-        at += random.between(Duration::from_millis(8), Duration::from_millis(60));
+        at += random.between(Duration::from_millis(10), Duration::from_millis(120));
         if at >= after {
             return strikes;
         }

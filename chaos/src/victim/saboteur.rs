@@ -28,7 +28,12 @@ pub(super) struct Saboteur {
 
 impl Saboteur {
     /// Kill something; says what, if there was something to kill.
-    pub(super) async fn strike(&mut self, system: &System, outside: &tools::Outside, random: &mut Random) -> Option<Said> {
+    pub(super) async fn strike(
+        &mut self,
+        system: &System,
+        outside: &tools::Outside,
+        random: &mut Random,
+    ) -> Option<Said> {
         let struck = |what: &str| Some(Said::Struck { fault: Fault::Actors, what: what.to_owned() });
         if random.one_in(6) {
             let name = random.pick(tools::NAMES)?;
