@@ -18,7 +18,7 @@ use tokio::task::JoinSet;
 
 use crate::{
     args::Birth,
-    look::{self, Known},
+    look,
     oracle::{Facts, Findings, Invariant::I1, Submission, Violation},
     parent::{Client, Tally},
     random::Random,
@@ -51,7 +51,7 @@ pub(crate) async fn finish(
     examine::key_conflict(&works, &facts.submissions, &mut facts.findings).await;
     examine::at_rest(&works, &mut facts.findings).await?;
     let before = examine::stop(works).await?;
-    let (data, known) = (place.data.clone(), Known::all(&client));
+    let (data, known) = (place.data.clone(), look::known(&client));
     let (findings, told) = tokio::task::spawn_blocking(move || look::at_rest(&data, &known)).await??;
     facts.findings.add(findings);
     facts.told = told;

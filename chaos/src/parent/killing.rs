@@ -20,7 +20,7 @@ use crate::{
     args::Birth,
     damage,
     fault::{Fault, Faults},
-    look::{self, Known},
+    look,
     oracle::{Findings, Invariant, Violation},
     random::Random,
     schedule::{Death, Life, Strike},
@@ -117,7 +117,7 @@ impl Killing {
 
     /// Look at what the dead victim left, if anybody was ever told of anything.
     pub(super) async fn look(&mut self, stage: &Stage) -> anyhow::Result<()> {
-        let (data, known) = (stage.data().to_owned(), Known::all(&self.client));
+        let (data, known) = (stage.data().to_owned(), look::known(&self.client));
         if !known.is_empty() {
             let look = move || look::after_a_kill(&data, &known);
             let findings = tokio::task::spawn_blocking(look).await?.context("cannot read what the dead victim left")?;
