@@ -71,6 +71,7 @@ pub(crate) fn main(args: &Args) -> anyhow::Result<ExitCode> {
         Ok(Played::Out(played)) => {
             let (report, tally) = *played;
             page.write(&report, &tally)?;
+            report::note(&report);
             Ok(tell(args, &report))
         }
         Ok(Played::Interrupted(signal)) => {

@@ -3,6 +3,7 @@
 mod chart;
 mod faults;
 mod page;
+mod proof;
 #[cfg(test)]
 mod tests;
 
@@ -14,7 +15,7 @@ use headframe::run::Outcome;
 use serde::Serialize;
 
 use self::faults::{Misbehaved, Struck};
-pub(crate) use self::{faults::check as add_faults, page::Page};
+pub(crate) use self::{faults::check as add_faults, page::Page, proof::write as note};
 use crate::{
     args::Args,
     fault::Fault,

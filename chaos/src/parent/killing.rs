@@ -290,7 +290,7 @@ impl Killing {
     }
 
     /// Damage a copy of what the dead victim left, start on it, and judge what that says.
-    async fn damage(&mut self, stage: &Stage, draw: u64) -> anyhow::Result<()> {
+    async fn damage(&mut self, stage: &mut Stage, draw: u64) -> anyhow::Result<()> {
         let (data, copy) = (stage.data().to_owned(), stage.beside("damaged"));
         let target = copy.clone();
         let wound = tokio::task::spawn_blocking(move || -> anyhow::Result<_> {

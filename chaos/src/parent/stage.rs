@@ -13,7 +13,7 @@ use anyhow::{Context as _, ensure};
 use clap::ValueEnum as _;
 use tempfile::TempDir;
 use tokio::{
-    io::{AsyncBufReadExt as _, BufReader, Lines},
+    io::{AsyncBufReadExt as _, AsyncReadExt as _, BufReader, Lines},
     process::{Child, ChildStdin, ChildStdout, Command},
 };
 
@@ -48,6 +48,7 @@ pub(super) struct Stage {
     log: PathBuf,
     recorder: Option<Child>,
     pub(super) victim: Option<Victim>,
+    starter: Option<Child>,
     /// Where the data is for one life.
     pub(super) disk: Option<SmallDisk>,
 }
@@ -84,7 +85,7 @@ impl Stage {
         let length = socket.as_os_str().len();
         ensure!(length <= SOCKET_PATH_MAX, "the path {socket:?} is too long for a socket; choose a shorter --dir");
         let (data, log) = (folder.path().join("data"), folder.path().join("victim.log"));
-        Ok(Self { folder: Some(folder), socket, data, log, recorder: None, victim: None, disk: None })
+        Ok(Self { folder: Some(folder), socket, data, log, recorder: None, victim: None, starter: None, disk: None })
     }
 
     /// An engine without room refuses what it is sent, as it should; that would prove nothing.
@@ -127,17 +128,27 @@ impl Stage {
         self.disk.take().map_or(Ok(()), |disk| disk.give_back(&self.data))
     }
 
-    /// Start on a damaged copy, in a process of its own.
-    pub(super) async fn start_damaged(&self, copy: &Path) -> anyhow::Result<Result<Started, String>> {
+    /// Start on a damaged copy, in a process of its own; or say how that died.
+    pub(super) async fn start_damaged(&mut self, copy: &Path) -> anyhow::Result<Result<Started, String>> {
+        // A log of its own: that of victims is searched for panics nobody asked for.
+        let log = self.beside("starter.log");
         let mut command = self.command("__starter")?;
-        // It reads what nobody means well with: what it says of that on stderr is no panic of a victim's.
-        let output = command.arg("--data").arg(copy).stdin(Stdio::null()).stderr(Stdio::piped()).output();
-        let output = match tokio::time::timeout(STARTER_MAX, output).await {
-            Ok(output) => output.context("cannot start on a damaged folder")?,
-            Err(_) => return Ok(Err(format!("the start did not end within {STARTER_MAX:?}"))),
+        command.arg("--data").arg(copy).stdin(Stdio::null()).stderr(File::create(&log)?);
+        // It stays on the stage, which waits for its end also when an interrupt drops us here.
+        let starter = self.starter.insert(command.spawn().context("cannot start on a damaged folder")?);
+        let mut stdout = starter.stdout.take().context("a starter has no stdout")?;
+        let mut said = String::new();
+        let ended = async {
+            stdout.read_to_string(&mut said).await?;
+            starter.wait().await
         };
-        let started = serde_json::from_slice(&output.stdout);
-        Ok(started.map_err(|_| format!("{}: {}", output.status, String::from_utf8_lossy(&output.stderr).trim())))
+        let Ok(status) = tokio::time::timeout(STARTER_MAX, ended).await else {
+            return Ok(Err(format!("it did not end within {STARTER_MAX:?}")));
+        };
+        let status = status?;
+        self.starter = None;
+        let why = |_| format!("{status}: {}", std::fs::read_to_string(&log).unwrap_or_default().trim());
+        Ok(serde_json::from_str(&said).map_err(why))
     }
 
     /// Start the recorder; returns when it listens.
@@ -199,7 +210,7 @@ impl Stage {
     /// Kill and wait for all children; also one that was stopped. Then nobody uses the small disk any more.
     pub(super) async fn clear(&mut self) {
         let victim = self.victim.take().map(|victim| victim.process);
-        for mut child in victim.into_iter().chain(self.recorder.take()) {
+        for mut child in victim.into_iter().chain(self.starter.take()).chain(self.recorder.take()) {
             // Fails when it is dead already.
             let _ = child.kill().await;
         }
