@@ -99,12 +99,13 @@ impl Remote {
     fn manners(&self, cx: &CallContext) -> Manners {
         let drawn = random::number_of(&cx.key().to_string());
         let hangs = self.outside.hangs && cx.attempt() == 1;
+        // Drawn anew in each life: what hangs for longer than a life would hang for ever, and keep others from their turn.
+        let now = random::number_of(&format!("{} {}", cx.key(), self.outside.life));
         match self.name {
             "lossy" if cx.attempt() == 1 && drawn.is_multiple_of(7) => Manners::BreaksDown,
-            "hang" if hangs && drawn.is_multiple_of(2) => Manners::Hangs,
-            // These keep a run for long.
-            "mute" if hangs && drawn.is_multiple_of(8) => Manners::Hangs,
-            "stubborn" if hangs && drawn.is_multiple_of(8) => Manners::Ignores,
+            "hang" if hangs && now.is_multiple_of(2) => Manners::Hangs,
+            "mute" if hangs && now.is_multiple_of(8) => Manners::Hangs,
+            "stubborn" if hangs && now.is_multiple_of(8) => Manners::Ignores,
             _ => Manners::Answers,
         }
     }
