@@ -84,6 +84,8 @@ pub(crate) use self::{
     system::{Ended, Inner},
 };
 #[cfg(feature = "testing")]
+pub use self::system::Stall;
+#[cfg(feature = "testing")]
 pub(crate) use self::{
     accepted::{Accepted, Commit},
     kind::Ids,

@@ -173,12 +173,12 @@ async fn a_call_that_nobody_waits_for_and_nobody_makes_is_ended_and_never_made()
         let calls = Arc::new(AtomicU32::new(0));
         let system = quick().tool("slow", Arc::new(Slow(calls.clone()))).start(Arc::new(Memory::new())).await.unwrap();
         let address = counter(&system).await;
-        system.inner.faults.loses_calls.store(true, Ordering::SeqCst);
+        system.stall(Stall::Call("slow".to_owned()));
         system.inner.faults.holds_looks.store(true, Ordering::SeqCst);
         system.tell(address, Told::Call { tool: "slow".to_owned(), effect }).await.unwrap();
         until(&system, address, |count| count.call.is_some()).await;
         let seen = async {
-            while system.inner.faults.loses_calls.load(Ordering::SeqCst) {
+            while system.stalls_left() > 0 {
                 tokio::time::sleep(TICK).await;
             }
         };
@@ -212,7 +212,7 @@ async fn an_actor_that_waits_for_a_call_that_is_not_there_is_told() {
 async fn a_timer_of_no_actor_is_forgotten() {
     let clock = Arc::new(crate::clock::ManualClock::at(1_000_000));
     let system = quick().clock(clock).start(Arc::new(Memory::new())).await.unwrap();
-    system.inner.faults.loses_timers.store(true, Ordering::SeqCst);
+    system.stall(Stall::Timers);
     sabotage(&system, |live| live.stray_timer(1_000, ActorId(0x7700), 1));
     until_unstuck(&system, Reason::OrphanTimer).await;
     assert!(system.inner.core.lock().accepted.live().timers.is_empty());
