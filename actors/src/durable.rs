@@ -52,6 +52,8 @@ mod tree;
 mod unsticker;
 mod watch;
 
+#[cfg(feature = "testing")]
+pub use self::system::Stall;
 pub use self::{
     about::About,
     accepted::{Entrance, Existing, Refused},
@@ -83,8 +85,6 @@ pub(crate) use self::{
     call::cut,
     system::{Ended, Inner},
 };
-#[cfg(feature = "testing")]
-pub use self::system::Stall;
 #[cfg(feature = "testing")]
 pub(crate) use self::{
     accepted::{Accepted, Commit},

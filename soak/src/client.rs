@@ -8,7 +8,7 @@
 //! **Invariants:** bounded by what is open; a run that has ended is counted and forgotten. What was acknowledged keeps its
 //! run, also across kills. Every run ends as its kind says; the first that does not ends the soak with its reason.
 
-mod probes;
+pub(crate) mod probes;
 mod stalls;
 
 use std::{
@@ -21,7 +21,7 @@ use hdrhistogram::Histogram;
 use serde::Serialize;
 
 pub(crate) use self::{
-    probes::{Answered, Probes, Share},
+    probes::{Answered, Probes},
     stalls::{Stalled, Stalls},
 };
 use crate::{
@@ -183,7 +183,9 @@ impl Client {
         let Some(open) = self.open.get_mut(&number) else { return Ok(()) };
         match &open.run {
             Some(first) if *first != run => {
-                bail!("submission {number} was acknowledged as {first}, and after a kill as {run}: what was acknowledged is lost")
+                bail!(
+                    "submission {number} was acknowledged as {first}, and after a kill as {run}: what was acknowledged is lost"
+                )
             }
             Some(_) => {}
             None => {

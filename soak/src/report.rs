@@ -313,12 +313,7 @@ impl Recovery {
         let answered: Vec<_> = kills.iter().filter_map(|kill| kill.answered_s).collect();
         let up: Vec<_> = kills.iter().filter_map(|kill| kill.up_s).collect();
         let max = |times: &[f64]| times.iter().copied().fold(0.0, f64::max);
-        Some(Self {
-            max_s: max(&answered),
-            up_max_s: max(&up),
-            median_s: median(answered)?,
-            up_median_s: median(up)?,
-        })
+        Some(Self { max_s: max(&answered), up_max_s: max(&up), median_s: median(answered)?, up_median_s: median(up)? })
     }
 }
 
@@ -337,7 +332,9 @@ impl Unsticker {
     fn what_broke(&self) -> Vec<String> {
         let mut broken = Vec::new();
         for (reason, times) in &self.unexpected {
-            broken.push(format!("the unsticker acted {times} times on `{reason}` where recovery alone should have sufficed"));
+            broken.push(format!(
+                "the unsticker acted {times} times on `{reason}` where recovery alone should have sufficed"
+            ));
         }
         for (name, Stalled { looks, looks_max, .. }) in &self.stalls {
             if *looks_max > 0 && looks > looks_max {
@@ -355,7 +352,9 @@ impl Unsticker {
                 0 => "by recovery alone".to_owned(),
                 max => format!("in at most {looks} looks (deadline: {max}) with {acts} acts"),
             };
-            told.push(format!("{name}: {tried} times; cured {cured} {deadline}, {cut_off} by a kill; {missed} came too late"));
+            told.push(format!(
+                "{name}: {tried} times; cured {cured} {deadline}, {cut_off} by a kill; {missed} came too late"
+            ));
         }
         told
     }

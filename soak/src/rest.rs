@@ -71,7 +71,8 @@ fn ends(live: &Live, told: Runs, found: &mut Found) -> anyhow::Result<()> {
     found.say("I1", open);
     if !(told.acknowledged..=told.submitted).contains(&found.runs) {
         let Runs { acknowledged, submitted, .. } = told;
-        let what = format!("{submitted} runs were submitted, {acknowledged} acknowledged, and {} are on disk", found.runs);
+        let what =
+            format!("{submitted} runs were submitted, {acknowledged} acknowledged, and {} are on disk", found.runs);
         found.say("I5", vec![what]);
     }
     Ok(())

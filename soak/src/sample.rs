@@ -94,7 +94,14 @@ pub(crate) struct Since {
 
 impl Sample {
     /// Look at a process and its folder from outside, and take what it said of itself.
-    pub(crate) fn take(pid: u32, data: &Path, at: Duration, life: u32, said: &Looked, since: &Since) -> anyhow::Result<Self> {
+    pub(crate) fn take(
+        pid: u32,
+        data: &Path,
+        at: Duration,
+        life: u32,
+        said: &Looked,
+        since: &Since,
+    ) -> anyhow::Result<Self> {
         let process = Path::new("/proc").join(pid.to_string());
         let status = std::fs::read_to_string(process.join("status")).context("the engine's process is gone")?;
         let quantile = |quantile| since.times.value_at_quantile(quantile) as f64 / 1_000.0;

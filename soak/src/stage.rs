@@ -15,6 +15,7 @@ use tokio::{
     io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader, Lines},
     process::{Child, ChildStdin, ChildStdout, Command},
     sync::mpsc::{UnboundedReceiver, UnboundedSender},
+    task::JoinSet,
 };
 
 use crate::wire::{Order, Said};
@@ -37,6 +38,8 @@ struct Victim {
     process: Child,
     /// Bounded by what is open.
     orders: UnboundedSender<String>,
+    /// Ends with the victim.
+    _writer: JoinSet<()>,
     lines: Lines<BufReader<ChildStdout>>,
 }
 
@@ -55,7 +58,10 @@ impl Stage {
             room >> 20,
             ROOM_MIN >> 20
         );
-        ensure!(Path::new(THIS_PROGRAM).exists(), "the engine is started from {THIS_PROGRAM}, and this machine has no /proc");
+        ensure!(
+            Path::new(THIS_PROGRAM).exists(),
+            "the engine is started from {THIS_PROGRAM}, and this machine has no /proc"
+        );
         let folder = tempfile::Builder::new().prefix("headframe-soak-").tempdir_in(&dir);
         let folder = folder.with_context(|| format!("cannot make a folder in {}", dir.display()))?;
         Ok(Self { folder, victim: None })
@@ -80,8 +86,9 @@ impl Stage {
         let stdin = process.stdin.take().context("the engine has no stdin")?;
         let stdout = process.stdout.take().context("the engine has no stdout")?;
         let (orders, written) = tokio::sync::mpsc::unbounded_channel();
-        tokio::spawn(write(stdin, written));
-        self.victim = Some(Victim { process, orders, lines: BufReader::new(stdout).lines() });
+        let mut writer = JoinSet::new();
+        writer.spawn(write(stdin, written));
+        self.victim = Some(Victim { process, orders, _writer: writer, lines: BufReader::new(stdout).lines() });
         Ok(())
     }
 

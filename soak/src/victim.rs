@@ -10,7 +10,10 @@ use std::{
     io::Write as _,
     path::Path,
     process::ExitCode,
-    sync::{Arc, atomic::{AtomicBool, Ordering}},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -37,6 +40,8 @@ struct Works {
     plans: BTreeMap<Kind, Arc<Checked>>,
     /// The next call of the tool that may fall silent does.
     is_to_fall_silent: Arc<AtomicBool>,
+    /// Acts of the unsticker that were told.
+    told: Mutex<BTreeMap<&'static str, u64>>,
     /// Nothing is wrong any more with a store that closes.
     is_ending: AtomicBool,
 }
@@ -48,7 +53,13 @@ impl Works {
         let engine = tools::all(builder, &is_to_fall_silent).start().await?;
         let plans = Kind::ALL.iter().map(|kind| Ok((*kind, engine.check(kind.plan())?)));
         let plans = plans.collect::<anyhow::Result<_>>()?;
-        Ok(Arc::new(Self { engine, plans, is_to_fall_silent, is_ending: AtomicBool::new(false) }))
+        Ok(Arc::new(Self {
+            engine,
+            plans,
+            is_to_fall_silent,
+            told: Mutex::default(),
+            is_ending: AtomicBool::new(false),
+        }))
     }
 
     async fn submit(&self, number: u64, kind: Kind) -> Result<RunHandle, headframe::Error> {
@@ -74,7 +85,9 @@ impl Works {
         let end = match run.outcome().await? {
             Outcome::Succeeded(_) => Ended::Succeeded,
             Outcome::Cancelled { .. } => Ended::Cancelled,
-            Outcome::Failed { task, failure } => Ended::Failed(format!("{task}: {}: {}", failure.class, failure.message)),
+            Outcome::Failed { task, failure } => {
+                Ended::Failed(format!("{task}: {}: {}", failure.class, failure.message))
+            }
         };
         say(&Said::Ended { number, end });
         Ok(())
@@ -105,18 +118,22 @@ impl Works {
 
     /// Tell of each act of the unsticker.
     async fn watch(self: Arc<Self>) {
-        let mut told = BTreeMap::new();
         loop {
             tokio::time::sleep(ASK).await;
-            let now = self.engine.system().unstuck();
-            for (reason, times) in &now {
-                let before = told.get(reason).copied().unwrap_or(0);
-                if *times > before {
-                    say(&Said::Acted { reason: (*reason).to_owned(), times: times - before });
-                }
-            }
-            told = now;
+            self.tell_acts();
         }
+    }
+
+    fn tell_acts(&self) {
+        let mut told = self.told.lock().expect("nobody panics while telling");
+        let now = self.engine.system().unstuck();
+        for (reason, times) in &now {
+            let before = told.get(reason).copied().unwrap_or(0);
+            if *times > before {
+                say(&Said::Acted { reason: (*reason).to_owned(), times: times - before });
+            }
+        }
+        *told = now;
     }
 
     /// What is there when every run has ended.
@@ -156,6 +173,7 @@ async fn live(role: &VictimRole) -> anyhow::Result<ExitCode> {
             Order::Look => say(&Said::Looked(works.look())),
             Order::Rest => {
                 let rested = works.rest().await?;
+                works.tell_acts();
                 works.is_ending.store(true, Ordering::SeqCst);
                 works.engine.stop().await;
                 say(&rested);

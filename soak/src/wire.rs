@@ -33,7 +33,7 @@ pub(crate) enum Said {
     /// A run ended.
     Ended { number: u64, end: Ended },
     /// What was lost on purpose, if it was, came to its end; so many looks of the unsticker later.
-    Stalled { number: u64, looks: u64, lost: bool },
+    Stalled { number: u64, looks: Looks, lost: bool },
     /// The unsticker did something about a reason, so often.
     Acted { reason: String, times: u64 },
     /// How it is.
@@ -42,6 +42,20 @@ pub(crate) enum Said {
     Rested { left: usize, letters: Vec<String> },
     /// It cannot go on.
     Failed { why: String },
+}
+
+/// Looks of the unsticker, and those that came late.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Looks {
+    pub(crate) all: u64,
+    pub(crate) late: u64,
+}
+
+impl Looks {
+    /// After a late look nothing is done for two looks: a process that stood still accuses nobody.
+    pub(crate) fn without_grace(self) -> u64 {
+        self.all.saturating_sub(2 * self.late)
+    }
 }
 
 /// How a run ended.

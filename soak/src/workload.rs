@@ -47,16 +47,8 @@ pub(crate) enum Kind {
 
 impl Kind {
     /// The load, in turn.
-    pub(crate) const LOAD: [Self; 8] = [
-        Self::Steps,
-        Self::Fan,
-        Self::Retries,
-        Self::Sleeps,
-        Self::Fallback,
-        Self::Cancelled,
-        Self::Once,
-        Self::Lossy,
-    ];
+    pub(crate) const LOAD: [Self; 8] =
+        [Self::Steps, Self::Fan, Self::Retries, Self::Sleeps, Self::Fallback, Self::Cancelled, Self::Once, Self::Lossy];
     /// What is lost on purpose, in turn.
     pub(crate) const STALLS: [Self; 5] = [Self::Bell, Self::Call, Self::Heartbeat, Self::Host, Self::Timers];
     pub(crate) const ALL: [Self; 14] = [
@@ -128,18 +120,19 @@ impl Kind {
         let named = Plan::builder(self.name()).input("key", InputKind::String);
         match self {
             Self::Steps => named.phase("walk", |phase| {
-                phase.sequential().task("first", "noop", text).task("second", "slow", |task| {
-                    task.with(json!({"after": "{{ outputs.walk.first }}"}))
-                })
+                phase
+                    .sequential()
+                    .task("first", "noop", text)
+                    .task("second", "slow", |task| task.with(json!({"after": "{{ outputs.walk.first }}"})))
             }),
             Self::Fan => named.phase("each", |phase| {
                 let over = json!([1, 2, 3, 4, 5, 6]);
                 phase.max_parallel(4).task("item", "noop", |task| task.for_each(over).with(json!("{{ item }}")))
             }),
             Self::Retries => named.phase("try", |phase| phase.task("flaky", "flaky", |task| again(text(task), 50))),
-            Self::Sleeps => named.phase("rest", |phase| sleep(phase, 120)).phase("after", |phase| {
-                phase.task("note", "noop", text)
-            }),
+            Self::Sleeps => {
+                named.phase("rest", |phase| sleep(phase, 120)).phase("after", |phase| phase.task("note", "noop", text))
+            }
             Self::Fallback => named.phase("either", |phase| {
                 phase.task("broken", "broken", |task| again(text(task), 2).fallback("noop", text))
             }),
@@ -188,7 +181,11 @@ mod tests {
     fn every_kind_is_load_a_probe_or_a_stall_and_has_a_name() {
         let mut some = [&Kind::LOAD[..], &[Kind::Probe], &Kind::STALLS].concat();
         some.sort();
-        assert_eq!(some, { let mut all = Kind::ALL; all.sort(); all });
+        assert_eq!(some, {
+            let mut all = Kind::ALL;
+            all.sort();
+            all
+        });
         let names: std::collections::BTreeSet<_> = Kind::ALL.iter().map(|kind| kind.name()).collect();
         assert_eq!(names.len(), Kind::ALL.len());
     }

@@ -10,7 +10,7 @@ use std::{
 
 use serde::Serialize;
 
-use crate::workload::Kind;
+use crate::{wire::Looks, workload::Kind};
 
 /// An act is told a little later than the cure that it was.
 const TOLD_LATER: Duration = Duration::from_secs(15);
@@ -26,7 +26,8 @@ pub(crate) struct Stalled {
     pub(crate) cut_off: u64,
     /// The run was faster, and nothing was lost.
     pub(crate) missed: u64,
-    /// Looks of the unsticker from the loss to the end of the run, of the slowest, and how many it may take.
+    /// Looks of the unsticker from the loss to the end of the run, of the slowest, without the grace that late looks give;
+    /// and how many it may take.
     pub(crate) looks: u64,
     pub(crate) looks_max: u64,
     /// Acts of the unsticker about it.
@@ -60,11 +61,11 @@ impl Stalls {
         Some(kind)
     }
 
-    pub(super) fn cured(&mut self, kind: Kind, looks: u64, lost: bool, now: Instant) {
+    pub(super) fn cured(&mut self, kind: Kind, looks: Looks, lost: bool, now: Instant) {
         let stalled = self.of(kind);
         if lost {
             stalled.cured += 1;
-            stalled.looks = stalled.looks.max(looks);
+            stalled.looks = stalled.looks.max(looks.without_grace());
         } else {
             stalled.missed += 1;
         }
@@ -94,7 +95,6 @@ impl Stalls {
         self.kinds.entry(kind.name()).or_default()
     }
 
-
     pub(crate) fn kinds(&self) -> &BTreeMap<&'static str, Stalled> {
         &self.kinds
     }
@@ -118,7 +118,7 @@ mod tests {
         assert_eq!(stalls.next(now), None, "one at a time");
         stalls.acted("lost-doorbell", 1, now);
         stalls.acted("lost-call", 1, now);
-        stalls.cured(Kind::Bell, 2, true, now);
+        stalls.cured(Kind::Bell, Looks { all: 4, late: 1 }, true, now);
         stalls.acted("lost-doorbell", 1, now + Duration::from_secs(1));
         stalls.acted("lost-doorbell", 1, now + Duration::from_secs(60));
         let bell = &stalls.kinds()["lost-bell"];

@@ -54,11 +54,7 @@ const PLOTS: &[Plot] = &[
             ("ledger", |sample| sample.disk.ledger as f64 / MIB),
         ],
     },
-    Plot {
-        title: "Disk for each run that ended",
-        unit: "KiB",
-        lines: &[("disk", series::disk_per_run)],
-    },
+    Plot { title: "Disk for each run that ended", unit: "KiB", lines: &[("disk", series::disk_per_run)] },
 ];
 
 const STYLE: &str = "\

@@ -50,16 +50,22 @@ impl Plot {
         let mut drawn = self.axes(&frame);
         for kill in kills_s {
             let x = frame.x(*kill);
-            let _ = write!(drawn, r#"<line class="kill" x1="{x:.1}" x2="{x:.1}" y1="{TOP}" y2="{:.1}"/>"#, HEIGHT - BOTTOM);
+            let _ =
+                write!(drawn, r#"<line class="kill" x1="{x:.1}" x2="{x:.1}" y1="{TOP}" y2="{:.1}"/>"#, HEIGHT - BOTTOM);
         }
         for (number, (_, of)) in self.lines.iter().enumerate() {
             for life in shown.chunk_by(|one, other| one.life == other.life) {
-                let point = |sample: &&Sample| format!("{:.1},{:.1}", frame.x(sample.at.as_secs_f64()), frame.y(of(sample)));
+                let point =
+                    |sample: &&Sample| format!("{:.1},{:.1}", frame.x(sample.at.as_secs_f64()), frame.y(of(sample)));
                 let points: Vec<_> = life.iter().map(point).collect();
                 let _ = write!(drawn, r#"<polyline class="line c{number}" points="{}"/>"#, points.join(" "));
             }
         }
-        let legend = self.lines.iter().enumerate().map(|(number, (name, _))| format!(r#"<span class="c{number}">{name}</span>"#));
+        let legend = self
+            .lines
+            .iter()
+            .enumerate()
+            .map(|(number, (name, _))| format!(r#"<span class="c{number}">{name}</span>"#));
         let legend: String = if self.lines.len() > 1 { legend.collect() } else { String::new() };
         format!(
             r#"<figure><figcaption>{} <small>{}</small> {legend}</figcaption><svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{}">{drawn}</svg></figure>"#,
@@ -74,13 +80,24 @@ impl Plot {
         };
         for value in ticks(frame.top, 4.0) {
             let y = frame.y(value);
-            let _ = write!(drawn, r#"<line class="grid" x1="{LEFT}" x2="{:.1}" y1="{y:.1}" y2="{y:.1}"/>"#, WIDTH - RIGHT);
+            let _ =
+                write!(drawn, r#"<line class="grid" x1="{LEFT}" x2="{:.1}" y1="{y:.1}" y2="{y:.1}"/>"#, WIDTH - RIGHT);
             drawn.push_str(&text(LEFT - 6.0, y + 4.0, "end", &number(value)));
         }
-        let (unit, seconds) = if frame.end_s > 7_200.0 { ("h", 3_600.0) } else if frame.end_s > 180.0 { ("min", 60.0) } else { ("s", 1.0) };
+        let (unit, seconds) = if frame.end_s > 7_200.0 {
+            ("h", 3_600.0)
+        } else if frame.end_s > 180.0 {
+            ("min", 60.0)
+        } else {
+            ("s", 1.0)
+        };
         for at in ticks(frame.end_s / seconds, 6.0) {
             let x = frame.x(at * seconds);
-            let _ = write!(drawn, r#"<line class="grid" x1="{x:.1}" x2="{x:.1}" y1="{floor:.1}" y2="{:.1}"/>"#, floor + 4.0);
+            let _ = write!(
+                drawn,
+                r#"<line class="grid" x1="{x:.1}" x2="{x:.1}" y1="{floor:.1}" y2="{:.1}"/>"#,
+                floor + 4.0
+            );
             drawn.push_str(&text(x, floor + 16.0, "middle", &format!("{} {unit}", number(at))));
         }
         drawn

@@ -165,7 +165,8 @@ struct Rise {
 impl Series {
     /// Ends of all samples, slopes of those after the warm-up of each life.
     pub(super) fn figures(&self, all: &[&Sample], steady: &[Vec<&Sample>], bounds: &Bounds) -> Figures {
-        let blocks: Vec<Block> = steady.iter().map(|life| life.iter().map(|sample| self.point(sample)).collect()).collect();
+        let blocks: Vec<Block> =
+            steady.iter().map(|life| life.iter().map(|sample| self.point(sample)).collect()).collect();
         let median = median(blocks.iter().flatten().map(|(_, value)| *value).collect()).unwrap_or(0.0);
         let (rise, between) = match self.kill {
             Kill::Resets => (self.rise(&blocks, median, bounds), self.between(&blocks, median, bounds)),

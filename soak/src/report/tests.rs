@@ -3,7 +3,7 @@
 use clap::Parser as _;
 
 use super::*;
-use crate::client::Share;
+use crate::client::probes::Share;
 
 fn answered(sent: u64, in_time: u64) -> Answered {
     Answered { sent, in_time, beside: Share { sent, in_time } }
@@ -11,7 +11,12 @@ fn answered(sent: u64, in_time: u64) -> Answered {
 
 /// All is well.
 fn seen() -> Seen {
-    Seen { answered: answered(100, 100), rested: Some((0, Vec::new())), found: Some(Found::default()), ..Seen::default() }
+    Seen {
+        answered: answered(100, 100),
+        rested: Some((0, Vec::new())),
+        found: Some(Found::default()),
+        ..Seen::default()
+    }
 }
 
 fn args() -> Args {
@@ -126,10 +131,7 @@ fn an_unsticker_that_acts_where_recovery_suffices_breaks_the_verdict() {
     client.hear(acted, headframe::clock::monotonic()).unwrap();
     let samples = samples((0..100).map(|at| (at, 100_000)));
     let report = Report::new(&samples, Seen { stalls: client.stalls, ..seen() }, &args(), End::Over);
-    assert_eq!(
-        report.broken,
-        ["the unsticker acted 2 times on `lost-call` where recovery alone should have sufficed"]
-    );
+    assert_eq!(report.broken, ["the unsticker acted 2 times on `lost-call` where recovery alone should have sufficed"]);
     assert!(report.to_string().contains("the unsticker acted 2 times; expected 0"));
 }
 
@@ -139,7 +141,9 @@ fn the_page_says_what_the_table_says_and_escapes_what_it_was_told() {
     told.kills = vec![Kill { at_s: 60.0, up_s: Some(0.5), answered_s: Some(0.7) }];
     let samples = samples((0..100).map(|at| (at, 100_000)));
     let page = Report::new(&samples, told, &args(), End::Failed("<script>".to_owned())).page();
-    for wanted in ["verdict: BROKEN: &lt;script&gt;", "prefers-color-scheme:dark", "<td>  beyond rows</td>", "length: 1h 39m"] {
+    for wanted in
+        ["verdict: BROKEN: &lt;script&gt;", "prefers-color-scheme:dark", "<td>  beyond rows</td>", "length: 1h 39m"]
+    {
         assert!(page.contains(wanted), "{wanted}");
     }
     assert!(!page.contains("<script>") && !page.contains("NaN") && page.matches("class=\"kill\"").count() == 10);
@@ -154,8 +158,14 @@ fn json_keeps_its_names() {
         names(&json),
         "available broken command disk_per_run end folder judges_growth kills left_over recovery runs samples samples_seen seconds seconds_asked series submissions unsticker version"
     );
-    assert_eq!(names(&json["series"][0]), "bound first growth_between_lives growth_per_hour last median name slope_per_hour trend");
-    assert_eq!(names(&json["available"]), "in_time percent percent_beside_kills percent_min sent sent_beside_kills within_ms");
+    assert_eq!(
+        names(&json["series"][0]),
+        "bound first growth_between_lives growth_per_hour last median name slope_per_hour trend"
+    );
+    assert_eq!(
+        names(&json["available"]),
+        "in_time percent percent_beside_kills percent_min sent sent_beside_kills within_ms"
+    );
     assert_eq!(json["series"][13]["name"], "journal");
 }
 

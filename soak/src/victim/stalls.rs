@@ -9,7 +9,10 @@ use anyhow::Context as _;
 use headframe::durable::{ActorId, Stall, StreamId, System};
 
 use super::{Works, say};
-use crate::{wire::Said, workload::Kind};
+use crate::{
+    wire::{Looks, Said},
+    workload::Kind,
+};
 
 /// How often hosts are killed, and the wait between.
 const KILLS: u32 = 10;
@@ -45,9 +48,9 @@ impl Works {
             }
             _ => {}
         }
-        let before = system.looks();
+        let (all, late) = (system.looks(), system.late_looks());
         run.outcome().await?;
-        let looks = system.looks() - before;
+        let looks = Looks { all: system.looks() - all, late: system.late_looks() - late };
         // A run that was faster than we were lost nothing.
         let lost = kind == Kind::Timers || system.stalls_left() == 0;
         say(&Said::Stalled { number, looks, lost });

@@ -26,11 +26,11 @@ use std::{
 use parking_lot::Mutex;
 use rustc_hash::FxHashMap;
 
+use self::claims::{Claims, Place};
 #[cfg(feature = "testing")]
 pub use self::stalls::Stall;
 #[cfg(feature = "testing")]
 pub(crate) use self::stalls::Stalls;
-use self::claims::{Claims, Place};
 use super::{Error, System, inner::Inner};
 use crate::durable::{
     call::RowState,
@@ -100,7 +100,7 @@ impl Inner {
             self.unstick(due).await;
         }
         #[cfg(feature = "testing")]
-        self.stalls.looked();
+        self.stalls.looked(is_late);
     }
 
     /// One look, and what is to be done after it.

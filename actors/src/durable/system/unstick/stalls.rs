@@ -36,6 +36,7 @@ pub(crate) struct Stalls {
     calls: Mutex<Vec<u32>>,
     timers: AtomicBool,
     looks: AtomicU64,
+    late_looks: AtomicU64,
 }
 
 impl Stalls {
@@ -78,7 +79,8 @@ impl Stalls {
         self.bells.lock().len() + self.calls.lock().len() + usize::from(self.loses_timers())
     }
 
-    pub(super) fn looked(&self) {
+    pub(super) fn looked(&self, is_late: bool) {
+        self.late_looks.fetch_add(u64::from(is_late), Ordering::SeqCst);
         self.looks.fetch_add(1, Ordering::SeqCst);
     }
 
@@ -114,6 +116,12 @@ impl System {
     #[must_use]
     pub fn looks(&self) -> u64 {
         self.inner.stalls.looks.load(Ordering::SeqCst)
+    }
+
+    /// How often it looked so late that it gave everyone grace.
+    #[must_use]
+    pub fn late_looks(&self) -> u64 {
+        self.inner.stalls.late_looks.load(Ordering::SeqCst)
     }
 }
 
