@@ -261,9 +261,10 @@ impl Report {
             None => "left over at the end: nobody waited for it".to_owned(),
         });
         told.push(match &self.folder {
-            Some(Found { runs, events, rows, problems }) => {
-                let problems = problems.len();
-                format!("the folder at rest: {runs} runs, {events} events, {rows} rows; {problems} problems (I1, I3, I5, I7, I12)")
+            Some(Found { runs, tested, violations, .. }) => {
+                let tested = tested.iter().map(|(invariant, times)| format!("{invariant} {times}"));
+                let tested = tested.collect::<Vec<_>>().join(", ");
+                format!("the folder at rest: {runs} runs, {violations} violations; put to the test: {tested}")
             }
             None => "the folder at rest: nobody read it".to_owned(),
         });

@@ -1,79 +1,81 @@
-//! When all is at rest: everything in the folder is read, and held against what the client was told.
+//! When all is at rest: the oracle reads everything in the folder, and holds it against what the client was told.
 //!
 //! **Invariant:** changes nothing, and starts no engine.
 
-use std::{path::Path, sync::Arc};
+use std::{collections::BTreeMap, path::Path};
 
 use anyhow::Context as _;
 use bytes::Bytes;
 use headframe::{
     durable::{
-        Ledger, Live, Registry,
+        Live,
         store::{Local, LocalOptions},
     },
-    phase::Phase,
-    run::{Row, Run},
-    task::Task,
+    run::Row,
+    testing::oracle::{
+        Findings,
+        Invariant::{self, I1, I5},
+        Look, Violation, files,
+    },
 };
 use serde::Serialize;
 
 use crate::client::Runs;
+
+/// Violations that are told one by one.
+const SHOWN: usize = 10;
 
 /// What was found.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub(crate) struct Found {
     /// Runs on disk.
     pub(crate) runs: u64,
-    /// Events whose hashes were computed again.
-    pub(crate) events: u64,
-    /// Rows that were held against base and journal.
-    pub(crate) rows: u64,
-    /// In sentences, each with the invariant that it breaks; none is good.
+    /// How often each invariant was put to the test; one that is not here was not.
+    pub(crate) tested: BTreeMap<String, u64>,
+    /// How many are broken.
+    pub(crate) violations: usize,
+    /// The first of them, in sentences, each with its invariant; none is good.
     pub(crate) problems: Vec<String>,
 }
 
 /// Read all of it.
 pub(crate) fn read(folder: &Path, told: Runs) -> anyhow::Result<Found> {
-    let mut found = Found::default();
+    let mut findings = Findings::default();
+    let look = Look::into_folder(folder).context("the folder cannot be opened")?;
+    look.after_a_death(&[], &mut findings)?;
+    let seen = look.at_rest(&mut findings)?;
+    files(folder, &mut findings)?;
+    let runs = ends(folder, told, &mut findings)?;
+    let violations = findings.violations.len();
+    findings.violations.truncate(SHOWN);
+    look.add_evidence(&seen, &mut findings.violations)?;
+    let tested = Invariant::ALL.iter().map(|invariant| (invariant.to_string(), findings.times(*invariant)));
+    Ok(Found {
+        runs,
+        tested: tested.filter(|(_, times)| *times > 0).collect(),
+        violations,
+        problems: findings.violations.iter().map(|violation| violation.to_string().trim().to_owned()).collect(),
+    })
+}
+
+/// I1 and I5: each run that was acknowledged is there, and has ended. Counted, because an hour has too many to remember.
+fn ends(folder: &Path, told: Runs, findings: &mut Findings) -> anyhow::Result<u64> {
     let store = Local::open(folder, LocalOptions { read_only: true, ..LocalOptions::default() })?;
     let (live, _) = Live::fold(&store)?;
-    let registry = Registry::new().with::<Run>().with::<Phase>().with::<Task>();
-    let ledger = Ledger::new(Arc::new(store), registry);
-    found.say("I3", live.loose_ends());
-    found.say("I12", ledger.refold(&live).context("the ledger cannot be read")?.problems);
-    ends(&live, told, &mut found)?;
-    found.say("I7", Local::check(folder)?.problems);
-    let rows = Local::check_rows(folder)?;
-    found.rows = rows.rows;
-    found.say("I12", rows.problems);
-    let verified = ledger.verify().context("the ledger cannot be read")?;
-    found.events = verified.events;
-    found.say("I7", verified.problems);
-    Ok(found)
-}
-
-impl Found {
-    fn say(&mut self, invariant: &str, problems: Vec<String>) {
-        self.problems.extend(problems.into_iter().map(|problem| format!("{invariant}: {problem}")));
-    }
-}
-
-/// I1 and I5: each run that was acknowledged is there, and has ended.
-fn ends(live: &Live, told: Runs, found: &mut Found) -> anyhow::Result<()> {
-    let mut open = Vec::new();
+    let mut runs = 0_u64;
     for (_, row) in live.index.range(Bytes::from_static(b"run/")..Bytes::from_static(b"run0")) {
         let row = Row::decode(row).context("a run's row cannot be read")?;
-        found.runs += 1;
+        runs += 1;
         if row.outcome.is_none() {
-            open.push(format!("{} has not ended", row.run));
+            findings.found(Violation::lost(I1, format!("{} has not ended", row.run)));
         }
     }
-    found.say("I1", open);
-    if !(told.acknowledged..=told.submitted).contains(&found.runs) {
-        let Runs { acknowledged, submitted, .. } = told;
-        let what =
-            format!("{submitted} runs were submitted, {acknowledged} acknowledged, and {} are on disk", found.runs);
-        found.say("I5", vec![what]);
+    let Runs { acknowledged, submitted, .. } = told;
+    findings.tested(I1, usize::try_from(runs)?);
+    findings.tested(I5, usize::try_from(acknowledged)?);
+    if !(acknowledged..=submitted).contains(&runs) {
+        let what = format!("{submitted} runs were submitted, {acknowledged} acknowledged, and {runs} are on disk");
+        findings.found(Violation::lost(I5, what));
     }
-    Ok(())
+    Ok(runs)
 }
