@@ -289,7 +289,7 @@ impl Report {
     fn verdict(&self) -> String {
         match self.broken.as_slice() {
             [] => "verdict: within all bounds that were judged".to_owned(),
-            broken => format!("verdict: BROKEN: {}", broken.join("; ")),
+            broken => format!("verdict: BROKEN: {}", broken.join(";\n")),
         }
     }
 }

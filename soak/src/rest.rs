@@ -23,7 +23,7 @@ use serde::Serialize;
 use crate::client::Runs;
 
 /// Violations that are told one by one.
-const SHOWN: usize = 10;
+const SHOWN: usize = 3;
 
 /// What was found.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
