@@ -6,23 +6,23 @@ use crate::durable::live::stored;
 const TICK: Duration = Duration::from_millis(20);
 
 /// Has a child that has a child, as deep as it is told; knows what befell those below it.
-struct Kin;
+pub(super) struct Kin;
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
-enum Say {
+pub(super) enum Say {
     Bear(u32),
     Befell(Fate),
     Look,
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
-enum Did {
+pub(super) enum Did {
     Bore(Address<Kin>),
     Heard(ActorId),
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-struct Known {
+pub(super) struct Known {
     child: Option<Address<Kin>>,
     /// Of whom it heard that they are stuck.
     stuck: Vec<ActorId>,
@@ -67,7 +67,7 @@ fn quick() -> SystemBuilder {
 }
 
 /// A root, its child, and the child's child.
-async fn kin(system: &System) -> [Address<Kin>; 3] {
+pub(super) async fn kin(system: &System) -> [Address<Kin>; 3] {
     let root = system.spawn_root::<Kin>(None, |_| Vec::new(), &Say::Bear(2)).await.unwrap().unwrap();
     let child = look(system, root).await.child.unwrap();
     let grandchild = look(system, child).await.child.unwrap();
@@ -78,7 +78,7 @@ async fn look(system: &System, address: Address<Kin>) -> Known {
     system.ask(address, Say::Look, SOON).await.unwrap()
 }
 
-fn sabotage(system: &System, deed: impl FnOnce(&mut Live)) {
+pub(super) fn sabotage(system: &System, deed: impl FnOnce(&mut Live)) {
     system.inner.with_accepted(|accepted, _| deed(accepted.sabotage())).unwrap();
 }
 

@@ -1,5 +1,7 @@
 //! Stalls on purpose: each is found, and cured or named; what only takes long is left alone.
 
+mod at_scale;
+
 use super::*;
 
 const TICK: Duration = Duration::from_millis(20);
@@ -9,7 +11,7 @@ fn quick() -> SystemBuilder {
 }
 
 /// An actor that must always wait for something, and at first does not.
-struct Stray;
+pub(super) struct Stray;
 
 impl Behavior for Stray {
     const KIND: &'static str = "stray";
