@@ -50,6 +50,8 @@ pub(in crate::testing) struct Manner {
     pub(in crate::testing) eager: bool,
     /// Records between two checkpoints, if there are any.
     pub(in crate::testing) checkpoints: Option<u64>,
+    /// How many decisions say that what is in doubt is called again.
+    pub(in crate::testing) repeats: u32,
 }
 
 pub(in crate::testing) struct World {
@@ -457,10 +459,11 @@ impl World {
         let doubted = live.calls.iter().find(|(_, row)| matches!(row.state, RowState::InDoubt(_)));
         let Some((call, row)) = doubted.map(|(call, row)| (*call, row.clone())) else { return false };
         let seen = self.tools.get(&row.request.tool).and_then(|acted| acted.effects.get(&row.request.key)).cloned();
-        let verdict = Verdict::Ended(match seen {
-            Some(output) => Outcome::Done(output),
-            None => Outcome::failed("decided", "it is not in the tool's own books"),
-        });
+        let verdict = match seen {
+            _ if self.decisions < self.manner.repeats => Verdict::Repeat,
+            Some(output) => Verdict::Ended(Outcome::Done(output)),
+            None => Verdict::Ended(Outcome::failed("decided", "it is not in the tool's own books")),
+        };
         self.bring(vec![row.caller]);
         let note = Note::Decided { call, decision: "as the books say".to_owned(), by: "the story".to_owned() };
         let decided = self.life.accepted.decide(self.clock_ms, call, verdict, note);
@@ -503,7 +506,7 @@ impl World {
     /// Whether a rule of the plan repeats calls in doubt.
     pub(in crate::testing) fn repeats_doubts(&self) -> bool {
         let mut tasks = self.plan.phases.iter().flat_map(|phase| &phase.tasks);
-        tasks.any(|task| task.in_doubt == crate::plan::InDoubt::Repeat)
+        self.manner.repeats > 0 || tasks.any(|task| task.in_doubt == crate::plan::InDoubt::Repeat)
     }
 
     pub(in crate::testing) fn crashes(&self) -> u32 {
