@@ -86,7 +86,7 @@ impl Stalls {
     pub(super) fn acted(&mut self, reason: &str, times: u64, now: Instant) {
         let former = self.former.filter(|(_, over)| now.duration_since(*over) <= TOLD_LATER).map(|(kind, _)| kind);
         match self.current.or(former) {
-            Some(kind) if kind.reason() == Some(reason) => self.of(kind).acts += times,
+            Some(kind) if kind.reason().is_some_and(|known| known.word() == reason) => self.of(kind).acts += times,
             _ => *self.unexpected.entry(reason.to_owned()).or_default() += times,
         }
     }

@@ -4,6 +4,7 @@
 
 use std::{
     borrow::Cow,
+    collections::BTreeMap,
     sync::atomic::{AtomicBool, AtomicU64, Ordering},
 };
 
@@ -110,6 +111,15 @@ impl System {
     #[must_use]
     pub fn stalls_left(&self) -> usize {
         self.inner.stalls.left()
+    }
+
+    /// Let the unsticker look now, and act if it must: three times, so that it would act on whatever is stuck and in memory.
+    /// Returns what it did in this life, by reason; after a crash or a kill that is nothing, because recovery suffices.
+    pub async fn unstick_now(&self) -> BTreeMap<&'static str, u64> {
+        for _ in 0..3 {
+            self.inner.look_and_act(false).await;
+        }
+        self.unstuck()
     }
 
     /// How often the unsticker has looked.
