@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::{args::Args, sample::Sample, stage::Stage};
 
 /// What a run of the load took on disk, history, rows and bases together, when that was measured last.
-const RUN_BYTES: u64 = 14 << 10;
+const RUN_BYTES: u64 = 4 << 10;
 /// With less than this the soak ends: the engine's door closes soon after.
 pub(crate) const ROOM_LEFT: u64 = 1 << 30;
 /// Shorter ones are not worth a word.

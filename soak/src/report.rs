@@ -99,6 +99,8 @@ struct Available {
 /// From a kill to the first run that ended, in seconds.
 #[derive(Clone, Debug, Serialize)]
 struct Recovery {
+    /// Of all kills together.
+    sum_s: f64,
     median_s: f64,
     max_s: f64,
     /// Until the engine had recovered.
@@ -249,9 +251,9 @@ impl Report {
         told.push(format!(
             "available: {percent:.2} %, {in_time} of {sent} probes answered within {within_ms:.0} ms; {percent_beside_kills:.2} % of the {sent_beside_kills} that met no kill and no start (bound: {percent_min} %)"
         ));
-        if let Some(Recovery { median_s, max_s, up_median_s, up_max_s }) = &self.recovery {
+        if let Some(Recovery { sum_s, median_s, max_s, up_median_s, up_max_s }) = &self.recovery {
             told.push(format!(
-                "kills: {}; from a kill to the first run that ended {median_s:.2} s in the middle and {max_s:.2} s at most; of that to recover {up_median_s:.2} s and {up_max_s:.2} s",
+                "kills: {}; from a kill to the first run that ended {median_s:.2} s in the middle, {max_s:.2} s at most and {sum_s:.1} s in all; of that to recover {up_median_s:.2} s and {up_max_s:.2} s",
                 self.kills.len()
             ));
         }
@@ -314,7 +316,13 @@ impl Recovery {
         let answered: Vec<_> = kills.iter().filter_map(|kill| kill.answered_s).collect();
         let up: Vec<_> = kills.iter().filter_map(|kill| kill.up_s).collect();
         let max = |times: &[f64]| times.iter().copied().fold(0.0, f64::max);
-        Some(Self { max_s: max(&answered), up_max_s: max(&up), median_s: median(answered)?, up_median_s: median(up)? })
+        Some(Self {
+            sum_s: answered.iter().sum(),
+            max_s: max(&answered),
+            up_max_s: max(&up),
+            median_s: median(answered)?,
+            up_median_s: median(up)?,
+        })
     }
 }
 
