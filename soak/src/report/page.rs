@@ -63,7 +63,7 @@ const STYLE: &str = "\
 @media(prefers-color-scheme:dark){:root{--back:#15181c;--text:#e4e7eb;--dim:#99a;--grid:#2c3138;--kill:#ff7a6b;--good:#4cc38a;\
 --c0:#6ea8ff;--c1:#f5a742;--c2:#4fd09a;--c3:#c39bf0;--c4:#a6acb5}}\
 body{background:var(--back);color:var(--text);font:15px/1.5 system-ui,sans-serif;max-width:1180px;margin:2rem auto;padding:0 1rem}\
-h1{font-size:1.4rem}.verdict{font-weight:600;border-left:4px solid var(--good);padding:.4rem .8rem}.broken{border-color:var(--kill)}\
+h1{font-size:1.4rem}.verdict{font:inherit;font-weight:600;white-space:pre-wrap;overflow-wrap:anywhere;border-left:4px solid var(--good);padding:.4rem .8rem}.broken{border-color:var(--kill)}\
 code{background:var(--grid);padding:.1rem .3rem;border-radius:3px;word-break:break-all}ul{padding-left:1.2rem;color:var(--text)}\
 .plots{display:grid;grid-template-columns:repeat(auto-fit,minmax(460px,1fr));gap:1rem}figure{margin:0}\
 figcaption{font-weight:600}figcaption small{color:var(--dim);font-weight:400}figcaption span{font-weight:400;margin-left:.8rem}\
@@ -83,12 +83,11 @@ pub(super) fn page(report: &Report) -> String {
     format!(
         "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><meta name=\"viewport\" content=\"width=device-width\">\
 <title>Headframe soak</title><style>{STYLE}</style></head><body>\n<h1>Headframe soak, {}</h1>\n\
-<p class=\"verdict{broken}\">{}</p>\n<p>{} <code>{}</code></p>\n<ul>{sentences}</ul>\n\
+<pre class=\"verdict{broken}\">{}</pre>\n<p><code>{}</code></p>\n<ul>{sentences}</ul>\n\
 <p>Dashed lines are kills; each life of the process is one stroke.</p>\n<div class=\"plots\">{plots}</div>\n\
 <h2>Slopes</h2>\n<div class=\"scroll\"><table><tr>{heads}</tr>{rows}</table></div>\n</body></html>\n",
         report.version,
         escaped(&report.verdict()),
-        escaped(&report.length()),
         escaped(&report.command),
     )
 }
