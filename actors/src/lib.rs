@@ -17,6 +17,8 @@ mod golden;
 mod hex;
 pub mod json;
 pub mod metrics;
+#[doc(hidden)]
+pub mod mutant;
 pub mod phase;
 pub mod plan;
 pub mod run;

@@ -21,6 +21,7 @@ use super::{
     id::ActorId,
     system::{Inner, Unaccepted},
 };
+use crate::mutant::Mutant;
 
 /// Turns taken for one ring of the bell, before others get the thread.
 const TURNS_AT_ONCE: usize = 32;
@@ -111,7 +112,7 @@ impl HostState {
             myself.stop(None);
         }
         // A bell that rang meanwhile is lost with this host.
-        if self.inner.head(guest.actor).is_some() {
+        if self.inner.head(guest.actor).is_some() && !Mutant::BellLostWhilePassivating.is_chosen() {
             self.inner.directory.ring(&self.inner, guest.actor);
         }
     }

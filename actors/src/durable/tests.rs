@@ -26,6 +26,7 @@ use crate::{
 
 mod crowds;
 mod deaths;
+mod early;
 mod faults;
 mod full;
 mod heartbeats;

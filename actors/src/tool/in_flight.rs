@@ -20,7 +20,7 @@ use super::{
     context::{Progress, Shared},
     limits::STOP_GRACE,
 };
-use crate::durable::{CallId, Ended, Inner};
+use crate::{durable::{CallId, Ended, Inner}, mutant::Mutant};
 
 /// How often a drain looks again by itself.
 const LOOK_AGAIN: Duration = Duration::from_millis(20);
@@ -46,6 +46,7 @@ struct Heard {
 impl Heard {
     /// One more look, so long after the one before.
     fn look(&mut self, beats: u64, is_late: bool) {
+        let is_late = is_late && !Mutant::StoppedProcessCostsCalls.is_chosen();
         if is_late || beats != self.beats {
             (self.beats, self.silent) = (beats, 0);
         } else {
@@ -88,7 +89,7 @@ impl InFlight {
     /// Note that a call begins; `false` if it is running already.
     pub(crate) fn begin(&self, call: CallId, path: &Arc<str>, shared: &Arc<Shared>) -> bool {
         let mut running = self.running.lock();
-        if running.contains_key(&call) || self.is_parked(call) {
+        if (running.contains_key(&call) || self.is_parked(call)) && !Mutant::RunningCallBegunAgain.is_chosen() {
             return false;
         }
         if self.doomed.lock().remove(&call) || self.drains.load(Ordering::SeqCst) {
@@ -185,6 +186,9 @@ impl InFlight {
 
     /// Outcomes that no store took wait for the next one; their calls are not begun again.
     pub(crate) fn park(&self, outcomes: impl IntoIterator<Item = Ended>) {
+        if Mutant::OutcomeLostWithStore.is_chosen() {
+            return;
+        }
         let mut parked = self.parked.lock();
         parked.extend(outcomes.into_iter().map(|ended| (ended.0, ended)));
         self.has_parked.store(!parked.is_empty(), Ordering::SeqCst);

@@ -1,13 +1,13 @@
 //! What the runtime does to actors in trouble: give up a message, suspend, try again, tell the owner.
 
 use super::{Accepted, Receipt};
-use crate::durable::{
+use crate::{durable::{
     codec,
     entry::{Body, Fate},
     id::ActorId,
     live::DeadLetter,
     record::{NOTE, Note, Op},
-};
+}, mutant::Mutant};
 
 impl Accepted {
     /// After a start: actors that were suspended are tried again; one that still cannot be loaded is suspended again.
@@ -134,6 +134,9 @@ impl Accepted {
 
     /// Put a message with the dead letters.
     pub(super) fn give_up(&mut self, to: ActorId, at: u32, reason: String, body: Body) {
+        if Mutant::DeadLetterLost.is_chosen() {
+            return;
+        }
         let letter = DeadLetter { to, at_ms: self.open.base_ms() + u64::from(at), reason, body };
         self.buried += 1;
         let key = self.live.next_dead_letter_key();

@@ -41,3 +41,19 @@ async fn a_timer_that_came_due_while_nobody_ran_is_taken_before_what_is_accepted
     let seen = count(&system, address).await;
     assert_eq!((seen.total, seen.scheduled), (7, 100));
 }
+
+#[tokio::test]
+async fn a_timer_is_not_fired_a_millisecond_before_its_time() {
+    let clock = Arc::new(ManualClock::at(1_000_000));
+    let system = builder().clock(clock.clone()).start(Arc::new(Memory::new())).await.unwrap();
+    // Only this test fires.
+    system.inner.faults.loses_timers.store(true, Ordering::SeqCst);
+    let address = counter(&system).await;
+    system.tell(address, Told::AddLater { number: 7, after_ms: 1_000 }).await.unwrap();
+    assert_eq!(count(&system, address).await.scheduled, 7);
+    let fire = || system.inner.with_accepted(|accepted, now_ms| accepted.fire(now_ms, 10).ring).unwrap();
+    clock.advance(999);
+    assert_eq!(fire(), []);
+    clock.advance(1);
+    assert_eq!(fire(), [address.id]);
+}

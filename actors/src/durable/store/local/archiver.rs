@@ -29,7 +29,7 @@ use super::{
     ground::{self, Image},
     past::{BaseGround, Counted},
 };
-use crate::durable::{
+use crate::{durable::{
     chain::Head,
     codec,
     id::{Sequence, StreamId},
@@ -42,7 +42,7 @@ use crate::durable::{
     live::Live,
     record::{FORMAT, Record},
     store::{Error, PastEvent},
-};
+}, mutant::Mutant};
 
 /// After a failure it is tried again so much later.
 const RETRY: Duration = Duration::from_secs(30);
@@ -392,6 +392,9 @@ impl Pile {
 /// Write the rows of a base with what changed, in the order of their keys.
 fn merge(old: Option<Base>, changes: BTreeMap<Bytes, Option<Bytes>>, writer: &mut base::Writer) -> Result<(), Error> {
     let mut changes = changes.into_iter().peekable();
+    if Mutant::BaseLosesRow.is_chosen() {
+        changes.next();
+    }
     if let Some(old) = old {
         let mut rows = old.rows();
         while let Some((key, value)) = rows.next()? {
