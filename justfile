@@ -21,6 +21,11 @@ nightly:
     cargo build --release
     cargo run -r -p headframe-chaos -- --kills 1000 --actors --seed "$(date +%Y%m%d)"
     cargo run -r -p headframe-soak -- --for 2h
+    bash .ci/run mutants
+
+# Give the program named bugs, one after the other, and see that the tests notice: all of docs/MUTANTS.md, or those named.
+mutants *names:
+    bash .ci/run mutants {{ names }}
 
 # All that CI does.
 ci:

@@ -66,7 +66,8 @@ fn main() -> Result<ExitCode, Failure> {
     let mutants = chosen(&names)?;
     let everything = options.iter().any(|option| option == "--all");
     let suites = build()?;
-    let logs = suites.first().map(|suite| suite.program.ancestors().nth(3).unwrap_or(Path::new("target")).join("mutants"));
+    let logs =
+        suites.first().map(|suite| suite.program.ancestors().nth(3).unwrap_or(Path::new("target")).join("mutants"));
     let logs = logs.ok_or("there is no test binary")?;
     fs::create_dir_all(&logs)?;
     prove(&mutants, &suites, everything, &logs)
@@ -134,7 +135,14 @@ fn build() -> Result<Vec<Suite>, Failure> {
     let mut command = Command::new(cargo);
     command.current_dir(&root).stderr(Stdio::inherit());
     command.args(["test", "--no-run", "--message-format", "json-render-diagnostics", "--lib", "--test", "it"]);
-    command.args(["-p", "headframe-actors", "-p", "headframe", "--features", "headframe/mutants,headframe-actors/mutants"]);
+    command.args([
+        "-p",
+        "headframe-actors",
+        "-p",
+        "headframe",
+        "--features",
+        "headframe/mutants,headframe-actors/mutants",
+    ]);
     let built = command.output()?;
     if !built.status.success() {
         return Err("the tests do not compile".into());
@@ -168,8 +176,8 @@ fn all(suites: &[Suite]) -> Plan {
     suites.iter().map(|suite| (suite.files, suite.tests.iter().cloned().collect())).collect()
 }
 
-/// The tests that documents call this: `actors/src/durable/tests.rs::name` is `durable::tests::name`, or a test of that name
-/// in a module below.
+/// The tests that documents call this: `actors/src/durable/tests.rs::name` is `durable::tests::name`, and those of that name
+/// in the modules below.
 fn named<'a>(suites: &[Suite], names: impl IntoIterator<Item = &'a str>) -> Result<Plan, Failure> {
     let mut plan = Plan::new();
     for name in names {
@@ -180,8 +188,11 @@ fn named<'a>(suites: &[Suite], names: impl IntoIterator<Item = &'a str>) -> Resu
         let (file, test) = rest.split_once(".rs::").ok_or_else(|| format!("{name} is no test's name"))?;
         let (module, end) = (file.replace('/', "::"), format!("::{test}"));
         let is_it = |known: &&String| known.starts_with(&module) && known.ends_with(&end);
-        let found = suite.tests.iter().find(is_it).ok_or_else(|| format!("there is no test {name}"))?;
-        plan.entry(suite.files).or_default().insert(found.clone());
+        let found: Vec<_> = suite.tests.iter().filter(is_it).cloned().collect();
+        if found.is_empty() {
+            return Err(format!("there is no test {name}").into());
+        }
+        plan.entry(suite.files).or_default().extend(found);
     }
     Ok(plan)
 }

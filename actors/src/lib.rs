@@ -15,6 +15,8 @@ pub mod durable;
 #[cfg(test)]
 mod golden;
 mod hex;
+#[cfg(test)]
+mod interleavings;
 pub mod json;
 pub mod metrics;
 #[doc(hidden)]

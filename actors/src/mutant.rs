@@ -65,5 +65,8 @@ impl Mutant {
 #[cfg(feature = "mutants")]
 fn chosen() -> Option<Mutant> {
     let name = std::env::var(VARIABLE).ok().filter(|name| !name.is_empty())?;
-    Some(Mutant::named(&name).unwrap_or_else(|| panic!("{VARIABLE} is {name:?}, and docs/MUTANTS.md knows no such mutant")))
+    Some(
+        Mutant::named(&name)
+            .unwrap_or_else(|| panic!("{VARIABLE} is {name:?}, and docs/MUTANTS.md knows no such mutant")),
+    )
 }

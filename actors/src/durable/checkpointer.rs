@@ -235,7 +235,9 @@ impl Inner {
 
     /// Whether anything more may enter.
     pub(crate) fn admits(&self) -> Result<(), super::system::Error> {
-        if Mutant::FullStoreLetsIn.is_chosen() || !self.is_full() && !self.is_short.load(std::sync::atomic::Ordering::Relaxed) {
+        if Mutant::FullStoreLetsIn.is_chosen()
+            || !self.is_full() && !self.is_short.load(std::sync::atomic::Ordering::Relaxed)
+        {
             return Ok(());
         }
         let core = self.core.lock();

@@ -52,7 +52,7 @@ pub(crate) fn run(inner: &Arc<Inner>) {
                 publish(inner, sealed);
             }
             Err(error) => {
-                inner.in_flight.park(sealed.effects.outcomes);
+                inner.park(sealed.effects.outcomes);
                 inner.close(&error.to_string());
                 return;
             }

@@ -106,6 +106,10 @@ impl HostState {
     /// The actor needs no host now: be a spare, or end if there are enough of them.
     fn let_go(&mut self, myself: &ActorRef<Bell>, has_finished: bool) {
         let Some(mut guest) = self.guest.take() else { return };
+        #[cfg(test)]
+        if let Some(meanwhile) = self.inner.faults.meanwhile.lock().take() {
+            meanwhile(&self.inner);
+        }
         let is_spare = self.inner.directory.forget(guest.actor, myself, has_finished);
         guest.deactivate();
         if !is_spare {

@@ -14,7 +14,8 @@ pub fn markdown() -> String {
     for about in Mutant::ALL.iter().map(|mutant| mutant.about()) {
         let tests: Vec<_> = about.caught_by.iter().map(|test| format!("`{test}`")).collect();
         let (name, rule, bug) = (about.name, about.rule, about.bug);
-        writeln!(table, "| `{name}` | {rule} | {bug} | {} |", tests.join(", ")).expect("text takes whatever is written");
+        writeln!(table, "| `{name}` | {rule} | {bug} | {} |", tests.join(", "))
+            .expect("text takes whatever is written");
     }
     table
 }

@@ -10,9 +10,9 @@ use super::{
 };
 use crate::{
     durable::{Answer, CallId, Effect, Failure, Outcome, Rejection, Request, Turn, Verdict},
+    mutant::Mutant,
     plan::{Effects, InDoubt},
     run::measures::RETRY,
-    mutant::Mutant,
 };
 
 pub(super) fn begin(turn: &mut Turn<'_, Task>, job: Job) -> Result<(), Rejection> {

@@ -6,7 +6,10 @@ use super::{
     Ordered, attempt, end, job, ordered,
     state::{BACKOFF, DEADLINE, End, Event, SLEEP, Status, Task},
 };
-use crate::{durable::{Failure, Rejection, Turn}, mutant::Mutant};
+use crate::{
+    durable::{Failure, Rejection, Turn},
+    mutant::Mutant,
+};
 
 /// It begins with the task.
 pub(super) fn begin(turn: &mut Turn<'_, Task>, ordered: &Ordered) {

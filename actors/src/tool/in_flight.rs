@@ -20,7 +20,10 @@ use super::{
     context::{Progress, Shared},
     limits::STOP_GRACE,
 };
-use crate::{durable::{CallId, Ended, Inner}, mutant::Mutant};
+use crate::{
+    durable::{CallId, Ended, Inner},
+    mutant::Mutant,
+};
 
 /// How often a drain looks again by itself.
 const LOOK_AGAIN: Duration = Duration::from_millis(20);

@@ -55,7 +55,9 @@ pub(super) async fn within(calling: &mut Calling, cx: &CallContext, timeout: Dur
     cx.cancel();
     let answer = tokio::time::timeout(STOP_GRACE, &mut caught).await.ok();
     match (answer, given_up) {
-        (Some(_), None) if Mutant::CancelThrowsResultAway.is_chosen() => Outcome::failed("cancelled", "it was cancelled"),
+        (Some(_), None) if Mutant::CancelThrowsResultAway.is_chosen() => {
+            Outcome::failed("cancelled", "it was cancelled")
+        }
         (Some(outcome @ (Outcome::Done(_) | Outcome::Failed(_))), _) => outcome,
         (_, Some(given_up)) => given_up,
         // Of what nobody wants, the tool itself says best why it ended.

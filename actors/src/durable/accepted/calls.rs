@@ -5,13 +5,16 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::{Accepted, Receipt};
-use crate::{durable::{
-    call::{Answer, Effect, Failure, Outcome, Probing, Request, Row, RowState, Settled, Verdict, settle},
-    codec,
-    entry::Body,
-    id::{ActorId, CallId},
-    record::{Note, Op},
-}, mutant::Mutant};
+use crate::{
+    durable::{
+        call::{Answer, Effect, Failure, Outcome, Probing, Request, Row, RowState, Settled, Verdict, settle},
+        codec,
+        entry::Body,
+        id::{ActorId, CallId},
+        record::{Note, Op},
+    },
+    mutant::Mutant,
+};
 
 impl Accepted {
     pub(super) fn intend(&mut self, caller: ActorId, at: u32, call: CallId, request: Request, doubt: Option<Failure>) {

@@ -9,14 +9,17 @@
 //! and not taken, lies with the dead letters; its parent is told in the commit that ends it.
 
 use super::{Accepted, Receipt};
-use crate::{durable::{
-    care::{Care, Supervised},
-    entry::{Body, Fate},
-    id::{ActorId, CallId, StreamId},
-    live::Actor,
-    record::{Note, Op},
-    supervision::AutoShutdown,
-}, mutant::Mutant};
+use crate::{
+    durable::{
+        care::{Care, Supervised},
+        entry::{Body, Fate},
+        id::{ActorId, CallId, StreamId},
+        live::Actor,
+        record::{Note, Op},
+        supervision::AutoShutdown,
+    },
+    mutant::Mutant,
+};
 
 /// What came of an attempt to end an actor and everything below it.
 #[expect(clippy::large_enum_variant, reason = "it lives for a moment, on the stack")]

@@ -6,13 +6,16 @@
 use std::collections::VecDeque;
 
 use super::{Accepted, Receipt};
-use crate::{durable::{
-    entry::{Body, Entry, Fired},
-    id::ActorId,
-    live::Timer,
-    outbox::TimerChange,
-    record::Op,
-}, mutant::Mutant};
+use crate::{
+    durable::{
+        entry::{Body, Entry, Fired},
+        id::ActorId,
+        live::Timer,
+        outbox::TimerChange,
+        record::Op,
+    },
+    mutant::Mutant,
+};
 
 impl Accepted {
     pub(super) fn timer(&mut self, actor: ActorId, change: TimerChange) {

@@ -1,13 +1,16 @@
 //! What the runtime does to actors in trouble: give up a message, suspend, try again, tell the owner.
 
 use super::{Accepted, Receipt};
-use crate::{durable::{
-    codec,
-    entry::{Body, Fate},
-    id::ActorId,
-    live::DeadLetter,
-    record::{NOTE, Note, Op},
-}, mutant::Mutant};
+use crate::{
+    durable::{
+        codec,
+        entry::{Body, Fate},
+        id::ActorId,
+        live::DeadLetter,
+        record::{NOTE, Note, Op},
+    },
+    mutant::Mutant,
+};
 
 impl Accepted {
     /// After a start: actors that were suspended are tried again; one that still cannot be loaded is suspended again.

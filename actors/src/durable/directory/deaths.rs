@@ -5,10 +5,13 @@
 
 use std::time::{Duration, Instant};
 
-use crate::{durable::{
-    id::ActorId,
-    supervision::{Policy, Window},
-}, mutant::Mutant};
+use crate::{
+    durable::{
+        id::ActorId,
+        supervision::{Policy, Window},
+    },
+    mutant::Mutant,
+};
 
 /// Deaths by one message before it is given up.
 const DEATHS_MAX: u32 = 5;

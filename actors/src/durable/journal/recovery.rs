@@ -19,10 +19,13 @@ use super::{
     survey::Survey,
     writer::{Active, Setup, Shared, Writer, fresh_id},
 };
-use crate::{durable::{
-    id::{Epoch, Sequence},
-    store::Error,
-}, mutant::Mutant};
+use crate::{
+    durable::{
+        id::{Epoch, Sequence},
+        store::Error,
+    },
+    mutant::Mutant,
+};
 
 /// Takes a record, or refuses it.
 pub(crate) type Take<'a> = dyn FnMut(Sequence, &[u8]) -> Result<(), Error> + 'a;

@@ -18,7 +18,10 @@ use super::{
     reader::Reader,
     segment::{HEADER, Header, Segment},
 };
-use crate::{durable::{id::Sequence, store::Error}, mutant::Mutant};
+use crate::{
+    durable::{id::Sequence, store::Error},
+    mutant::Mutant,
+};
 
 /// A record as it is visited.
 #[derive(Clone, Copy)]

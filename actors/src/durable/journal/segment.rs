@@ -15,10 +15,13 @@ use super::{
     disk::{Access, Disk, File},
     frame::{u32_at, u64_at},
 };
-use crate::{durable::{
-    id::{Epoch, Sequence},
-    store::Error,
-}, mutant::Mutant};
+use crate::{
+    durable::{
+        id::{Epoch, Sequence},
+        store::Error,
+    },
+    mutant::Mutant,
+};
 
 /// The folder of segments.
 pub(crate) const FOLDER: &str = "journal";

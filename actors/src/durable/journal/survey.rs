@@ -13,10 +13,13 @@ use super::{
     head,
     segment::{self, Header, Segment},
 };
-use crate::{durable::{
-    id::{Epoch, Sequence},
-    store::Error,
-}, mutant::Mutant};
+use crate::{
+    durable::{
+        id::{Epoch, Sequence},
+        store::Error,
+    },
+    mutant::Mutant,
+};
 
 /// What lies there.
 pub(crate) struct Survey {

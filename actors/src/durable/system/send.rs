@@ -9,14 +9,17 @@ use bytes::Bytes;
 use tokio::sync::oneshot;
 
 use super::{Error, System, once};
-use crate::{durable::{
-    accepted::{Entrance, Existing},
-    behavior::{Behavior, message_format, reply_format},
-    codec,
-    entry::Body,
-    id::{ActorId, Partition},
-    outbox::Address,
-}, mutant::Mutant};
+use crate::{
+    durable::{
+        accepted::{Entrance, Existing},
+        behavior::{Behavior, message_format, reply_format},
+        codec,
+        entry::Body,
+        id::{ActorId, Partition},
+        outbox::Address,
+    },
+    mutant::Mutant,
+};
 
 /// Why a message was not taken, or not answered. What is not in a mailbox for sure is given back.
 #[derive(thiserror::Error)]

@@ -5,10 +5,13 @@
 use std::time::Duration;
 
 use super::{Reason, Waiting};
-use crate::{durable::{
-    call::{Row, RowState},
-    id::{ActorId, CallId},
-}, mutant::Mutant};
+use crate::{
+    durable::{
+        call::{Row, RowState},
+        id::{ActorId, CallId},
+    },
+    mutant::Mutant,
+};
 
 /// An actor as the unsticker sees it.
 #[derive(Clone, Debug)]

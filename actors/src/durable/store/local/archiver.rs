@@ -29,20 +29,23 @@ use super::{
     ground::{self, Image},
     past::{BaseGround, Counted},
 };
-use crate::{durable::{
-    chain::Head,
-    codec,
-    id::{Sequence, StreamId},
-    journal::{
-        disk::Disk,
-        replay::Walk,
-        writer::{Setup, Shared},
+use crate::{
+    durable::{
+        chain::Head,
+        codec,
+        id::{Sequence, StreamId},
+        journal::{
+            disk::Disk,
+            replay::Walk,
+            writer::{Setup, Shared},
+        },
+        ledger::Reader,
+        live::Live,
+        record::{FORMAT, Record},
+        store::{Error, PastEvent},
     },
-    ledger::Reader,
-    live::Live,
-    record::{FORMAT, Record},
-    store::{Error, PastEvent},
-}, mutant::Mutant};
+    mutant::Mutant,
+};
 
 /// After a failure it is tried again so much later.
 const RETRY: Duration = Duration::from_secs(30);

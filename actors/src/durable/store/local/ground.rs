@@ -15,15 +15,18 @@ use super::{
     lives,
     shelf::{Check, Shelf},
 };
-use crate::{durable::{
-    dying,
-    id::Sequence,
-    journal::{self, disk::Disk, recovery, survey::Survey, writer::Setup},
-    store::{
-        Error, Opened, Rows,
-        rows::{self, Mark, Rows as _},
+use crate::{
+    durable::{
+        dying,
+        id::Sequence,
+        journal::{self, disk::Disk, recovery, survey::Survey, writer::Setup},
+        store::{
+            Error, Opened, Rows,
+            rows::{self, Mark, Rows as _},
+        },
     },
-}, mutant::Mutant};
+    mutant::Mutant,
+};
 
 /// The folder of rows.
 pub(super) const FOLDER: &str = "live";
