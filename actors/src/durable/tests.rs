@@ -27,9 +27,11 @@ use crate::{
 
 mod crowds;
 mod deaths;
+mod early;
 mod faults;
 mod full;
 mod heartbeats;
+mod heirs;
 mod jumps;
 mod keys;
 mod killed;
@@ -39,6 +41,7 @@ mod order;
 mod orphans;
 mod passivation;
 mod points;
+mod rules;
 mod scrub;
 mod send;
 mod spares;

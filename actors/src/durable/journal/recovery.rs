@@ -19,9 +19,12 @@ use super::{
     survey::Survey,
     writer::{Active, Setup, Shared, Writer, fresh_id},
 };
-use crate::durable::{
-    id::{Epoch, Sequence},
-    store::Error,
+use crate::{
+    durable::{
+        id::{Epoch, Sequence},
+        store::Error,
+    },
+    mutant::Mutant,
 };
 
 /// Takes a record, or refuses it.
@@ -205,7 +208,9 @@ fn tidy(setup: &Setup, found: &Found) -> Result<(), Error> {
         disk.remove(&segment.path).map_err(super::io("remove", &segment.path))?;
         disk.sync_folder(&setup.journal()).map_err(super::io("sync", &setup.journal()))?;
     }
-    if let Some((path, end)) = &found.base.place {
+    if let Some((path, end)) = &found.base.place
+        && !Mutant::StaleBytesCount.is_chosen()
+    {
         let file = disk.open(path, Access::Write).map_err(super::io("open", path))?;
         file.set_len(*end).map_err(super::io("cut", path))?;
     }

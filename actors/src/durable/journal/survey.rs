@@ -13,9 +13,12 @@ use super::{
     head,
     segment::{self, Header, Segment},
 };
-use crate::durable::{
-    id::{Epoch, Sequence},
-    store::Error,
+use crate::{
+    durable::{
+        id::{Epoch, Sequence},
+        store::Error,
+    },
+    mutant::Mutant,
 };
 
 /// What lies there.
@@ -96,7 +99,8 @@ impl Survey {
     /// Every life begins a segment before it notes so in HEAD.
     pub(crate) fn newest_is_there(&self) -> Result<(), Error> {
         let newest = self.headers().map(|header| header.epoch).max().unwrap_or_default();
-        if self.head.head().is_some_and(|head| head.incarnation > newest) {
+        let is_missing = self.head.head().is_some_and(|head| head.incarnation > newest);
+        if is_missing && !Mutant::HeadWithoutJournalOpens.is_chosen() {
             return Err(
                 self.inconsistent("the newest segment of the journal is missing; restore a backup of the folder")
             );
