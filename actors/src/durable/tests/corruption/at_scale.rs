@@ -16,7 +16,7 @@ use super::{
     harm::{KINDS, TEMPLATES, WAYS},
     *,
 };
-use crate::testing::{Scale, note};
+use crate::scale::{Scale, note};
 
 const CASE: &str = "HEADFRAME_DAMAGE";
 const SEED: &str = "HEADFRAME_DAMAGE_SEED";

@@ -16,7 +16,7 @@ use std::{collections::BTreeMap, sync::Arc, thread, time::Instant};
 use serde_json::json;
 
 use self::case::{Case, MODELS, Model, Plots};
-use crate::testing::{Scale, note};
+use crate::scale::{Scale, note};
 
 const CASE: &str = "HEADFRAME_CRASH";
 const SEED: &str = "HEADFRAME_CRASH_SEED";
