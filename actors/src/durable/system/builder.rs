@@ -389,6 +389,8 @@ impl SystemBuilder {
             services: self.services,
             #[cfg(test)]
             faults: super::inner::Faults { services: Mutex::new(self.children), ..Default::default() },
+            #[cfg(feature = "testing")]
+            stalls: super::unstick::Stalls::default(),
             timer_set: Notify::new(),
             armed_ms: AtomicU64::new(u64::MAX),
             failure: watch::channel(None).0,

@@ -44,9 +44,6 @@ const ANSWERS_MAX: usize = 4 * 1024 * 1024;
 #[cfg(test)]
 #[derive(Default)]
 pub(crate) struct Faults {
-    pub(crate) loses_bells: std::sync::atomic::AtomicBool,
-    pub(crate) loses_calls: std::sync::atomic::AtomicBool,
-    pub(crate) loses_timers: std::sync::atomic::AtomicBool,
     /// The unsticker does not look.
     pub(crate) holds_looks: std::sync::atomic::AtomicBool,
     /// More services, started before the tools.
@@ -138,6 +135,8 @@ pub(crate) struct Inner {
     pub(super) scrubs: Scrubs,
     #[cfg(test)]
     pub(crate) faults: Faults,
+    #[cfg(feature = "testing")]
+    pub(crate) stalls: super::unstick::Stalls,
     pub(super) timer_set: Notify,
     pub(super) armed_ms: AtomicU64,
     pub(super) failure: watch::Sender<Option<Arc<str>>>,

@@ -119,6 +119,8 @@ impl Killed {
             "{scene}"
         );
         until(system, Address::new(self.work.sleeps), |count| count.total == 5).await;
+        let unstuck = system.unstick_now().await;
+        assert!(unstuck.is_empty(), "{scene}: recovery left something to the unsticker: {unstuck:?}");
     }
 }
 
