@@ -25,6 +25,8 @@ pub mod phase;
 pub mod plan;
 pub mod run;
 #[cfg(feature = "testing")]
+mod scale;
+#[cfg(feature = "testing")]
 mod small_disk;
 pub mod task;
 #[cfg(feature = "testing")]

@@ -16,13 +16,14 @@
 
 mod fake;
 pub mod oracle;
-mod scale;
 mod story;
 mod world;
 
 pub use self::{
     fake::Fake,
-    scale::{Scale, note},
     story::{Death, Ending, Story},
 };
-pub use crate::small_disk::{on_a_small_disk, set_read_only};
+pub use crate::{
+    scale::{Scale, note},
+    small_disk::{on_a_small_disk, set_read_only},
+};

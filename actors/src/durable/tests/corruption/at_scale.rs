@@ -16,7 +16,10 @@ use super::{
     harm::{KINDS, TEMPLATES, WAYS},
     *,
 };
-use crate::testing::{Scale, note};
+use crate::{
+    clock,
+    scale::{Scale, note},
+};
 
 const CASE: &str = "HEADFRAME_DAMAGE";
 const SEED: &str = "HEADFRAME_DAMAGE_SEED";
@@ -25,7 +28,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 #[test]
 fn no_damage_to_any_file_is_silent() {
-    let began = Instant::now();
+    let began = clock::monotonic();
     let seed = std::env::var(SEED).map_or(1, |seed| seed.parse().expect("a number"));
     let place = place();
     templates(place.path());
@@ -137,13 +140,13 @@ fn child(folder: &Path) -> Child {
 /// Wait for a child that goes on; how it ended, if it was not in order.
 fn watch(mut child: Child, told: &Path) -> String {
     let len = || fs::metadata(told).map_or(0, |told| told.len());
-    let (mut last, mut since) = (len(), Instant::now());
+    let (mut last, mut since) = (len(), clock::monotonic());
     loop {
         if let Some(status) = child.try_wait().unwrap() {
             return format!("it ended the process: {status}");
         }
         if len() != last {
-            (last, since) = (len(), Instant::now());
+            (last, since) = (len(), clock::monotonic());
         } else if since.elapsed() > PATIENCE {
             child.kill().unwrap();
             child.wait().unwrap();

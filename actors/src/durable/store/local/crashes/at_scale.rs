@@ -11,12 +11,15 @@
 mod case;
 mod rows;
 
-use std::{collections::BTreeMap, sync::Arc, thread, time::Instant};
+use std::{collections::BTreeMap, sync::Arc, thread};
 
 use serde_json::json;
 
 use self::case::{Case, MODELS, Model, Plots};
-use crate::testing::{Scale, note};
+use crate::{
+    clock,
+    scale::{Scale, note},
+};
 
 const CASE: &str = "HEADFRAME_CRASH";
 const SEED: &str = "HEADFRAME_CRASH_SEED";
@@ -29,7 +32,7 @@ fn nothing_acknowledged_is_lost_after_any_operation_on_our_files_whatever_the_di
     if let Ok(told) = std::env::var(CASE) {
         return plots.play(&Case::parse(&told));
     }
-    let (began, seed) = (Instant::now(), std::env::var(SEED).map_or(1, |seed| seed.parse().expect("a number")));
+    let (began, seed) = (clock::monotonic(), std::env::var(SEED).map_or(1, |seed| seed.parse().expect("a number")));
     let cases = chosen(&plots, Scale::chosen().pick(Some(160), Some(3_000), None), seed);
     let cores = thread::available_parallelism().map_or(1, usize::from);
     thread::scope(|scope| {

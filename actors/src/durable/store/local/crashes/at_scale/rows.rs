@@ -91,7 +91,6 @@ fn make(folder: &Path, tale: &Tale, store: u64, at: u64, whole: bool) {
     }
 }
 
-#[expect(clippy::type_complexity, reason = "written out it says more than a name would")]
 fn rows_at(tale: &Tale, at: u64) -> (Vec<(Bytes, Option<Bytes>)>, Bytes) {
     let mut live = Live::over(None, &Bytes::new()).unwrap();
     for sequence in 1..=at {
