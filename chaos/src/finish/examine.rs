@@ -58,6 +58,11 @@ pub(super) async fn at_rest(works: &Works, findings: &mut Findings) -> anyhow::R
     if actors + calls > 0 {
         findings.found(Violation::wrong(I3, format!("{actors} actors and {calls} calls are left")));
     }
+    let unstuck = system.unstick_now().await;
+    if !unstuck.is_empty() {
+        let what = format!("the unsticker acted where recovery alone should have sufficed: {unstuck:?}; expected 0");
+        findings.found(Violation::wrong(I3, what));
+    }
     // What comes for an actor that has finished is late, and that is all right.
     let dead = system.dead_letters().await?;
     let given_up = dead.iter().map(|(_, letter)| letter).filter(|letter| !letter.reason.starts_with("late"));
