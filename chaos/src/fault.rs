@@ -55,7 +55,7 @@ impl Fault {
             Self::Programs => "programs of tasks killed",
             Self::Hangs => "tools that hang",
             Self::Clock => "wall clock set",
-            Self::Stop => "process stopped (SIGSTOP)",
+            Self::Stop => "process stopped",
             Self::FullDisk => "disk full",
             Self::Corrupt => "files damaged",
         }
@@ -65,7 +65,7 @@ impl Fault {
     pub(crate) fn recovery(self) -> &'static str {
         match self {
             Self::Kill => "spawn to the first answer to a client",
-            Self::Actors => "kill to being hosted again, or called through",
+            Self::Actors => "kill to its next turn or end, or to a call through it",
             Self::Programs => "kill to the end of its run",
             Self::Hangs => "begin of the call to its next attempt",
             Self::Clock => "setting it to the next answer",

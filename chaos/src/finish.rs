@@ -52,7 +52,8 @@ pub(crate) async fn finish(
     examine::at_rest(&works, &mut facts.findings).await?;
     let before = examine::stop(works).await?;
     let (data, known) = (place.data.clone(), look::known(&client));
-    let (findings, told) = tokio::task::spawn_blocking(move || look::at_rest(&data, &known)).await??;
+    let read = tokio::task::spawn_blocking(move || look::at_rest(&data, &known)).await?;
+    let (findings, told) = read.context("cannot read the folder at rest")?;
     facts.findings.add(findings);
     facts.told = told;
     facts.entries = recorder::read_books(&place.programs.socket).await?;

@@ -1,5 +1,6 @@
 //! The program as people start it: its verdict, its words, and what it leaves behind, which is nothing.
 #![expect(clippy::unwrap_used, reason = "tests say what must hold by failing, helpers of theirs, too")]
+#![expect(clippy::print_stderr, reason = "what is skipped is said")]
 
 use std::{
     collections::BTreeMap,

@@ -2,10 +2,7 @@
 //!
 //! **Invariant:** a number is signalled only while it names the process that was looked at.
 
-use std::{
-    fs,
-    path::{Path, PathBuf},
-};
+use std::{fs, path::Path};
 
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
@@ -39,7 +36,7 @@ pub(super) fn kill_one(data: &Path, draw: u64) -> Option<Killed> {
     records.iter().cycle().skip(first).take(records.len()).find_map(|record| kill(record))
 }
 
-fn kill(record: &PathBuf) -> Option<Killed> {
+fn kill(record: &Path) -> Option<Killed> {
     // `1 PGID START BOOT`; the leader has the number of its group.
     let written = fs::read_to_string(record).ok()?;
     let leader = Pid::from_raw(written.split_ascii_whitespace().nth(1)?.parse().ok()?)?;

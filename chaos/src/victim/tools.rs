@@ -169,7 +169,8 @@ impl Tool for Remote {
             tokio::time::sleep(delay).await;
         }
         if cx.is_cancelled() {
-            return Outcome::failed("cancelled", "cancelled before the outside world heard of it");
+            // Not a definite failure: a former life may have made the same call, and this one has its key.
+            return Outcome::unknown("cancelled", "cancelled before the outside world heard of it again");
         }
         let outcome = tokio::select! {
             biased;
