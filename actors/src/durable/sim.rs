@@ -6,12 +6,12 @@ use super::{
     behavior::{self, Behavior},
     codec::{self, Format},
     live::Live,
-    open::Sealed,
     record,
 };
 pub(crate) use super::{
     hosted::Hosted,
     live::{Known, fetch, stored},
+    open::Sealed,
     scrub::{Round, Step},
     system::read_window,
 };

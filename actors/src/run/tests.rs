@@ -14,11 +14,11 @@ use crate::{
     json::Json,
     plan::Plan,
     run::Outcome,
-    testing::{Fake, Story},
+    testing::{Fake, World},
 };
 
 /// Two phases: one that is parallel, fans out and retries, and one that is sequential.
-fn story(effect: Effect) -> Story {
+fn story(effect: Effect) -> World {
     let plan = Plan::builder("crash")
         .phase("first", |phase| {
             phase.max_parallel(2).task("fan", "books", |task| task.for_each(json!([1, 2, 3]))).task(
@@ -30,7 +30,7 @@ fn story(effect: Effect) -> Story {
         .phase("second", |phase| {
             phase.sequential().task("charge", "bank", |task| task.effect(effect)).task("note", "books", |task| task)
         });
-    Story::of(plan.build())
+    World::with_plan(plan.build())
         .tool("books", Fake::works(Effect::IDEMPOTENT))
         .tool("flaky", Fake::fails_once(Effect::IDEMPOTENT))
         .tool("bank", Fake::works(effect))
@@ -87,7 +87,7 @@ fn nothing_is_lost_when_every_message_reaches_the_disk_before_it_is_taken() {
 #[test]
 fn a_lost_answer_repeats_under_the_same_key() {
     let plan = Plan::builder("lost").phase("only", |phase| phase.task("charge", "bank", |task| task.retry(3)));
-    let story = Story::of(plan.build()).tool("bank", Fake::loses_an_answer(Effect::IDEMPOTENT));
+    let story = World::with_plan(plan.build()).tool("bank", Fake::loses_an_answer(Effect::IDEMPOTENT));
     for ending in story.dying_around_every_commit() {
         assert!(succeeded(&ending.outcome), "{}: {:?}", ending.death, ending.outcome);
         assert_eq!(ending.effects("bank"), 1, "{}", ending.death);
@@ -99,7 +99,7 @@ fn a_lost_answer_repeats_under_the_same_key() {
 #[test]
 fn a_refusal_after_an_attempt_of_which_nobody_knows_is_no_proof_and_keeps_the_key() {
     let plan = Plan::builder("lost").phase("only", |phase| phase.task("charge", "bank", |task| task.retry(5)));
-    let story = Story::of(plan.build()).tool("bank", Fake::loses_an_answer(Effect::IDEMPOTENT).then_fails(2));
+    let story = World::with_plan(plan.build()).tool("bank", Fake::loses_an_answer(Effect::IDEMPOTENT).then_fails(2));
     assert_eq!(story.undisturbed().invocations("bank"), 4);
     for ending in story.dying_around_every_commit() {
         assert!(succeeded(&ending.outcome), "{}: {:?}", ending.death, ending.outcome);
@@ -107,7 +107,7 @@ fn a_refusal_after_an_attempt_of_which_nobody_knows_is_no_proof_and_keeps_the_ke
     }
     let plan = Plan::builder("lost").phase("only", |phase| phase.task("charge", "bank", |task| task.retry(2)));
     let ending =
-        Story::of(plan.build()).tool("bank", Fake::loses_an_answer(Effect::IDEMPOTENT).then_fails(2)).undisturbed();
+        World::with_plan(plan.build()).tool("bank", Fake::loses_an_answer(Effect::IDEMPOTENT).then_fails(2)).undisturbed();
     assert!(matches!(ending.outcome, Outcome::Failed { .. }), "what it said last: {:?}", ending.outcome);
 }
 
@@ -115,7 +115,7 @@ fn a_refusal_after_an_attempt_of_which_nobody_knows_is_no_proof_and_keeps_the_ke
 fn a_call_that_a_rule_repeats_is_repeated_only_so_often_and_then_held() {
     let charge = |task: crate::plan::TaskBuilder| task.in_doubt(crate::plan::InDoubt::Repeat).retry(3);
     let plan = Plan::builder("repeat").phase("only", |phase| phase.task("charge", "bank", charge));
-    let ending = Story::of(plan.build()).tool("bank", Fake::loses_answers(Effect::AtMostOnce, 100)).undisturbed();
+    let ending = World::with_plan(plan.build()).tool("bank", Fake::loses_answers(Effect::AtMostOnce, 100)).undisturbed();
     // Three attempts under one key; then a person looked into the books.
     assert_eq!((ending.invocations("bank"), ending.effects("bank")), (3, 1));
     assert!(succeeded(&ending.outcome), "{:?}", ending.outcome);
@@ -138,7 +138,7 @@ fn a_cancelled_run_whose_call_in_doubt_was_not_made_ends_as_cancelled() {
     for cancel_after in 2..=6 {
         let plan = Plan::builder("doubt").phase("only", |phase| phase.task("charge", "bank", |task| task));
         let bank = Fake::loses_requests(Effect::AtMostOnce, 100);
-        let story = Story::of(plan.build()).tool("bank", bank).synced_eagerly().cancelled_after(cancel_after);
+        let story = World::with_plan(plan.build()).tool("bank", bank).synced_eagerly().cancelled_after(cancel_after);
         let ending = story.undisturbed();
         assert!(matches!(ending.outcome, Outcome::Cancelled { .. }), "{cancel_after}: {:?}", ending.outcome);
         decided += ending.decisions();
@@ -156,7 +156,7 @@ fn a_failed_task_fails_its_run_and_an_optional_one_does_not() {
         let task = move |task: crate::plan::TaskBuilder| task.set_optional(optional);
         Plan::builder("fail").phase("only", |phase| phase.task("flaky", "flaky", task)).build()
     };
-    let story = |optional| Story::of(plan(optional)).tool("flaky", Fake::fails_once(Effect::IDEMPOTENT));
+    let story = |optional| World::with_plan(plan(optional)).tool("flaky", Fake::fails_once(Effect::IDEMPOTENT));
     assert!(matches!(story(false).undisturbed().outcome, Outcome::Failed { task, .. } if task == "only/flaky"));
     assert!(succeeded(&story(true).undisturbed().outcome));
 }
@@ -173,7 +173,7 @@ fn a_fan_out_over_an_artifact_takes_each_item_once_wherever_the_process_dies() {
     let data = json!({ "$artifact": "sha256:00", "bytes": 1 });
     let fan = |task: crate::plan::TaskBuilder| task.for_each(data);
     let plan = Plan::builder("windows").phase("only", |phase| phase.max_parallel(2).task("fan", "bank", fan));
-    let story = Story::of(plan.build())
+    let story = World::with_plan(plan.build())
         .tool("bank", Fake::works(Effect::IDEMPOTENT))
         .tool("items", Fake::answers(Effect::IDEMPOTENT, windows))
         .synced_eagerly();

@@ -14,16 +14,16 @@ fn story(
     task: impl Fn(TaskBuilder) -> TaskBuilder,
     phase: impl Fn(PhaseBuilder) -> PhaseBuilder,
     run: impl Fn(PlanBuilder) -> PlanBuilder,
-) -> Story {
+) -> World {
     let plan = Plan::builder("late")
         .phase("only", |it| phase(it.sequential().task("charge", "bank", task).task("note", "books", |task| task)));
-    Story::of(run(plan).build())
+    World::with_plan(run(plan).build())
         .tool("bank", bank)
         .tool("books", Fake::works(Effect::IDEMPOTENT))
         .tool("cash", Fake::works(Effect::IDEMPOTENT))
 }
 
-fn of_task(bank: Fake, task: impl Fn(TaskBuilder) -> TaskBuilder) -> Story {
+fn of_task(bank: Fake, task: impl Fn(TaskBuilder) -> TaskBuilder) -> World {
     story(bank, |it| task(it.deadline(MINUTE)), |phase| phase, |run| run)
 }
 

@@ -38,6 +38,8 @@ struct Actor {
     ended: u32,
     /// Its parent wrote down that it ended.
     heard: u32,
+    /// It has its fallbacks, and does what it is to do next.
+    prepared: bool,
     task: Task,
 }
 
@@ -68,7 +70,7 @@ impl Stream {
         let mut place = Place { run: self.run.clone(), item, findings };
         match item.kind {
             "run" => return Ok(self.run(read(event)?, told, &mut place)),
-            "phase" => self.phase(read(event)?, &mut place),
+            "phase" => self.phase(read(event)?, told, &mut place),
             _ => self.task(read(event)?, told, &mut place),
         }
         Ok(false)
@@ -105,12 +107,13 @@ impl Stream {
         false
     }
 
-    fn phase(&mut self, event: P, place: &mut Place<'_>) {
+    fn phase(&mut self, event: P, told: &mut Told, place: &mut Place<'_>) {
         let is_first = matches!(event, P::Began(_));
         self.act(is_first, place);
         match event {
             P::Started(units) => units.into_iter().for_each(|(_, actor)| self.start(actor, "task", place)),
             P::Done { actor, .. } | P::Undone { actor, .. } => self.hear(actor, place),
+            P::Sent { call, .. } => told.intended(call, place.item.at_ms),
             P::Ended => self.end(place),
             _ => {}
         }
@@ -119,10 +122,12 @@ impl Stream {
     fn task(&mut self, event: T, told: &mut Told, place: &mut Place<'_>) {
         let actor = self.actors.entry(place.item.actor).or_default();
         let is_first = match &event {
-            T::Began { .. } => true,
-            T::FellAsleep { .. } => actor.began == 0,
+            T::Prepared { .. } => true,
+            T::Began { .. } => !actor.prepared,
+            T::FellAsleep { .. } | T::Failed { .. } | T::Stopped => actor.began == 0,
             _ => false,
         };
+        actor.prepared = matches!(event, T::Prepared { .. });
         self.act(is_first, place);
         let actor = self.actors.entry(place.item.actor).or_default();
         actor.task.take(&event, told, place);
