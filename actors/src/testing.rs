@@ -14,6 +14,8 @@
 //! }
 //! ```
 
+#[cfg(test)]
+mod at_scale;
 mod dice;
 mod fake;
 pub mod oracle;

@@ -106,8 +106,9 @@ fn a_refusal_after_an_attempt_of_which_nobody_knows_is_no_proof_and_keeps_the_ke
         assert_eq!(ending.effects("bank"), 1, "{}", ending.death);
     }
     let plan = Plan::builder("lost").phase("only", |phase| phase.task("charge", "bank", |task| task.retry(2)));
-    let ending =
-        World::with_plan(plan.build()).tool("bank", Fake::loses_an_answer(Effect::IDEMPOTENT).then_fails(2)).undisturbed();
+    let ending = World::with_plan(plan.build())
+        .tool("bank", Fake::loses_an_answer(Effect::IDEMPOTENT).then_fails(2))
+        .undisturbed();
     assert!(matches!(ending.outcome, Outcome::Failed { .. }), "what it said last: {:?}", ending.outcome);
 }
 
@@ -115,7 +116,8 @@ fn a_refusal_after_an_attempt_of_which_nobody_knows_is_no_proof_and_keeps_the_ke
 fn a_call_that_a_rule_repeats_is_repeated_only_so_often_and_then_held() {
     let charge = |task: crate::plan::TaskBuilder| task.in_doubt(crate::plan::InDoubt::Repeat).retry(3);
     let plan = Plan::builder("repeat").phase("only", |phase| phase.task("charge", "bank", charge));
-    let ending = World::with_plan(plan.build()).tool("bank", Fake::loses_answers(Effect::AtMostOnce, 100)).undisturbed();
+    let ending =
+        World::with_plan(plan.build()).tool("bank", Fake::loses_answers(Effect::AtMostOnce, 100)).undisturbed();
     // Three attempts under one key; then a person looked into the books.
     assert_eq!((ending.invocations("bank"), ending.effects("bank")), (3, 1));
     assert!(succeeded(&ending.outcome), "{:?}", ending.outcome);

@@ -177,9 +177,10 @@ impl World {
     pub fn dying(&self, death: &Death) -> Ending {
         let told = if death.crashes.is_empty() { "undisturbed".to_owned() } else { format!("died at {death}") };
         let told = format!("{told}; again: {REPLAY}='{} {death}'", self.name());
+        let _named = Named(&told);
         let mut simulation = self.simulation(death);
         simulation.live_through(&death.crashes, &told);
-        simulation.ending(told)
+        simulation.ending(told.clone())
     }
 
     /// Die after each commit, with each fate of the unacknowledged record, and finish.
@@ -221,11 +222,12 @@ impl World {
         around(self.undisturbed().commits).map(|(after, tail)| Death::after(after, tail)).collect()
     }
 
-    /// The death that the environment asks for, if it is one of this plan.
+    /// The death that `HEADFRAME_REPLAY` asks for, if it is one of this plan.
     ///
     /// # Panics
     /// If what it asks for is none.
-    fn to_replay(&self) -> Option<Death> {
+    #[must_use]
+    pub fn to_replay(&self) -> Option<Death> {
         let wanted = std::env::var(REPLAY).ok()?;
         let death = wanted.strip_prefix(self.name())?.strip_prefix(' ')?;
         Some(death.parse().unwrap_or_else(|wrong| panic!("{REPLAY}: {wrong}")))
@@ -243,6 +245,21 @@ impl World {
     }
 }
 
-fn around(commits: u64) -> impl Iterator<Item = (u64, crate::durable::store::Tail)> {
+/// Whatever panics while a story is told, the line that tells it again is printed.
+struct Named<'a>(&'a str);
+
+impl Drop for Named<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            #[expect(clippy::print_stderr, reason = "a failing test says so there")]
+            {
+                eprintln!("{}", self.0);
+            }
+        }
+    }
+}
+
+/// Every commit, with each fate of the unacknowledged record.
+pub(super) fn around(commits: u64) -> impl Iterator<Item = (u64, crate::durable::store::Tail)> {
     (1..=commits).flat_map(|commit| TAILS.map(|tail| (commit, tail)))
 }

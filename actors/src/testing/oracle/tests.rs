@@ -93,8 +93,12 @@ fn sound() -> History {
     history.told.is_whole = true;
     for number in 1..=2 {
         let prefix = format!("k{number}");
-        let mut expected =
-            Expected { prefix: prefix.clone(), failures: Some(vec!["refused".to_owned()]), failures_are_certain: true, ..Expected::default() };
+        let mut expected = Expected {
+            prefix: prefix.clone(),
+            failures: Some(vec!["refused".to_owned()]),
+            failures_are_certain: true,
+            ..Expected::default()
+        };
         let mut output = Map::new();
         for task in ["one", "two"] {
             let label = format!("{prefix}/a/{task}");

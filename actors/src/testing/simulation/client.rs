@@ -18,7 +18,8 @@ const KEY: &[u8] = b"key/story";
 impl Simulation {
     /// As clients do: submit under a key, and again after a crash.
     pub(super) fn submit(&mut self) {
-        let begin = run::Begin { run: RUN, plan: self.plan.digest(), input: self.manner.input.clone(), labels: Vec::new() };
+        let begin =
+            run::Begin { run: RUN, plan: self.plan.digest(), input: self.manner.input.clone(), labels: Vec::new() };
         let first = codec::seal(sim::message_format::<Run>(), &run::Message::Start(begin));
         let actor = self.life.ids.actor(Partition(7));
         let key = Bytes::from_static(KEY);

@@ -5,10 +5,7 @@ use std::sync::Arc;
 
 use super::Simulation;
 use crate::{
-    durable::{
-        CallId, Live, Reason, sim,
-        store::Memory,
-    },
+    durable::{CallId, Live, Reason, sim, store::Memory},
     testing::oracle,
 };
 
