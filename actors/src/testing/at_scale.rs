@@ -4,7 +4,7 @@
 //!
 //! A failure prints a line that tells the same story again: `HEADFRAME_REPLAY='NAME DEATH'` before
 //! `cargo test -p headframe-actors --lib at_scale`.
-
+mod machines;
 mod stories;
 
 use std::collections::{BTreeMap, BTreeSet};

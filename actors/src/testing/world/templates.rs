@@ -8,7 +8,7 @@ use crate::{
 };
 
 /// Refuses everything that has a meaning to find out.
-pub(super) struct NoTemplates;
+pub(in crate::testing) struct NoTemplates;
 
 impl NoTemplates {
     fn none<T>() -> Result<T, EvaluateError> {
