@@ -54,6 +54,8 @@ pub(super) struct Manner {
     pub(super) deliver_durable: bool,
     /// Records between two checkpoints, if there are any.
     pub(super) checkpoints: Option<u64>,
+    /// How many decisions say that what is in doubt is called again.
+    pub(super) repeats: u32,
     /// What draws the order of the steps.
     pub(super) seed: Option<u64>,
 }

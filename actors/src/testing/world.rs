@@ -116,6 +116,14 @@ impl World {
         self
     }
 
+    /// Let the person who decides what is in doubt say so many times that it is to be called again, before he looks into the
+    /// tool's books.
+    #[must_use]
+    pub fn repeated_by_decision(mut self, times: u32) -> Self {
+        self.manner.repeats = times;
+        self
+    }
+
     /// Sync after every commit, so that every message lies in a mailbox on disk before it is taken. Otherwise a sync waits
     /// until nothing else can be done, and most messages never reach the disk.
     #[must_use]

@@ -120,15 +120,16 @@ impl Simulation {
         let may_be_left_out = task.optional || task.when.is_some() || phase.when.is_some() || sleeps;
         match task.in_doubt {
             InDoubt::Fail | InDoubt::Repeat => Rule::Any,
+            InDoubt::Hold if self.manner.repeats > 0 => Rule::Any,
             InDoubt::Hold if may_be_left_out => Rule::Maybe,
             InDoubt::Hold => Rule::Once,
         }
     }
 
-    /// Whether a rule of the plan repeats calls in doubt.
+    /// Whether a rule of the plan, or a person, repeats calls in doubt.
     pub(super) fn repeats_doubts(&self) -> bool {
         let mut tasks = self.plan.phases.iter().flat_map(|phase| &phase.tasks);
-        tasks.any(|task| task.in_doubt == InDoubt::Repeat)
+        self.manner.repeats > 0 || tasks.any(|task| task.in_doubt == InDoubt::Repeat)
     }
 
     /// A look at what is stored now.

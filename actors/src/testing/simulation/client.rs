@@ -34,6 +34,7 @@ impl Simulation {
             ended_at: None,
             outcome: None,
             held: None,
+            cancelled: None,
         };
         let entrance = Entrance {
             unless: Some(key.clone()),

@@ -73,10 +73,11 @@ impl Simulation {
         let doubted = live.calls.iter().find(|(_, row)| matches!(row.state, RowState::InDoubt(_)));
         let Some((call, row)) = doubted.map(|(call, row)| (*call, row.clone())) else { return false };
         let seen = self.tools.get(&row.request.tool).and_then(|acted| acted.effects.get(&row.request.key)).cloned();
-        let verdict = Verdict::Ended(match seen {
-            Some(output) => Outcome::Done(output),
-            None => Outcome::failed("decided", "it is not in the tool's own books"),
-        });
+        let verdict = match seen {
+            _ if self.decisions < self.manner.repeats => Verdict::Repeat,
+            Some(output) => Verdict::Ended(Outcome::Done(output)),
+            None => Verdict::Ended(Outcome::failed("decided", "it is not in the tool's own books")),
+        };
         self.bring(vec![row.caller]);
         let note = Note::Decided { call, decision: "as the books say".to_owned(), by: "the story".to_owned() };
         let decided = self.life.accepted.decide(self.clock_ms, call, verdict, note);
