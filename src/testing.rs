@@ -4,24 +4,7 @@
 //! around every commit. Whatever happens, the [oracle] holds the world to what Headframe promises; your test adds what the
 //! workflow promises.
 //!
-//! ```
-//! use headframe::{durable::Effect, testing::{Fake, FromSpec as _, World}};
-//!
-//! let world = World::with_spec("
-//!   headframe: 1
-//!   name: pay
-//!   input: { order: { type: string, default: '7' } }
-//!   phases:
-//!     - name: pay
-//!       tasks:
-//!         - { name: charge, tool: bank, with: { order: '{{ input.order }}' }, retry: 3 }
-//!         - { name: pause, tool: sleep, with: { for: 3d } }
-//! ").tool("bank", Fake::loses_an_answer(Effect::IDEMPOTENT));
-//! for ending in world.dying_around_every_commit() {
-//!     assert_eq!(ending.effects("bank"), 1, "{}", ending.death);
-//! }
-//! ```
-//! `docs/TESTING.md` says what dies when, what is checked, and how a failure is replayed.
+#![doc = include_str!("../docs/TESTING.md")]
 
 use std::{path::Path, sync::Arc};
 

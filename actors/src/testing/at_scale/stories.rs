@@ -140,7 +140,7 @@ fn at_most_once(plan: PlanBuilder) -> World {
     charge(plan, Fake::works(Effect::AtMostOnce), |task| task)
 }
 
-/// What is in doubt is called again, three times at most, and then it fails.
+/// What is in doubt is called again by a rule, and nobody is asked.
 fn rule(plan: PlanBuilder) -> World {
     charge(plan, Fake::loses_an_answer(Effect::AtMostOnce), |task| task.in_doubt(InDoubt::Repeat).retry(9))
 }
