@@ -26,13 +26,14 @@ use crate::{
 /// Messages in one life of a machine.
 const MESSAGES: std::ops::Range<usize> = 1..40;
 
+type Make = fn() -> Machine;
 type Hears = fn(&Scene, &Machine, &mut Dice) -> Body;
 
 #[test]
 fn no_message_in_any_state_breaks_a_run_a_phase_or_a_task() {
     let (scene, began, cases) = (Scene::new(), monotonic(), Scale::chosen().pick(600, 6_000, 600_000));
     let mut told = Vec::new();
-    let machines: [(&str, fn() -> Machine, Hears); 3] = [
+    let machines: [(&str, Make, Hears); 3] = [
         ("run", Machine::of::<Run>, run_hears),
         ("phase", Machine::of::<Phase>, phase_hears),
         ("task", Machine::of::<Task>, task_hears),
@@ -48,7 +49,7 @@ fn no_message_in_any_state_breaks_a_run_a_phase_or_a_task() {
 }
 
 /// Tell so many sequences; says how many messages were taken, how many refused, and how many events were emitted.
-fn all(scene: &Scene, cases: u32, make: fn() -> Machine, hears: Hears) -> (u64, u64, u64) {
+fn all(scene: &Scene, cases: u32, make: Make, hears: Hears) -> (u64, u64, u64) {
     let sum = std::cell::Cell::new((0, 0, 0));
     let config = ProptestConfig { cases, failure_persistence: None, ..ProptestConfig::default() };
     let words = proptest::collection::vec(any::<u64>(), MESSAGES);

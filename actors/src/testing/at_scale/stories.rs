@@ -14,7 +14,7 @@ use crate::{
 /// A world, and what must hold in it however it ends.
 pub(super) struct Story {
     pub(super) world: World,
-    pub(super) holds: fn(&Ending),
+    pub(super) holds: Holds,
     /// More commits than it has in one life.
     pub(super) commits_max: u64,
 }
@@ -26,10 +26,11 @@ const NAP_MS: u64 = 90_000;
 const MANNERS: [&str; 4] = ["plain", "eager", "durable", "rows"];
 
 type Make = fn(PlanBuilder) -> World;
+type Holds = fn(&Ending);
 
 /// All of them.
 pub(super) fn all() -> Vec<Story> {
-    let stories: [(&str, Make, fn(&Ending)); 11] = [
+    let stories: [(&str, Make, Holds); 11] = [
         ("retry", retry, |ending| once(ending, "bank")),
         ("unknown", unknown, |ending| once(ending, "bank")),
         ("fallback", fallback, |ending| once(ending, "cash")),
@@ -61,7 +62,7 @@ pub(super) fn all() -> Vec<Story> {
             assert_eq!(ending.decisions(), 0, "{}: a rule decides", ending.death);
         }),
     ];
-    let told = |(name, make, holds): (&str, Make, fn(&Ending))| {
+    let told = |(name, make, holds): (&str, Make, Holds)| {
         MANNERS.map(|manner| {
             let world = in_manner(make(Plan::builder(format!("{name}-{manner}"))), manner);
             let commits_max = world.undisturbed().commits + 4;
