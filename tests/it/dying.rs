@@ -63,8 +63,14 @@ fn world(path: &std::path::Path) -> World {
     World::with_spec(path.to_str().unwrap())
         .tool("process", Fake::answers(Effect::AtMostOnce, program))
         .tool("http", Fake::answers(Effect::IDEMPOTENT, |_| json!({ "status": 200, "body": "ready" }).into()))
-        .tool("render", Fake::answers(Effect::IDEMPOTENT, |_| json!({ "text": "told", "artifact": "kept" }).into()))
+        .tool("render", Fake::answers(Effect::IDEMPOTENT, |_| report()))
         .tool("fail", Fake::fails(Effect::IDEMPOTENT, u32::MAX))
+}
+
+/// What is rendered, as text and as the name of an artifact.
+fn report() -> Json {
+    json!({ "text": "told", "path": "out/report.md", "bytes": 4, "artifact": { "$artifact": "sha256:00", "bytes": 4 } })
+        .into()
 }
 
 /// What a program says; two files are found.
