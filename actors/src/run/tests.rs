@@ -57,17 +57,20 @@ fn an_at_most_once_call_is_never_repeated_wherever_the_process_dies() {
     }
 }
 
+/// Every pair of deaths that both strike. It once counted 20,000, half of which were the first death alone, told again: the
+/// recovery was over before the second could strike. More pairs are told `at_scale`.
 #[test]
 fn a_second_death_in_recovery_changes_nothing() {
-    let mut tellings = 0;
+    let mut twice = 0;
     for story in [story(Effect::IDEMPOTENT), story(Effect::IDEMPOTENT).synced_eagerly()] {
         for ending in story.dying_twice() {
             assert!(succeeded(&ending.outcome), "{}: {:?}", ending.death, ending.outcome);
             assert_eq!((ending.effects("bank"), ending.effects("books")), (1, 4), "{}", ending.death);
-            tellings += 1;
+            assert!(ending.deaths >= 1, "{}", ending.death);
+            twice += u32::from(ending.deaths == 2);
         }
     }
-    assert!(tellings >= 20_000, "only {tellings} pairs of deaths");
+    assert!(twice >= 10_000, "only {twice} pairs of deaths");
 }
 
 #[test]
