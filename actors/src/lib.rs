@@ -15,8 +15,12 @@ pub mod durable;
 #[cfg(test)]
 mod golden;
 mod hex;
+#[cfg(test)]
+mod interleavings;
 pub mod json;
 pub mod metrics;
+#[doc(hidden)]
+pub mod mutant;
 pub mod phase;
 pub mod plan;
 pub mod run;

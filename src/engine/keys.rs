@@ -11,6 +11,7 @@ use bytes::Bytes;
 use headframe_actors::{
     durable::{Expiring, RowFate, codec},
     json::Json,
+    mutant::Mutant,
     plan,
     run::{self, RunId},
 };
@@ -85,6 +86,7 @@ impl Expiring for Submissions {
 
     fn fate(&self, row: &[u8], other: Option<&[u8]>, now_ms: u64) -> RowFate {
         let since_ms = match (read(row), other.map(run::Row::decode)) {
+            (Ok(_), Some(Ok(run))) if Mutant::KeyForgottenEarly.is_chosen() => Some(run.submitted_at),
             (Ok(_), Some(Ok(run))) => run.outcome.and(run.ended_at),
             // Only a run that ended is ever forgotten; when it did is not known, but it was after it was submitted.
             (Ok(stored), None) => Some(stored.run.submitted_at_ms()),

@@ -35,6 +35,7 @@ use super::{
     record::Op,
     supervision::AutoShutdown,
 };
+use crate::mutant::Mutant;
 
 /// One turn's work, on its way in.
 #[derive(Debug)]
@@ -277,13 +278,16 @@ impl Accepted {
     fn check(&self, commit: &Commit) -> Result<(), Refused> {
         let actor = commit.actor;
         let row = self.live.actors.get(&actor).ok_or(Refused::Fenced(actor))?;
-        let current = self.activations.get(&actor) == Some(&commit.activation) && row.version == commit.version;
+        let is_latest =
+            self.activations.get(&actor) == Some(&commit.activation) || Mutant::FenceByVersionOnly.is_chosen();
+        let current = is_latest && row.version == commit.version;
         if !current || row.mailbox.front().is_none_or(|entry| entry.number != commit.entry) {
             return Err(Refused::Fenced(actor));
         }
         let calls = row.calls as usize + commit.outbox.calls.len();
         let children = row.children as usize + commit.outbox.spawns.len();
-        if commit.outbox.stop && (children > 0 || calls > commit.outbox.settled.len()) {
+        let may_leave = Mutant::StopLeavesChildren.is_chosen();
+        if commit.outbox.stop && !may_leave && (children > 0 || calls > commit.outbox.settled.len()) {
             let rule = format!("it stops with {children} children and {calls} calls left");
             return Err(Refused::Broken { actor, rule });
         }
@@ -306,7 +310,8 @@ impl Accepted {
         let row = self.live.actors.get_mut(&actor)?;
         let head = row.mailbox.pop_front()?;
         let coalesced = self.open.take_back(head.place);
-        let consumed = if coalesced { 0 } else { entry };
+        let stays = Mutant::RefusedMessageStays.is_chosen() && outbox.refusal.is_some();
+        let consumed = if coalesced || stays { 0 } else { entry };
         let events = std::mem::take(&mut outbox.events);
         // The head is off the mailbox already, whether or not the disk knows of it.
         let at_ms = self.open.base_ms() + u64::from(at);
@@ -354,6 +359,9 @@ impl Accepted {
         }
         for (to, body) in outbox.sends.drain(..) {
             self.deliver(to, at, body, None, receipt);
+        }
+        if Mutant::TimerOutsideCommit.is_chosen() && !outbox.timers.is_empty() {
+            self.open.roll();
         }
         for change in outbox.timers.drain(..) {
             self.timer(actor, change);

@@ -20,7 +20,7 @@ use sha2::{Digest as _, Sha256};
 pub use self::probe::{PROBE_WAIT_DEFAULT_MS, PROBES_DEFAULT, Probe, Probing};
 pub(crate) use self::probe::{Settled, settle};
 use super::id::{ActorId, CallId};
-use crate::json::Json;
+use crate::{json::Json, mutant::Mutant};
 
 /// How long an idempotent tool is taken to remember a key unless it says otherwise: 24 hours.
 pub const REMEMBERS_DEFAULT_MS: u64 = 24 * 60 * 60 * 1_000;
@@ -197,6 +197,7 @@ impl Request {
     /// Whether its tool may no longer know the key, so that a repeat would be a second effect.
     pub(crate) fn is_forgotten(&self, now_ms: u64) -> bool {
         match self.effect {
+            Effect::Idempotent { .. } if Mutant::ForgottenKeyRepeated.is_chosen() => false,
             Effect::Idempotent { remembers_ms } => now_ms.saturating_sub(self.key_since_ms) > remembers_ms,
             Effect::AtMostOnce | Effect::Verify { .. } => false,
         }

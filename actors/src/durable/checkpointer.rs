@@ -22,6 +22,7 @@ use super::{
     store::{self, Checkpoint},
     system::{Core, Inner},
 };
+use crate::mutant::Mutant;
 
 /// Rows that are captured at once, under the lock.
 const SLICE: usize = 256;
@@ -192,7 +193,9 @@ fn write(inner: &Arc<Inner>, job: Job, since: Sequence) -> Option<Result<Sequenc
         inner.report_checkpoint(None);
         return Some(Ok(since));
     }
-    inner.runtime.block_on(inner.until_durable(job.to)).ok()?;
+    if !Mutant::CheckpointPastDurable.is_chosen() {
+        inner.runtime.block_on(inner.until_durable(job.to)).ok()?;
+    }
     let began = crate::clock::monotonic();
     let checkpoint = Checkpoint { since, from, to: job.to, meta: job.meta, changes: &job.capture.changes };
     let written = inner.store.checkpoint(&checkpoint, &mut || inner.pause_checkpoint());
@@ -239,7 +242,9 @@ impl Inner {
 
     /// Whether anything more may enter.
     pub(crate) fn admits(&self) -> Result<(), super::system::Error> {
-        if !self.is_full() && !self.is_short.load(std::sync::atomic::Ordering::Relaxed) {
+        if Mutant::FullStoreLetsIn.is_chosen()
+            || !self.is_full() && !self.is_short.load(std::sync::atomic::Ordering::Relaxed)
+        {
             return Ok(());
         }
         let core = self.core.lock();

@@ -21,6 +21,7 @@ use super::{
     record,
     system::{Core, Inner},
 };
+use crate::mutant::Mutant;
 
 /// How long a commit that nobody waits for may stay unsynced.
 const DEADLINE: Duration = Duration::from_millis(5);
@@ -37,6 +38,9 @@ pub(crate) fn run(inner: &Arc<Inner>) {
     while let Some(sealed) = next(inner, &mut pace) {
         buffer.clear();
         codec::seal_into(record::FORMAT, &sealed.record, &mut buffer);
+        if Mutant::EffectBeforeIntent.is_chosen() {
+            inner.dispatch(&sealed.effects.calls, &[]);
+        }
         let began = crate::clock::monotonic();
         match inner.store.append(inner.fence, sealed.sequence, &buffer) {
             Ok(()) => {
@@ -48,7 +52,7 @@ pub(crate) fn run(inner: &Arc<Inner>) {
                 publish(inner, sealed);
             }
             Err(error) => {
-                inner.in_flight.park(sealed.effects.outcomes);
+                inner.park(sealed.effects.outcomes);
                 inner.close(&error.to_string());
                 return;
             }

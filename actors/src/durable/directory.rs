@@ -21,6 +21,7 @@ use super::{
     supervision::Policy,
     system::Inner,
 };
+use crate::mutant::Mutant;
 
 /// So many hosts that let go of their actors wait for others; a spare takes 8 KB.
 const SPARES_MAX: usize = 1_024;
@@ -84,8 +85,8 @@ impl Directory {
 
     /// Ring an actor's bell; give it a host if it has none.
     pub(crate) fn ring(&self, inner: &Arc<Inner>, actor: ActorId) {
-        #[cfg(test)]
-        if inner.faults.loses_bells.swap(false, std::sync::atomic::Ordering::SeqCst) {
+        #[cfg(feature = "testing")]
+        if inner.stalls.loses_bell(actor) {
             return;
         }
         let slots = &mut *self.slots.lock();
@@ -239,6 +240,7 @@ impl Directory {
     pub(super) fn count(&self, actor: ActorId, entry: u64, policy: &Policy) -> Cure {
         let now = crate::clock::monotonic();
         let mut slots = self.slots.lock();
+        let actor = if Mutant::IntensityPerSupervisor.is_chosen() { ActorId::ENGINE } else { actor };
         let cure = slots.deaths.entry(actor).or_insert_with(|| Deaths::since(now)).count(now, actor, entry, policy);
         if cure == Cure::Escalate {
             slots.deaths.remove(&actor);

@@ -21,6 +21,7 @@ use super::{
     id::ActorId,
     system::{Inner, Unaccepted},
 };
+use crate::mutant::Mutant;
 
 /// Turns taken for one ring of the bell, before others get the thread.
 const TURNS_AT_ONCE: usize = 32;
@@ -105,13 +106,17 @@ impl HostState {
     /// The actor needs no host now: be a spare, or end if there are enough of them.
     fn let_go(&mut self, myself: &ActorRef<Bell>, has_finished: bool) {
         let Some(mut guest) = self.guest.take() else { return };
+        #[cfg(test)]
+        if let Some(meanwhile) = self.inner.faults.meanwhile.lock().take() {
+            meanwhile(&self.inner);
+        }
         let is_spare = self.inner.directory.forget(guest.actor, myself, has_finished);
         guest.deactivate();
         if !is_spare {
             myself.stop(None);
         }
         // A bell that rang meanwhile is lost with this host.
-        if self.inner.head(guest.actor).is_some() {
+        if self.inner.head(guest.actor).is_some() && !Mutant::BellLostWhilePassivating.is_chosen() {
             self.inner.directory.ring(&self.inner, guest.actor);
         }
     }

@@ -18,6 +18,7 @@ use super::{
     supervision::{Policy, Sibling, Strategy, together},
     system::Inner,
 };
+use crate::mutant::Mutant;
 
 /// The keeper.
 pub(crate) struct Keeper;
@@ -117,6 +118,7 @@ fn died(inner: &Arc<Inner>, keeper: &ActorRef<KeeperMessage>, actor: ActorId, re
         return inner.end_temporary(actor, Some(entry), reason);
     }
     match inner.directory.count(actor, entry, &charge.policy) {
+        Cure::Reload { .. } if Mutant::MessageLostWithItsTurn.is_chosen() => inner.bury(actor, entry, reason),
         Cure::Bury => {
             inner.bury(actor, entry, reason);
             reload(inner, keeper, actor, &charge, Duration::ZERO);
@@ -134,6 +136,9 @@ fn was_killed(inner: &Arc<Inner>, keeper: &ActorRef<KeeperMessage>, actor: Actor
     let Some(charge) = inner.charge(actor) else { return inner.release(actor) };
     if charge.is_temporary {
         return inner.end_temporary(actor, None, "it was killed");
+    }
+    if Mutant::BellLostAtDeath.is_chosen() {
+        return;
     }
     inner.note_restart(actor, "it was killed");
     reload(inner, keeper, actor, &charge, Duration::ZERO);

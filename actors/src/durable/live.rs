@@ -40,6 +40,7 @@ use super::{
     id::{ActorId, CallId, Sequence, StreamId},
     record::{NOTE, Note, Op},
 };
+use crate::mutant::Mutant;
 
 /// Most dead letters that are kept; the oldest give way.
 pub(crate) const DEAD_LETTERS_MAX: u64 = 10_000;
@@ -134,6 +135,7 @@ impl Live {
             Op::Snapshot { actor, state } => {
                 self.change(record, *actor, |row| {
                     row.snapshot = Some(state.clone());
+                    row.version += u64::from(Mutant::SnapshotRaisesVersion.is_chosen());
                     row.events.clear();
                     row.event_bytes = 0;
                 });
@@ -236,6 +238,9 @@ impl Live {
                 row.event_bytes += event.len();
                 row.events.push(event.clone());
             }
+        }
+        if Mutant::EventOutsideChain.is_chosen() && digests.len() > 1 {
+            return;
         }
         self.extend(record, stream, |head| {
             digests.iter().fold(head, |head, digest| head.extended(kind, at_ms, digest))

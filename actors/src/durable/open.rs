@@ -13,6 +13,7 @@ use super::{
     record::{BYTES_MAX, Op, Record},
     system::Ended,
 };
+use crate::mutant::Mutant;
 
 /// Room for so many operations is kept for the next record.
 const ROOM_MAX: usize = 16 * 1024;
@@ -78,7 +79,8 @@ impl Open {
 
     /// The last whole record, if the one that is being filled is empty.
     pub(crate) fn boundary(&self) -> Option<Sequence> {
-        self.current.record.ops.is_empty().then(|| Sequence(self.current.sequence.0 - 1))
+        let is_whole = self.current.record.ops.is_empty() || Mutant::RowsOutOfStep.is_chosen();
+        is_whole.then(|| Sequence(self.current.sequence.0 - 1))
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -106,6 +108,9 @@ impl Open {
 
     /// Append an operation; returns its place.
     pub(crate) fn push(&mut self, op: Op) -> (Sequence, u32) {
+        if Mutant::SplitCommit.is_chosen() && self.current.record.ops.len() % 3 == 2 {
+            self.roll();
+        }
         self.bytes += op.size();
         let ops = &mut self.current.record.ops;
         ops.push(op);
@@ -156,7 +161,8 @@ impl Open {
         lost.flatten().collect()
     }
 
-    fn roll(&mut self) {
+    /// Seal the record that is being filled.
+    pub(super) fn roll(&mut self) {
         let next = Sealed {
             sequence: self.current.sequence.next(),
             record: Record {

@@ -20,6 +20,8 @@ pub(crate) use super::{
     scrub::{Round, Step},
     system::read_window,
 };
+#[cfg(test)]
+pub(crate) use super::{open::Open, record::Op};
 
 /// How a message of this behaviour is stored.
 pub(crate) const fn message_format<B: Behavior>() -> Format {

@@ -2,6 +2,7 @@
 
 mod asleep;
 mod cancel;
+mod corruption;
 
 use std::{
     sync::{
@@ -26,9 +27,11 @@ use crate::{
 
 mod crowds;
 mod deaths;
+mod early;
 mod faults;
 mod full;
 mod heartbeats;
+mod heirs;
 mod jumps;
 mod keys;
 mod killed;
@@ -38,12 +41,14 @@ mod order;
 mod orphans;
 mod passivation;
 mod points;
+mod rules;
 mod scrub;
 mod send;
 mod spares;
 mod stalls;
 mod supervision;
 mod tree;
+mod upgrade;
 mod verify;
 
 const SOON: Duration = Duration::from_secs(10);

@@ -10,6 +10,7 @@ use super::{
 };
 use crate::{
     durable::{Answer, CallId, Effect, Failure, Outcome, Rejection, Request, Turn, Verdict},
+    mutant::Mutant,
     plan::{Effects, InDoubt},
     run::measures::RETRY,
 };
@@ -81,9 +82,10 @@ fn request(turn: &Turn<'_, Task>, ordered: &Ordered, job: &Job, attempt: u32) ->
     let (means, state) = (ordered.means(turn)?, turn.state());
     let declared = turn.extension::<Effects>().and_then(|effects| effects.of(&means.tool));
     let path = path(ordered, job.item);
+    let with_attempt = if Mutant::KeyIncludesAttempt.is_chosen() { attempt } else { 0 };
     Ok(Request {
         tool: means.tool.clone(),
-        key: key(job, &path, &means.tool, state.at, state.generation),
+        key: key(job, &path, &means.tool, state.at, state.generation + with_attempt),
         path: format!("{}/{path}", job.run),
         attempt,
         effect: means.effect.or(declared).unwrap_or(Effect::AtMostOnce),
@@ -109,7 +111,13 @@ pub(super) fn answered(turn: &mut Turn<'_, Task>, answer: Answer) -> Result<(), 
         {
             end(turn, End::Stopped)
         }
+        Verdict::Refused(failure) if Mutant::RefusalRaisesGeneration.is_chosen() => failed(turn, failure, checkpoint),
         Verdict::Refused(failure) => refused(turn, failure, checkpoint),
+        Verdict::Ended(Outcome::Failed(failure) | Outcome::Unknown(failure))
+            if Mutant::TimeoutRaisesGeneration.is_chosen() =>
+        {
+            failed(turn, failure, checkpoint)
+        }
         Verdict::Ended(Outcome::Failed(failure)) if turn.state().unsure => refused(turn, failure, checkpoint),
         Verdict::NotMade(failure) if turn.state().overdue => gave_up(turn, failure),
         Verdict::Ended(Outcome::Failed(failure)) => failed(turn, failure, checkpoint),

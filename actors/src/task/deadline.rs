@@ -7,7 +7,10 @@ use super::{
     Ordered, attempt, end, job, ordered,
     state::{BACKOFF, DEADLINE, End, Event, SLEEP, Status, Task},
 };
-use crate::durable::{Failure, Rejection, Turn};
+use crate::{
+    durable::{Failure, Rejection, Turn},
+    mutant::Mutant,
+};
 
 /// It begins with the task.
 pub(super) fn begin(turn: &mut Turn<'_, Task>, ordered: &Ordered) {
@@ -32,6 +35,11 @@ pub(super) fn too_late(turn: &Turn<'_, Task>, cause: Failure) -> Result<Failure,
 pub(super) fn over(turn: &mut Turn<'_, Task>) -> Result<(), Rejection> {
     turn.emit(&Event::DeadlineOver);
     match turn.state().status {
+        Status::Calling(call) if Mutant::DeadlineDropsOutcome.is_chosen() => {
+            turn.settle(call);
+            let failure = failure(turn, None)?;
+            end(turn, End::Failed(failure))
+        }
         Status::Calling(call) => {
             turn.cancel(call);
             Ok(())

@@ -42,6 +42,7 @@ use crate::{
         supervision::{ChildSpec, Shutdown, StartFailure},
     },
     json::Json,
+    mutant::Mutant,
 };
 
 /// Calls begun before others get the thread, and the most answers in one commit.
@@ -291,6 +292,9 @@ impl Queue {
                     (_, Effect::AtMostOnce) => {
                         if accepted.start_call(now_ms, call) {
                             slot.permits.lock().insert(call);
+                            if Mutant::CallBeforeItsStart.is_chosen() {
+                                free.push(call);
+                            }
                         }
                     }
                     (_, Effect::Idempotent { .. } | Effect::Verify { .. }) => free.push(call),

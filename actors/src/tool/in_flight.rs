@@ -20,7 +20,10 @@ use super::{
     context::{Progress, Shared},
     limits::STOP_GRACE,
 };
-use crate::durable::{CallId, Ended, Inner};
+use crate::{
+    durable::{CallId, Ended, Inner},
+    mutant::Mutant,
+};
 
 /// How often a drain looks again by itself.
 const LOOK_AGAIN: Duration = Duration::from_millis(20);
@@ -48,6 +51,7 @@ struct Heard {
 impl Heard {
     /// One more look, so long after the one before.
     fn look(&mut self, beats: u64, is_late: bool) {
+        let is_late = is_late && !Mutant::StoppedProcessCostsCalls.is_chosen();
         if is_late || beats != self.beats {
             (self.beats, self.silent) = (beats, 0);
         } else {
@@ -90,7 +94,7 @@ impl InFlight {
     /// Note that a call begins; `false` if it is running already.
     pub(crate) fn begin(&self, call: CallId, path: &Arc<str>, shared: &Arc<Shared>) -> bool {
         let mut running = self.running.lock();
-        if running.contains_key(&call) || self.is_parked(call) {
+        if (running.contains_key(&call) || self.is_parked(call)) && !Mutant::RunningCallBegunAgain.is_chosen() {
             return false;
         }
         let is_unwanted = self.doomed.lock().remove(&call);
@@ -196,6 +200,9 @@ impl InFlight {
 
     /// Outcomes that no store took wait for the next one; their calls are not begun again.
     pub(crate) fn park(&self, outcomes: impl IntoIterator<Item = Ended>) {
+        if Mutant::OutcomeLostWithStore.is_chosen() {
+            return;
+        }
         let mut parked = self.parked.lock();
         parked.extend(outcomes.into_iter().map(|ended| (ended.0, ended)));
         self.has_parked.store(!parked.is_empty(), Ordering::SeqCst);

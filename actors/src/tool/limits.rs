@@ -17,7 +17,7 @@ use std::{
 };
 
 use super::{Calling, context::CallContext};
-use crate::durable::Outcome;
+use crate::{durable::Outcome, mutant::Mutant};
 
 /// How long an adapter may take to stop once it was asked to.
 pub(super) const STOP_GRACE: Duration = Duration::from_secs(5);
@@ -34,7 +34,11 @@ pub(super) fn poll_caught(
 
 pub(super) fn panicked(panic: &(dyn std::any::Any + Send)) -> Outcome {
     let said = panic.downcast_ref::<&str>().copied().or_else(|| panic.downcast_ref::<String>().map(String::as_str));
-    Outcome::unknown("panic", format!("the tool panicked: {}", said.unwrap_or("without a message")))
+    let said = format!("the tool panicked: {}", said.unwrap_or("without a message"));
+    if Mutant::UnknownTakenForFailed.is_chosen() {
+        return Outcome::failed("panic", said);
+    }
+    Outcome::unknown("panic", said)
 }
 
 /// Run a call within its time, while it keeps what it promised, and while it is wanted. When that is over it is asked to
@@ -51,6 +55,9 @@ pub(super) async fn within(calling: &mut Calling, cx: &CallContext, timeout: Dur
     cx.cancel();
     let answer = tokio::time::timeout(STOP_GRACE, &mut caught).await.ok();
     match (answer, given_up) {
+        (Some(_), None) if Mutant::CancelThrowsResultAway.is_chosen() => {
+            Outcome::failed("cancelled", "it was cancelled")
+        }
         (Some(outcome @ (Outcome::Done(_) | Outcome::Failed(_))), _) => outcome,
         (_, Some(given_up)) => given_up,
         // Of what nobody wants, the tool itself says best why it ended.

@@ -5,12 +5,15 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::{Accepted, Receipt};
-use crate::durable::{
-    call::{Answer, Effect, Failure, Outcome, Probing, Request, Row, RowState, Settled, Verdict, settle},
-    codec,
-    entry::Body,
-    id::{ActorId, CallId},
-    record::{Note, Op},
+use crate::{
+    durable::{
+        call::{Answer, Effect, Failure, Outcome, Probing, Request, Row, RowState, Settled, Verdict, settle},
+        codec,
+        entry::Body,
+        id::{ActorId, CallId},
+        record::{Note, Op},
+    },
+    mutant::Mutant,
 };
 
 impl Accepted {
@@ -55,6 +58,7 @@ impl Accepted {
             };
             match &verdict {
                 Verdict::InDoubt(failure) => self.push(Op::CallDoubted { call, failure: failure.clone() }),
+                _ if Mutant::SecondAnswerCounts.is_chosen() => self.push(Op::Nothing),
                 Verdict::Ended(_) | Verdict::Repeat | Verdict::NotMade(_) | Verdict::Refused(_) => {
                     self.push(Op::CallEnded { call, caller })
                 }
@@ -139,7 +143,8 @@ impl Accepted {
     /// A call that runs is no longer wanted. It was asked to stop; should the process end first, no later life makes it
     /// again: that it began is written down.
     pub(crate) fn cancel_running(&mut self, now_ms: u64, call: CallId) {
-        if self.live.calls.get(&call).is_some_and(|row| row.state == RowState::Intended) {
+        let is_intended = self.live.calls.get(&call).is_some_and(|row| row.state == RowState::Intended);
+        if is_intended && !Mutant::CancelledCallMadeAgain.is_chosen() {
             self.begin(now_ms, 24);
             self.push(Op::CallStarted { call });
         }
@@ -253,5 +258,6 @@ impl Accepted {
 
 /// Whether nobody knows what became of a call when the process ended.
 fn is_doubtful(row: &Row, now_ms: u64) -> bool {
-    row.state == RowState::Started || (row.state == RowState::Intended && row.request.is_forgotten(now_ms))
+    let is_started = row.state == RowState::Started && !Mutant::AtMostOnceRepeated.is_chosen();
+    is_started || (row.state == RowState::Intended && row.request.is_forgotten(now_ms))
 }

@@ -9,13 +9,16 @@
 //! and not taken, lies with the dead letters; its parent is told in the commit that ends it.
 
 use super::{Accepted, Receipt};
-use crate::durable::{
-    care::{Care, Supervised},
-    entry::{Body, Fate},
-    id::{ActorId, CallId, StreamId},
-    live::Actor,
-    record::{Note, Op},
-    supervision::AutoShutdown,
+use crate::{
+    durable::{
+        care::{Care, Supervised},
+        entry::{Body, Fate},
+        id::{ActorId, CallId, StreamId},
+        live::Actor,
+        record::{Note, Op},
+        supervision::AutoShutdown,
+    },
+    mutant::Mutant,
 };
 
 /// What came of an attempt to end an actor and everything below it.
@@ -46,6 +49,9 @@ impl Accepted {
     /// An actor ended by itself.
     pub(super) fn finish(&mut self, actor: ActorId, at: u32, receipt: &mut Receipt) {
         self.refuse_askers(actor);
+        if Mutant::LateMessageRevives.is_chosen() && self.head(actor).is_some() {
+            return;
+        }
         if let Some((parent, supervised)) = self.live.actors.get(&actor).map(|row| (row.parent, row.supervised)) {
             self.push(Op::Ended { actor, parent });
             self.significant_ended(actor, parent, supervised.care, at, receipt);

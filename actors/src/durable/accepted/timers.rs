@@ -6,12 +6,15 @@
 use std::collections::VecDeque;
 
 use super::{Accepted, Receipt};
-use crate::durable::{
-    entry::{Body, Entry, Fired},
-    id::ActorId,
-    live::Timer,
-    outbox::TimerChange,
-    record::Op,
+use crate::{
+    durable::{
+        entry::{Body, Entry, Fired},
+        id::ActorId,
+        live::Timer,
+        outbox::TimerChange,
+        record::Op,
+    },
+    mutant::Mutant,
 };
 
 impl Accepted {
@@ -28,6 +31,9 @@ impl Accepted {
 
     /// Clearing a timer also takes back a firing that was not delivered yet.
     fn drop_firings(&mut self, actor: ActorId, name: u32) {
+        if Mutant::ClearLeavesFiring.is_chosen() {
+            return;
+        }
         let Some(row) = self.live.actors.get_mut(&actor) else { return };
         let is_firing = |entry: &Entry| matches!(&entry.body, Body::Fired(fired) if fired.name == name);
         let (gone, kept): (VecDeque<_>, VecDeque<_>) = row.mailbox.drain(..).partition(is_firing);
@@ -41,6 +47,9 @@ impl Accepted {
 
     /// Put what came due for an actor before this moment into its mailbox.
     pub(super) fn fire_before(&mut self, to: ActorId, at: u32, receipt: &mut Receipt) {
+        if Mutant::TimerTakenLate.is_chosen() {
+            return;
+        }
         let now_ms = self.open.base_ms() + u64::from(at);
         let Some(row) = self.live.actors.get(&to).filter(|row| !row.timers.is_empty()) else { return };
         let mut due: Vec<_> = row.timers.iter().filter(|timer| timer.due_ms <= now_ms).copied().collect();
@@ -53,7 +62,8 @@ impl Accepted {
 
     /// Turn due timers into messages; at most so many at once. Those of actors that are not in memory stay as they are.
     pub(crate) fn fire(&mut self, now_ms: u64, most: usize) -> Receipt {
-        let due = self.live.timers.range(..(now_ms.saturating_add(1), ActorId(0), 0));
+        let early_ms = if Mutant::TimerFiresEarly.is_chosen() { 5 } else { 0 };
+        let due = self.live.timers.range(..(now_ms.saturating_add(1 + early_ms), ActorId(0), 0));
         let is_ready = |actor: ActorId| !self.is_held(actor) && !self.is_cold(actor);
         let due: Vec<_> =
             due.filter(|((_, actor, _), _)| is_ready(*actor)).take(most).map(|(key, set)| (*key, *set)).collect();

@@ -1,12 +1,15 @@
 //! What the runtime does to actors in trouble: give up a message, suspend, try again, tell the owner.
 
 use super::{Accepted, Receipt};
-use crate::durable::{
-    codec,
-    entry::{Body, Fate},
-    id::ActorId,
-    live::DeadLetter,
-    record::{NOTE, Note, Op},
+use crate::{
+    durable::{
+        codec,
+        entry::{Body, Fate},
+        id::ActorId,
+        live::DeadLetter,
+        record::{NOTE, Note, Op},
+    },
+    mutant::Mutant,
 };
 
 impl Accepted {
@@ -134,6 +137,9 @@ impl Accepted {
 
     /// Put a message with the dead letters.
     pub(super) fn give_up(&mut self, to: ActorId, at: u32, reason: String, body: Body) {
+        if Mutant::DeadLetterLost.is_chosen() {
+            return;
+        }
         let letter = DeadLetter { to, at_ms: self.open.base_ms() + u64::from(at), reason, body };
         self.buried += 1;
         let key = self.live.next_dead_letter_key();

@@ -5,9 +5,12 @@
 
 use std::time::{Duration, Instant};
 
-use crate::durable::{
-    id::ActorId,
-    supervision::{Policy, Window},
+use crate::{
+    durable::{
+        id::ActorId,
+        supervision::{Policy, Window},
+    },
+    mutant::Mutant,
 };
 
 /// Deaths by one message before it is given up.
@@ -51,7 +54,7 @@ impl Deaths {
             }
         }
         self.count += 1;
-        if self.count >= DEATHS_MAX {
+        if self.count >= DEATHS_MAX && !Mutant::PoisonNeverGivenUp.is_chosen() {
             return Cure::Bury;
         }
         Cure::Reload { after: policy.backoff.delay(self.count, &actor.to_string()) }

@@ -19,9 +19,12 @@ use super::{
     survey::Survey,
     writer::{Active, Setup, Shared, Writer, fresh_id},
 };
-use crate::durable::{
-    id::{Epoch, Sequence},
-    store::Error,
+use crate::{
+    durable::{
+        id::{Epoch, Sequence},
+        store::Error,
+    },
+    mutant::Mutant,
 };
 
 /// Takes a record, or refuses it.
@@ -73,13 +76,7 @@ pub(crate) fn end(disk: &dyn Disk, survey: &Survey, cut: Option<Sequence>) -> Re
 }
 
 /// Read what is wanted.
-pub(crate) fn read(
-    disk: &dyn Disk,
-    folder: &std::path::Path,
-    wanted: Wanted,
-    take: &mut Take<'_>,
-) -> Result<Found, Error> {
-    let survey = Survey::take(disk, folder)?;
+pub(crate) fn read(disk: &dyn Disk, survey: Survey, wanted: Wanted, take: &mut Take<'_>) -> Result<Found, Error> {
     let cut = wanted.cut;
     let (floor, mut base, mut tail_bytes) = (survey.floor(), Base::default(), 0);
     let cut = cut.map(|cut| cut.max(floor));
@@ -211,14 +208,18 @@ fn tidy(setup: &Setup, found: &Found) -> Result<(), Error> {
         disk.remove(&segment.path).map_err(super::io("remove", &segment.path))?;
         disk.sync_folder(&setup.journal()).map_err(super::io("sync", &setup.journal()))?;
     }
-    if let Some((path, end)) = &found.base.place {
+    if let Some((path, end)) = &found.base.place
+        && !Mutant::StaleBytesCount.is_chosen()
+    {
         let file = disk.open(path, Access::Write).map_err(super::io("open", path))?;
         file.set_len(*end).map_err(super::io("cut", path))?;
     }
     Ok(())
 }
 
-/// Whether any of its records come before the new segment's first.
+/// Whether any of its records come before the new segment's first, and count. One that does not count would come back to
+/// life when the one that replaced it is trimmed.
 fn stays(segment: &Segment, found: &Found) -> bool {
-    segment.header.as_ref().is_ok_and(|header| header.first <= found.base.sequence)
+    let counts = found.survey.live.iter().any(|live| live.number == segment.number);
+    counts && segment.header.as_ref().is_ok_and(|header| header.first <= found.base.sequence)
 }

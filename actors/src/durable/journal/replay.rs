@@ -18,7 +18,10 @@ use super::{
     reader::Reader,
     segment::{HEADER, Header, Segment},
 };
-use crate::durable::{id::Sequence, store::Error};
+use crate::{
+    durable::{id::Sequence, store::Error},
+    mutant::Mutant,
+};
 
 /// A record as it is visited.
 #[derive(Clone, Copy)]
@@ -129,9 +132,9 @@ impl Walk<'_> {
 
     fn segment(&self, here: &Here<'_>, cursor: &mut Cursor, visit: &mut Visit<'_>) -> Result<Stop, Error> {
         let path = &here.segment.path;
-        let mut reader = Reader::open(self.disk, path).map_err(super::io("open", path))?;
+        let mut reader = Reader::open(self.disk, here.segment).map_err(super::io("open", path))?;
         let mut offset = HEADER;
-        while here.relief != Some(cursor.next) {
+        while here.relief != Some(cursor.next) || Mutant::StaleBytesCount.is_chosen() {
             let frame = reader.frame(offset).map_err(super::io("read", path))?;
             let Some(frame) = frame.filter(|frame| cursor.expects(frame, here.header)) else {
                 return Ok(Stop::Bad(offset));
@@ -158,6 +161,7 @@ impl Walk<'_> {
         let behind = here.behind(self.disk, offset, cursor).map_err(super::io("read", path))?;
         let bad = format!("no whole record starts at byte {offset}");
         let (to, cause) = match (here.relief, behind) {
+            _ if Mutant::DamageTakenForTornTail.is_chosen() => return Ok(Some(here.torn(cursor.next))),
             // It ends well; what should follow it is missing or unreadable, and is blamed next.
             (_, Behind::Nothing) if here.is_followed_by_a_gap() => return Ok(None),
             (Some(relief), _) => (Sequence(relief.0 - 1), format!("{bad}, and a later segment goes on")),
@@ -226,7 +230,7 @@ impl Here<'_> {
     }
 
     fn behind(&self, disk: &dyn Disk, offset: u64, cursor: &Cursor) -> io::Result<Behind> {
-        let mut reader = Reader::open(disk, &self.segment.path)?;
+        let mut reader = Reader::open(disk, self.segment)?;
         let Some(written) = reader.first_written(offset)? else { return Ok(Behind::Nothing) };
         if !self.header.synced {
             // Without a sync each, a power cut may keep a later record and lose an earlier one.

@@ -24,6 +24,7 @@ use crate::{
         id::{Epoch, Sequence},
         store::{Error, Stats},
     },
+    mutant::Mutant,
 };
 
 /// Where a journal lives and how it is kept.
@@ -102,14 +103,16 @@ impl Active {
 
     /// Sync it and give it its final name.
     pub(crate) fn publish(&mut self, setup: &Setup) -> Result<(), Error> {
-        self.file.sync_all().map_err(super::io("sync", &self.path))?;
+        if !(Mutant::TailNotSynced.is_chosen() && self.last >= self.header.first) {
+            self.file.sync_all().map_err(super::io("sync", &self.path))?;
+        }
         self.path = segment::publish(&*setup.disk, &setup.journal(), &self.path, self.header.number)?;
         Ok(())
     }
 
     /// As others see it.
     pub(crate) fn segment(&self) -> Segment {
-        Segment { number: self.header.number, path: self.path.clone(), header: Ok(self.header) }
+        Segment { number: self.header.number, path: self.path.clone(), header: Ok(self.header), held: None }
     }
 
     fn sync(&self) -> Result<(), Error> {
@@ -187,8 +190,11 @@ impl Writer {
             self.rotate(payload.len())?;
         }
         self.active.put(payload)?;
+        if Mutant::HeadAheadOfSync.is_chosen() {
+            self.write_head()?;
+        }
         let began = clock::monotonic();
-        if self.setup.synced {
+        if self.setup.synced && !Mutant::AckBeforeSync.is_chosen() {
             self.active.sync()?;
         }
         let mut shared = self.shared.lock();
@@ -254,7 +260,9 @@ impl Writer {
     }
 
     fn or_close<T>(&mut self, result: Result<T, Error>) -> Result<T, Error> {
-        if let Err(error) = &result {
+        if let Err(error) = &result
+            && !Mutant::FailedSyncTriedAgain.is_chosen()
+        {
             self.closed = Some(error.to_string());
         }
         result
@@ -270,5 +278,5 @@ impl Drop for Writer {
 
 /// Zeros must never look like the beginning of a record.
 pub(crate) fn fresh_id(disk: &dyn Disk) -> u64 {
-    disk.random().max(1)
+    if Mutant::GuessedSegment.is_chosen() { 1 } else { disk.random().max(1) }
 }

@@ -16,6 +16,7 @@ use crate::{
         accepted::Entrance,
         codec::{self, Format},
     },
+    mutant::Mutant,
 };
 
 const ROW: Bytes = Bytes::from_static(b"clock/jump");
@@ -73,7 +74,9 @@ impl Inner {
     }
 
     fn note_jump(self: &Arc<Self>, jump: Jump, now: Reading, at_start: bool) {
-        *self.clocks.grace.lock() = Grace::from(now.boot_ms);
+        if !Mutant::JumpWithoutGrace.is_chosen() {
+            *self.clocks.grace.lock() = Grace::from(now.boot_ms);
+        }
         let by_ms = jump.by_ms;
         tracing::warn!(by_ms, at_start, "the wall clock jumped; what cannot be taken back expires later");
         let row = codec::seal(FORMAT, &Jumped { by_ms, wall_ms: now.wall_ms, at_start });

@@ -5,9 +5,12 @@
 use std::time::Duration;
 
 use super::{Reason, Waiting};
-use crate::durable::{
-    call::{Row, RowState},
-    id::{ActorId, CallId},
+use crate::{
+    durable::{
+        call::{Row, RowState},
+        id::{ActorId, CallId},
+    },
+    mutant::Mutant,
 };
 
 /// An actor as the unsticker sees it.
@@ -164,7 +167,11 @@ pub(crate) fn classify_call(view: &CallView<'_>) -> Option<Waiting> {
         (RowState::InDoubt(failure), _) => {
             (Reason::InDoubt, format!("{who} waits for a decision: {}: {}", failure.class, failure.message))
         }
-        (RowState::Intended | RowState::Started | RowState::Probing(_), Holder::Adapter) => return None,
+        (RowState::Intended | RowState::Started | RowState::Probing(_), Holder::Adapter)
+            if !Mutant::LivingCallTakenForLost.is_chosen() =>
+        {
+            return None;
+        }
         (RowState::Intended | RowState::Started | RowState::Probing(_), Holder::Silent(within)) => {
             (Reason::LostHeartbeat, format!("{who} runs, promised a heartbeat every {within:?}, and is silent"))
         }
@@ -177,7 +184,7 @@ pub(crate) fn classify_call(view: &CallView<'_>) -> Option<Waiting> {
         (RowState::Intended | RowState::Started | RowState::Probing(_), Holder::NoTool) => {
             (Reason::NoTool, format!("{who} waits for a tool that is not registered here"))
         }
-        (RowState::Intended | RowState::Started | RowState::Probing(_), Holder::Nobody) => {
+        (RowState::Intended | RowState::Started | RowState::Probing(_), Holder::Nobody | Holder::Adapter) => {
             (Reason::LostCall, format!("{who} waits to be made, and its tool was never told of it"))
         }
     };

@@ -29,19 +29,22 @@ use super::{
     ground::{self, Image},
     past::{BaseGround, Counted},
 };
-use crate::durable::{
-    chain::Head,
-    codec,
-    id::{Sequence, StreamId},
-    journal::{
-        disk::Disk,
-        replay::Walk,
-        writer::{Setup, Shared},
+use crate::{
+    durable::{
+        chain::Head,
+        codec,
+        id::{Sequence, StreamId},
+        journal::{
+            disk::Disk,
+            replay::Walk,
+            writer::{Setup, Shared},
+        },
+        ledger::Reader,
+        live::Live,
+        record::{FORMAT, Record},
+        store::{Error, PastEvent},
     },
-    ledger::Reader,
-    live::Live,
-    record::{FORMAT, Record},
-    store::{Error, PastEvent},
+    mutant::Mutant,
 };
 
 /// After a failure it is tried again so much later.
@@ -392,6 +395,9 @@ impl Pile {
 /// Write the rows of a base with what changed, in the order of their keys.
 fn merge(old: Option<Base>, changes: BTreeMap<Bytes, Option<Bytes>>, writer: &mut base::Writer) -> Result<(), Error> {
     let mut changes = changes.into_iter().peekable();
+    if Mutant::BaseLosesRow.is_chosen() {
+        changes.next();
+    }
     if let Some(old) = old {
         let mut rows = old.rows();
         while let Some((key, value)) = rows.next()? {

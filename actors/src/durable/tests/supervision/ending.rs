@@ -146,3 +146,18 @@ async fn how_a_child_is_looked_after_survives_the_process_and_passivation() {
     assert_eq!(firm.look(1).await.total, 1);
     firm.system.stop(SOON).await;
 }
+
+#[tokio::test]
+async fn an_actor_that_finishes_leaves_no_child_behind_and_its_mail_is_nobodys() {
+    let firm = Firm::<OneForOne>::new(&[Care::TRANSIENT; 2]).await;
+    // Both are in the mailbox before either is taken.
+    let leaver = firm.child(1).await;
+    let (retired, late) = tokio::join!(firm.system.tell(leaver, Task::Retire), firm.system.tell(leaver, Task::Work(1)));
+    retired.and(late).unwrap();
+    until_true(async || firm.is_gone(leaver.id).await).await;
+    firm.tell(0, Task::Hire).await;
+    firm.tell(0, Task::Retire).await;
+    let fates = firm.fates(1).await;
+    assert!(fates[0].starts_with("poisoned 0:") && fates[0].contains("with 1 children"), "{fates:?}");
+    assert_eq!(firm.look(0).await.children.len(), 1, "it is still there, and so is its child");
+}

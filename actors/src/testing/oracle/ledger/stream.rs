@@ -34,12 +34,12 @@ pub(super) struct Stream {
 struct Actor {
     kind: &'static str,
     started: u32,
+    /// Its beginning was written down, and what comes next belongs to it.
+    is_prepared: bool,
     began: u32,
     ended: u32,
     /// Its parent wrote down that it ended.
     heard: u32,
-    /// It has its fallbacks, and does what it is to do next.
-    prepared: bool,
     task: Task,
 }
 
@@ -122,12 +122,14 @@ impl Stream {
     fn task(&mut self, event: T, told: &mut Told, place: &mut Place<'_>) {
         let actor = self.actors.entry(place.item.actor).or_default();
         let is_first = match &event {
+            // What it is to fall back on, if on anything, is written down with its beginning, and before it.
             T::Prepared { .. } => true,
-            T::Began { .. } => !actor.prepared,
-            T::FellAsleep { .. } | T::Failed { .. } | T::Stopped => actor.began == 0,
+            T::Began { .. } => !std::mem::take(&mut actor.is_prepared),
+            T::FellAsleep { .. } => !std::mem::take(&mut actor.is_prepared) && actor.began == 0,
+            T::Failed { .. } | T::Stopped => actor.began == 0,
             _ => false,
         };
-        actor.prepared = matches!(event, T::Prepared { .. });
+        actor.is_prepared |= matches!(event, T::Prepared { .. });
         self.act(is_first, place);
         let actor = self.actors.entry(place.item.actor).or_default();
         actor.task.take(&event, told, place);

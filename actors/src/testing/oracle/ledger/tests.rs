@@ -29,6 +29,17 @@ fn a_run_whose_task_is_retried_and_ends_once_is_fine() {
     assert_eq!(tested, [1, 4, 2, 12, 1]);
 }
 
+/// Tasks with a fallback were once accused of acting before they were told to.
+#[test]
+fn a_task_that_may_fall_back_begins_once_all_the_same() {
+    let prepared = (TASK, "task", event(&task::Event::Prepared { fallbacks: Vec::new() }));
+    let mut items = sound();
+    items.insert(4, prepared.clone());
+    assert_eq!(broken(&items), []);
+    items.insert(6, prepared);
+    assert_eq!(broken(&items), [I2], "it began twice");
+}
+
 #[test]
 fn a_second_end_of_a_run_is_seen() {
     let mut items = sound();

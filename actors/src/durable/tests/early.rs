@@ -1,0 +1,145 @@
+//! Nothing leaves before its record is durable: with a disk that is told when to go on.
+
+use std::task::{Context, Poll, Waker};
+
+use parking_lot::{Condvar, Mutex};
+
+use super::*;
+use crate::durable::{
+    id::Sequence,
+    record::{self, Op, Record},
+    store::{Error, Fence, Recovered, Stats, Store},
+};
+
+/// Keeps records in memory, and holds up the first one with such an operation on its way there.
+struct Held {
+    memory: Memory,
+    holds: fn(&Op) -> bool,
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+#[derive(Clone, Copy, PartialEq)]
+enum State {
+    Watching,
+    Holding,
+    Open,
+}
+
+impl Held {
+    fn new(holds: fn(&Op) -> bool) -> Arc<Self> {
+        let (memory, changed) = (Memory::new(), Condvar::new());
+        Arc::new(Self { memory, holds, state: Mutex::new(State::Watching), changed })
+    }
+
+    /// Wait until the record is on its way.
+    async fn holding(self: &Arc<Self>) {
+        let held = self.clone();
+        let waited = tokio::task::spawn_blocking(move || {
+            let mut state = held.state.lock();
+            let is_watching = |state: &mut State| *state == State::Watching;
+            held.changed.wait_while_for(&mut state, is_watching, SOON).timed_out()
+        });
+        assert!(!waited.await.unwrap(), "the record comes");
+    }
+
+    fn go_on(&self) {
+        *self.state.lock() = State::Open;
+        self.changed.notify_all();
+    }
+}
+
+/// Also when the test fails, so that the system can end.
+struct GoesOn(Arc<Held>);
+
+impl Drop for GoesOn {
+    fn drop(&mut self) {
+        self.0.go_on();
+    }
+}
+
+impl Store for Held {
+    fn recover(&self, visit: &mut dyn FnMut(Sequence, &[u8]) -> Result<(), Error>) -> Result<Recovered, Error> {
+        self.memory.recover(visit)
+    }
+
+    fn append(&self, fence: Fence, sequence: Sequence, payload: &[u8]) -> Result<(), Error> {
+        let record: Record = codec::open(record::FORMAT, payload).expect("a record is whole");
+        let mut state = self.state.lock();
+        if *state == State::Watching && record.ops.iter().any(self.holds) {
+            *state = State::Holding;
+            self.changed.notify_all();
+        }
+        self.changed.wait_while(&mut state, |state| *state == State::Holding);
+        drop(state);
+        self.memory.append(fence, sequence, payload)
+    }
+
+    fn scan(&self, from: Sequence, visit: &mut dyn FnMut(Sequence, &[u8]) -> bool) -> Result<(), Error> {
+        self.memory.scan(from, visit)
+    }
+
+    fn idle(&self) -> Result<(), Error> {
+        self.memory.idle()
+    }
+
+    fn release(&self) {
+        self.memory.release();
+    }
+
+    fn stats(&self) -> Stats {
+        self.memory.stats()
+    }
+}
+
+/// How often a tool was called by the time that a record is on its way, and once it is durable.
+async fn calls_while_held(effect: Effect, holds: fn(&Op) -> bool) -> (u32, u32) {
+    let (held, calls) = (Held::new(holds), Arc::new(AtomicU32::new(0)));
+    let _goes_on = GoesOn(held.clone());
+    let system = builder().tool("slow", Arc::new(Slow(calls.clone()))).start(held.clone()).await.unwrap();
+    let address = counter(&system).await;
+    let telling = system.tell(address, Told::Call { tool: "slow".to_owned(), effect });
+    let (told, early) = tokio::join!(telling, async {
+        held.holding().await;
+        // Whatever was said to the tool's actor before this question is done when it answers.
+        let slot = system.inner.tools.values().next().unwrap();
+        slot.unknown(Vec::new()).await.unwrap();
+        let early = calls.load(Ordering::SeqCst);
+        held.go_on();
+        early
+    });
+    told.unwrap();
+    until(&system, address, |_| calls.load(Ordering::SeqCst) > 0).await;
+    (early, calls.load(Ordering::SeqCst))
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_call_is_made_while_its_intent_is_on_its_way_to_the_disk() {
+    let counted = calls_while_held(Effect::IDEMPOTENT, |op| matches!(op, Op::Call { .. })).await;
+    assert_eq!(counted, (0, 1));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_at_most_once_call_is_made_while_its_start_is_on_its_way_to_the_disk() {
+    let counted = calls_while_held(Effect::AtMostOnce, |op| matches!(op, Op::CallStarted { .. })).await;
+    assert_eq!(counted, (0, 1));
+}
+
+/// A client that heard of a run by its key must not find, after a crash, that there never was one.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_second_submission_is_answered_only_when_the_first_is_durable() {
+    let held = Held::new(|op| matches!(op, Op::Spawn { .. }));
+    let _goes_on = GoesOn(held.clone());
+    let system = builder().start(held.clone()).await.unwrap();
+    let first = system.spawn::<Counter>("order-7", &Told::Add(1));
+    let (first, second) = tokio::join!(first, async {
+        held.holding().await;
+        let mut second = Box::pin(system.spawn::<Counter>("order-7", &Told::Add(1)));
+        // It needs nobody to look the key up, which is in memory.
+        let polled = second.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+        assert!(matches!(polled, Poll::Pending), "it was answered before the first was durable");
+        held.go_on();
+        second.await
+    });
+    assert_eq!(first.unwrap().id, second.unwrap().id);
+}

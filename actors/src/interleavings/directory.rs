@@ -1,0 +1,235 @@
+//! Bells between the directory, hosts that let go or are killed, and the keeper.
+//!
+//! A model: ractor's actors are threads here, and their mailboxes channels. It follows `Directory::ring`, `forget`, `kill` and
+//! `ended` (`durable/directory.rs`), `HostState::let_go` and `Guest::take_turns` (`durable/host.rs`), and what the keeper does
+//! after an end (`durable/keeper.rs`).
+//!
+//! **Invariants:** every message is taken once, by whichever host; never do two hosts of one actor run at a time.
+
+use shuttle::{
+    sync::{
+        Arc, Mutex, MutexGuard,
+        atomic::{AtomicBool, AtomicU32, Ordering},
+        mpsc,
+    },
+    thread,
+};
+
+use super::{holds, is_found};
+
+/// A way in which the code could be wrong.
+#[derive(Clone, Copy, PartialEq)]
+enum Broken {
+    Nothing,
+    /// A host that let go does not look at the mailbox again.
+    LetsGoBlindly,
+    /// After a host was killed nobody looks at the mailbox.
+    DiesUnnoticed,
+    /// A host that is killed leaves the directory before it has ended.
+    SuccessorBesideIt,
+    /// A host takes the bell for the message: one turn for each.
+    TurnForBell,
+}
+
+enum Bell {
+    Ring,
+    Passivate,
+}
+
+/// How a host is reached.
+#[derive(Clone)]
+struct Host {
+    number: u32,
+    bell: mpsc::Sender<Bell>,
+    killed: Arc<AtomicBool>,
+}
+
+#[derive(Default)]
+struct Slots {
+    host: Option<Host>,
+    /// All that were ever made.
+    threads: Vec<thread::JoinHandle<()>>,
+    made: u32,
+}
+
+struct World {
+    /// Messages in the accepted mailbox, and messages taken.
+    mailbox: Mutex<(u32, u32)>,
+    slots: Mutex<Slots>,
+    inside: AtomicU32,
+    broken: Broken,
+}
+
+impl World {
+    fn slots(&self) -> MutexGuard<'_, Slots> {
+        self.slots.lock().expect("nobody panics under the lock")
+    }
+
+    fn mailbox(&self) -> MutexGuard<'_, (u32, u32)> {
+        self.mailbox.lock().expect("nobody panics under the lock")
+    }
+
+    /// Accept a message, and then ring, if the mailbox was empty.
+    fn tell(self: &Arc<Self>) {
+        let was_empty = {
+            let mut mailbox = self.mailbox();
+            mailbox.0 += 1;
+            mailbox.0 == 1
+        };
+        if was_empty {
+            self.ring();
+        }
+    }
+
+    fn ring(self: &Arc<Self>) {
+        let mut slots = self.slots();
+        if let Some(host) = &slots.host {
+            // Fails only while that host is ending: whoever sees its end looks at the mailbox again.
+            let _ = host.bell.send(Bell::Ring);
+            return;
+        }
+        let (bell, bells) = mpsc::channel();
+        let _ = bell.send(Bell::Ring);
+        slots.made += 1;
+        let host = Host { number: slots.made, bell, killed: Arc::new(AtomicBool::new(false)) };
+        slots.host = Some(host.clone());
+        let world = self.clone();
+        slots.threads.push(thread::spawn(move || world.host(host.number, &host.killed, &bells)));
+    }
+
+    /// A host's life. It holds its own end of the bell only through the directory, so it ends when it is in there no more.
+    fn host(self: Arc<Self>, number: u32, killed: &AtomicBool, bells: &mpsc::Receiver<Bell>) {
+        while let Ok(bell) = bells.recv() {
+            if killed.load(Ordering::SeqCst) {
+                return self.ended(number);
+            }
+            match bell {
+                Bell::Ring => {
+                    if !self.take_turns(killed) {
+                        return self.ended(number);
+                    }
+                }
+                Bell::Passivate if self.mailbox().0 == 0 => return self.let_go(number),
+                Bell::Passivate => {}
+            }
+        }
+    }
+
+    /// `false` if it was killed on the way.
+    fn take_turns(&self, killed: &AtomicBool) -> bool {
+        loop {
+            assert_eq!(self.inside.fetch_add(1, Ordering::SeqCst), 0, "two hosts of one actor run at a time");
+            let is_killed = killed.load(Ordering::SeqCst);
+            let mut is_empty = true;
+            if !is_killed {
+                let mut mailbox = self.mailbox();
+                if mailbox.0 > 0 {
+                    *mailbox = (mailbox.0 - 1, mailbox.1 + 1);
+                }
+                is_empty = mailbox.0 == 0;
+            }
+            self.inside.fetch_sub(1, Ordering::SeqCst);
+            if is_killed || is_empty || self.broken == Broken::TurnForBell {
+                return !is_killed;
+            }
+        }
+    }
+
+    fn forget(&self, number: u32) {
+        let mut slots = self.slots();
+        if slots.host.as_ref().is_some_and(|host| host.number == number) {
+            slots.host = None;
+        }
+    }
+
+    fn let_go(self: &Arc<Self>, number: u32) {
+        self.forget(number);
+        if self.broken != Broken::LetsGoBlindly {
+            self.look_again();
+        }
+    }
+
+    /// The keeper sees that a host was killed.
+    fn ended(self: &Arc<Self>, number: u32) {
+        self.forget(number);
+        if self.broken != Broken::DiesUnnoticed {
+            self.look_again();
+        }
+    }
+
+    fn look_again(self: &Arc<Self>) {
+        let has_mail = self.mailbox().0 > 0;
+        if has_mail {
+            self.ring();
+        }
+    }
+
+    fn passivate(&self) {
+        if let Some(host) = &self.slots().host {
+            let _ = host.bell.send(Bell::Passivate);
+        }
+    }
+
+    fn kill(&self) {
+        let mut slots = self.slots();
+        let Some(host) = slots.host.clone() else { return };
+        host.killed.store(true, Ordering::SeqCst);
+        // ractor ends it even while it waits for a bell.
+        let _ = host.bell.send(Bell::Ring);
+        if self.broken == Broken::SuccessorBesideIt {
+            slots.host = None;
+        }
+    }
+}
+
+/// Two who tell it two messages each, while its host is told to let go twice and is killed once.
+fn model(broken: Broken) {
+    let world = Arc::new(World {
+        mailbox: Mutex::new((0, 0)),
+        slots: Mutex::new(Slots::default()),
+        inside: AtomicU32::new(0),
+        broken,
+    });
+    let beside = |work: fn(&Arc<World>)| {
+        let world = world.clone();
+        thread::spawn(move || work(&world))
+    };
+    let tells: fn(&Arc<World>) = |world| (0..2).for_each(|_| world.tell());
+    let threads = [
+        beside(tells),
+        beside(tells),
+        beside(|world| (0..2).for_each(|_| world.passivate())),
+        beside(|world| world.kill()),
+    ];
+    for thread in threads {
+        thread.join().expect("it panics only when the test fails");
+    }
+    // Hosts that have nothing to do wait for a bell for ever: let the last one go, and see what it leaves.
+    loop {
+        let thread = {
+            let mut slots = world.slots();
+            if let Some(host) = &slots.host {
+                let _ = host.bell.send(Bell::Passivate);
+            }
+            slots.threads.pop()
+        };
+        match thread {
+            Some(thread) => thread.join().expect("it panics only when the test fails"),
+            None => break,
+        }
+    }
+    assert_eq!(*world.mailbox(), (0, 4), "messages that are left, and messages that were taken");
+}
+
+#[test]
+fn every_message_is_taken_though_its_host_lets_go_or_dies_as_its_bell_rings() {
+    holds(|| model(Broken::Nothing));
+}
+
+#[test]
+fn every_broken_directory_is_found() {
+    is_found("a host that lets go blindly", || model(Broken::LetsGoBlindly));
+    is_found("a death that nobody notices", || model(Broken::DiesUnnoticed));
+    is_found("a successor beside its predecessor", || model(Broken::SuccessorBesideIt));
+    is_found("a turn for each bell", || model(Broken::TurnForBell));
+}
