@@ -8,10 +8,10 @@ pub mod artifacts;
 pub mod engine;
 pub mod metrics;
 pub mod spec;
+#[cfg(feature = "testing")]
+pub mod testing;
 pub mod tools;
 
-#[cfg(feature = "testing")]
-pub use headframe_actors::testing;
 pub use headframe_actors::{clock, durable, json, phase, plan, run, task, tool};
 
 pub use self::engine::{Engine, Error, RunHandle, Submission};

@@ -1,27 +1,30 @@
 //! A simulated world for durable actors: crashes at every commit, tools that count their effects, and an oracle.
 //!
-//! The world drives the accepted view by itself: no tokio, no threads, no wall clock. One seed-free order of steps, so
-//! that every run of a story is the same until it is told to crash. Offered to users as well: a plan of yours can be
-//! made to die around every commit.
+//! The world drives the accepted view by itself: no tokio, no threads, no wall clock. Steps have one order, or one that a
+//! seed draws, so that every story can be told again. Offered to users as well: a plan of yours can be made to die around
+//! every commit.
 //!
 //! ```
-//! use headframe_actors::{durable::Effect, plan::Plan, testing::{Fake, Story}};
+//! use headframe_actors::{durable::Effect, plan::Plan, testing::{Fake, World}};
 //!
 //! let plan = Plan::builder("pay").phase("pay", |phase| phase.task("charge", "bank", |task| task.retry(3)));
-//! let story = Story::of(plan.build()).tool("bank", Fake::works(Effect::IDEMPOTENT));
-//! for ending in story.dying_around_every_commit() {
+//! let world = World::with_plan(plan.build()).tool("bank", Fake::works(Effect::IDEMPOTENT));
+//! for ending in world.dying_around_every_commit() {
 //!     assert_eq!(ending.effects("bank"), 1, "{}", ending.death);
 //! }
 //! ```
 
+#[cfg(test)]
+mod at_scale;
+mod dice;
 mod fake;
 pub mod oracle;
-mod story;
+mod simulation;
 mod world;
 
 pub use self::{
     fake::Fake,
-    story::{Death, Ending, Story},
+    world::{Crash, Death, Ending, World},
 };
 pub use crate::{
     scale::{Scale, note},

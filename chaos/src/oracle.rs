@@ -78,6 +78,7 @@ fn submitted(seed: u64, submission: &Submission) -> oracle::Submission {
         labels: labels.map(|expected| (expected.label, rule(expected.rule))).collect(),
         prefix,
         failures: Some(HONEST.map(str::to_owned).to_vec()),
+        failures_are_certain: true,
         may_be_cancelled: workload::cancels(seed, number).is_some(),
     };
     oracle::Submission { number, acknowledged, found, again, outcome, expected }
@@ -96,6 +97,7 @@ fn entry(entry: &Entry) -> oracle::Entry {
     let call = oracle::Call {
         // Whoever waits only for a short time may miss any answer on a busy machine.
         may_be_unheard: call.deaf || call.tool == "slow",
+        inherited: false,
         only_once: call.tool == "once",
         tool: call.tool,
         key: call.key,

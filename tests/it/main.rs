@@ -4,6 +4,7 @@
 
 mod api;
 mod cli;
+mod dying;
 mod kill;
 mod limits;
 mod logs;

@@ -2,16 +2,21 @@
 
 use bytes::Bytes;
 
+#[cfg(test)]
+pub(crate) use super::{
+    behavior::At,
+    kind::{Instance, Kind, Taken, TurnInput},
+};
 use super::{
     behavior::{self, Behavior},
     codec::{self, Format},
     live::Live,
-    open::Sealed,
     record,
 };
 pub(crate) use super::{
     hosted::Hosted,
     live::{Known, fetch, stored},
+    open::Sealed,
     scrub::{Round, Step},
     system::read_window,
 };
@@ -21,6 +26,14 @@ pub(crate) use super::{open::Open, record::Op};
 /// How a message of this behaviour is stored.
 pub(crate) const fn message_format<B: Behavior>() -> Format {
     behavior::message_format::<B>()
+}
+
+/// An event, read and written again.
+#[cfg(test)]
+pub(crate) fn rewritten<B: Behavior>(event: &[u8]) -> Result<Bytes, codec::Error> {
+    let format = behavior::event_format::<B>();
+    let read: B::Event = codec::open(format, event)?;
+    Ok(codec::seal(format, &read))
 }
 
 /// A record as the committer writes it.

@@ -14,11 +14,11 @@ use crate::{
     json::Json,
     plan::Plan,
     run::Outcome,
-    testing::{Fake, Story},
+    testing::{Fake, World},
 };
 
 /// Two phases: one that is parallel, fans out and retries, and one that is sequential.
-fn story(effect: Effect) -> Story {
+fn story(effect: Effect) -> World {
     let plan = Plan::builder("crash")
         .phase("first", |phase| {
             phase.max_parallel(2).task("fan", "books", |task| task.for_each(json!([1, 2, 3]))).task(
@@ -30,7 +30,7 @@ fn story(effect: Effect) -> Story {
         .phase("second", |phase| {
             phase.sequential().task("charge", "bank", |task| task.effect(effect)).task("note", "books", |task| task)
         });
-    Story::of(plan.build())
+    World::with_plan(plan.build())
         .tool("books", Fake::works(Effect::IDEMPOTENT))
         .tool("flaky", Fake::fails_once(Effect::IDEMPOTENT))
         .tool("bank", Fake::works(effect))
@@ -57,17 +57,20 @@ fn an_at_most_once_call_is_never_repeated_wherever_the_process_dies() {
     }
 }
 
+/// Every pair of deaths that both strike. It once counted 20,000, half of which were the first death alone, told again: the
+/// recovery was over before the second could strike. More pairs are told `at_scale`.
 #[test]
 fn a_second_death_in_recovery_changes_nothing() {
-    let mut tellings = 0;
+    let mut twice = 0;
     for story in [story(Effect::IDEMPOTENT), story(Effect::IDEMPOTENT).synced_eagerly()] {
         for ending in story.dying_twice() {
             assert!(succeeded(&ending.outcome), "{}: {:?}", ending.death, ending.outcome);
             assert_eq!((ending.effects("bank"), ending.effects("books")), (1, 4), "{}", ending.death);
-            tellings += 1;
+            assert!(ending.deaths >= 1, "{}", ending.death);
+            twice += u32::from(ending.deaths == 2);
         }
     }
-    assert!(tellings >= 20_000, "only {tellings} pairs of deaths");
+    assert!(twice >= 10_000, "only {twice} pairs of deaths");
 }
 
 #[test]
@@ -87,7 +90,7 @@ fn nothing_is_lost_when_every_message_reaches_the_disk_before_it_is_taken() {
 #[test]
 fn a_lost_answer_repeats_under_the_same_key() {
     let plan = Plan::builder("lost").phase("only", |phase| phase.task("charge", "bank", |task| task.retry(3)));
-    let story = Story::of(plan.build()).tool("bank", Fake::loses_an_answer(Effect::IDEMPOTENT));
+    let story = World::with_plan(plan.build()).tool("bank", Fake::loses_an_answer(Effect::IDEMPOTENT));
     for ending in story.dying_around_every_commit() {
         assert!(succeeded(&ending.outcome), "{}: {:?}", ending.death, ending.outcome);
         assert_eq!(ending.effects("bank"), 1, "{}", ending.death);
@@ -99,15 +102,16 @@ fn a_lost_answer_repeats_under_the_same_key() {
 #[test]
 fn a_refusal_after_an_attempt_of_which_nobody_knows_is_no_proof_and_keeps_the_key() {
     let plan = Plan::builder("lost").phase("only", |phase| phase.task("charge", "bank", |task| task.retry(5)));
-    let story = Story::of(plan.build()).tool("bank", Fake::loses_an_answer(Effect::IDEMPOTENT).then_fails(2));
+    let story = World::with_plan(plan.build()).tool("bank", Fake::loses_an_answer(Effect::IDEMPOTENT).then_fails(2));
     assert_eq!(story.undisturbed().invocations("bank"), 4);
     for ending in story.dying_around_every_commit() {
         assert!(succeeded(&ending.outcome), "{}: {:?}", ending.death, ending.outcome);
         assert_eq!(ending.effects("bank"), 1, "{}", ending.death);
     }
     let plan = Plan::builder("lost").phase("only", |phase| phase.task("charge", "bank", |task| task.retry(2)));
-    let ending =
-        Story::of(plan.build()).tool("bank", Fake::loses_an_answer(Effect::IDEMPOTENT).then_fails(2)).undisturbed();
+    let ending = World::with_plan(plan.build())
+        .tool("bank", Fake::loses_an_answer(Effect::IDEMPOTENT).then_fails(2))
+        .undisturbed();
     assert!(matches!(ending.outcome, Outcome::Failed { .. }), "what it said last: {:?}", ending.outcome);
 }
 
@@ -115,7 +119,8 @@ fn a_refusal_after_an_attempt_of_which_nobody_knows_is_no_proof_and_keeps_the_ke
 fn a_call_that_a_rule_repeats_is_repeated_only_so_often_and_then_held() {
     let charge = |task: crate::plan::TaskBuilder| task.in_doubt(crate::plan::InDoubt::Repeat).retry(3);
     let plan = Plan::builder("repeat").phase("only", |phase| phase.task("charge", "bank", charge));
-    let ending = Story::of(plan.build()).tool("bank", Fake::loses_answers(Effect::AtMostOnce, 100)).undisturbed();
+    let ending =
+        World::with_plan(plan.build()).tool("bank", Fake::loses_answers(Effect::AtMostOnce, 100)).undisturbed();
     // Three attempts under one key; then a person looked into the books.
     assert_eq!((ending.invocations("bank"), ending.effects("bank")), (3, 1));
     assert!(succeeded(&ending.outcome), "{:?}", ending.outcome);
@@ -138,7 +143,7 @@ fn a_cancelled_run_whose_call_in_doubt_was_not_made_ends_as_cancelled() {
     for cancel_after in 2..=6 {
         let plan = Plan::builder("doubt").phase("only", |phase| phase.task("charge", "bank", |task| task));
         let bank = Fake::loses_requests(Effect::AtMostOnce, 100);
-        let story = Story::of(plan.build()).tool("bank", bank).synced_eagerly().cancelled_after(cancel_after);
+        let story = World::with_plan(plan.build()).tool("bank", bank).synced_eagerly().cancelled_after(cancel_after);
         let ending = story.undisturbed();
         assert!(matches!(ending.outcome, Outcome::Cancelled { .. }), "{cancel_after}: {:?}", ending.outcome);
         decided += ending.decisions();
@@ -157,7 +162,7 @@ fn a_repeat_that_a_person_decides_makes_no_call_for_a_run_that_is_cancelled() {
     for cancel_after in 2..=6 {
         let plan = Plan::builder("doubt").phase("only", |phase| phase.task("charge", "bank", |task| task));
         let bank = Fake::loses_requests(Effect::AtMostOnce, 100);
-        let story = Story::of(plan.build()).tool("bank", bank).synced_eagerly();
+        let story = World::with_plan(plan.build()).tool("bank", bank).synced_eagerly();
         let story = story.cancelled_after(cancel_after).repeated_by_decision(2);
         decided += u32::from(story.undisturbed().decisions() == 3);
         let endings = std::iter::once(story.undisturbed()).chain(story.dying_around_every_commit());
@@ -174,7 +179,7 @@ fn a_failed_task_fails_its_run_and_an_optional_one_does_not() {
         let task = move |task: crate::plan::TaskBuilder| task.set_optional(optional);
         Plan::builder("fail").phase("only", |phase| phase.task("flaky", "flaky", task)).build()
     };
-    let story = |optional| Story::of(plan(optional)).tool("flaky", Fake::fails_once(Effect::IDEMPOTENT));
+    let story = |optional| World::with_plan(plan(optional)).tool("flaky", Fake::fails_once(Effect::IDEMPOTENT));
     assert!(matches!(story(false).undisturbed().outcome, Outcome::Failed { task, .. } if task == "only/flaky"));
     assert!(succeeded(&story(true).undisturbed().outcome));
 }
@@ -191,7 +196,7 @@ fn a_fan_out_over_an_artifact_takes_each_item_once_wherever_the_process_dies() {
     let data = json!({ "$artifact": "sha256:00", "bytes": 1 });
     let fan = |task: crate::plan::TaskBuilder| task.for_each(data);
     let plan = Plan::builder("windows").phase("only", |phase| phase.max_parallel(2).task("fan", "bank", fan));
-    let story = Story::of(plan.build())
+    let story = World::with_plan(plan.build())
         .tool("bank", Fake::works(Effect::IDEMPOTENT))
         .tool("items", Fake::answers(Effect::IDEMPOTENT, windows))
         .synced_eagerly();

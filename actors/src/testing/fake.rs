@@ -1,16 +1,20 @@
 //! Tools of the simulated world. What they did outlives every crash, as the outside world does.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, fmt, sync::Arc};
 
 use serde_json::json;
 
 use crate::{
     durable::{Effect, Failure, Key, Outcome, Probe, Request},
     json::Json,
+    plan::SleepsUntil,
 };
 
+/// What a tool makes of its arguments.
+type Answering = Arc<dyn Fn(&Json) -> Json + Send + Sync>;
+
 /// How a fake tool answers.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Fake {
     pub(super) effect: Effect,
     fails: u32,
@@ -18,9 +22,15 @@ pub struct Fake {
     unknowns: u32,
     lost_requests: u32,
     blind_probes: u32,
-    answer: Option<fn(&Json) -> Json>,
+    answer: Option<Answering>,
     wait_ms: Option<u64>,
-    pub(super) sleeps_ms: Option<u64>,
+    pub(super) sleeps: Option<SleepsUntil>,
+}
+
+impl fmt::Debug for Fake {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Fake").field("effect", &self.effect).finish_non_exhaustive()
+    }
 }
 
 impl Fake {
@@ -36,14 +46,20 @@ impl Fake {
             blind_probes: 0,
             answer: None,
             wait_ms: None,
-            sleeps_ms: None,
+            sleeps: None,
         }
     }
 
     /// Does nothing but let so much time pass, so that its task sleeps and never calls it.
     #[must_use]
     pub fn sleeps(ms: u64) -> Self {
-        Self { sleeps_ms: Some(ms), ..Self::works(Effect::IDEMPOTENT) }
+        Self::sleeps_until(Arc::new(move |_, now_ms| Some(now_ms + ms)))
+    }
+
+    /// Does nothing but let time pass: until when, by its arguments and the time now, in milliseconds since 1970.
+    #[must_use]
+    pub fn sleeps_until(until: SleepsUntil) -> Self {
+        Self { sleeps: Some(until), ..Self::works(Effect::IDEMPOTENT) }
     }
 
     /// Fails its first call, certainly without an effect, then works.
@@ -60,8 +76,8 @@ impl Fake {
 
     /// Works, and answers what this makes of its arguments.
     #[must_use]
-    pub fn answers(effect: Effect, answer: fn(&Json) -> Json) -> Self {
-        Self { answer: Some(answer), ..Self::works(effect) }
+    pub fn answers(effect: Effect, answer: impl Fn(&Json) -> Json + Send + Sync + 'static) -> Self {
+        Self { answer: Some(Arc::new(answer)), ..Self::works(effect) }
     }
 
     /// Has its effect but loses its first answer, then works.
@@ -146,8 +162,10 @@ impl Acted {
             return Outcome::unknown("reset", "the connection broke before the answer");
         }
         *self.acted.entry(request.key).or_default() += 1;
-        let receipt = |_: &Json| Json::from(json!({ "receipt": request.key.to_string() }));
-        let output = self.fake.answer.map_or_else(|| receipt(&request.input), |answer| answer(&request.input));
+        let output = match &self.fake.answer {
+            Some(answer) => answer(&request.input),
+            None => Json::from(json!({ "receipt": request.key.to_string() })),
+        };
         let output = self.effects.entry(request.key).or_insert(output).clone();
         if self.fake.unknowns > 0 {
             self.fake.unknowns -= 1;

@@ -14,16 +14,16 @@ fn story(
     task: impl Fn(TaskBuilder) -> TaskBuilder,
     phase: impl Fn(PhaseBuilder) -> PhaseBuilder,
     run: impl Fn(PlanBuilder) -> PlanBuilder,
-) -> Story {
+) -> World {
     let plan = Plan::builder("late")
         .phase("only", |it| phase(it.sequential().task("charge", "bank", task).task("note", "books", |task| task)));
-    Story::of(run(plan).build())
+    World::with_plan(run(plan).build())
         .tool("bank", bank)
         .tool("books", Fake::works(Effect::IDEMPOTENT))
         .tool("cash", Fake::works(Effect::IDEMPOTENT))
 }
 
-fn of_task(bank: Fake, task: impl Fn(TaskBuilder) -> TaskBuilder) -> Story {
+fn of_task(bank: Fake, task: impl Fn(TaskBuilder) -> TaskBuilder) -> World {
     story(bank, |it| task(it.deadline(MINUTE)), |phase| phase, |run| run)
 }
 
@@ -71,12 +71,12 @@ fn a_task_ends_at_its_deadline_whatever_it_still_has_to_try_wherever_the_process
 fn an_attempt_that_would_come_after_the_deadline_is_not_waited_for() {
     let slow = || Fake::fails(Effect::IDEMPOTENT, 1_000).asking_to_wait(2 * MINUTE_MS);
     let alone = || of_task(slow(), patient);
-    for ending in [alone(), alone().checkpointed_every(1)].iter().flat_map(Story::dying_around_every_commit) {
+    for ending in [alone(), alone().checkpointed_every(1)].iter().flat_map(World::dying_around_every_commit) {
         is_late(&ending, "only/charge");
         assert!(ending.took_ms == 0 || ending.decisions() > 0, "{}: {} ms", ending.death, ending.took_ms);
     }
     let replaced = || of_task(slow(), |task| patient(task).fallback("cash", |cash| cash));
-    for ending in [replaced(), replaced().checkpointed_every(1)].iter().flat_map(Story::dying_around_every_commit) {
+    for ending in [replaced(), replaced().checkpointed_every(1)].iter().flat_map(World::dying_around_every_commit) {
         if ending.decisions() > 0 {
             // The person came after the deadline.
             is_late(&ending, "only/charge");

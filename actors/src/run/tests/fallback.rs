@@ -4,10 +4,10 @@ use super::*;
 use crate::plan::{InDoubt, TaskBuilder};
 
 /// A charge that falls back to cash, and from there to a note.
-fn story(bank: Fake, task: impl Fn(TaskBuilder) -> TaskBuilder) -> Story {
+fn story(bank: Fake, task: impl Fn(TaskBuilder) -> TaskBuilder) -> World {
     let fallbacks = |task: TaskBuilder| task.fallback("cash", |cash| cash.retry(2)).fallback("books", |books| books);
     let plan = Plan::builder("pay").phase("only", |phase| phase.task("charge", "bank", |it| fallbacks(task(it))));
-    Story::of(plan.build())
+    World::with_plan(plan.build())
         .tool("bank", bank)
         .tool("cash", Fake::works(Effect::IDEMPOTENT))
         .tool("books", Fake::works(Effect::IDEMPOTENT))
@@ -109,7 +109,7 @@ fn a_cancelled_task_falls_back_to_nothing() {
 fn every_item_falls_back_for_itself() {
     let fan = |task: TaskBuilder| task.for_each(json!([1, 2, 3])).fallback("cash", |cash| cash);
     let plan = Plan::builder("pay").phase("only", |phase| phase.task("charge", "bank", fan));
-    let story = Story::of(plan.build())
+    let story = World::with_plan(plan.build())
         .tool("bank", Fake::fails(Effect::IDEMPOTENT, 2))
         .tool("cash", Fake::works(Effect::IDEMPOTENT));
     for ending in story.dying_around_every_commit() {
@@ -134,7 +134,7 @@ fn an_optional_task_whose_fallbacks_are_used_up_leaves_its_phase_standing() {
 fn a_fallback_may_only_let_time_pass() {
     let plan = Plan::builder("wait")
         .phase("only", |phase| phase.task("charge", "bank", |task| task.fallback("sleep", |sleep| sleep)));
-    let story = Story::of(plan.build())
+    let story = World::with_plan(plan.build())
         .tool("bank", Fake::fails(Effect::IDEMPOTENT, 1_000))
         .tool("sleep", Fake::sleeps(90_000));
     for ending in story.dying_around_every_commit() {

@@ -6,16 +6,16 @@ use crate::{
     durable::Effect,
     plan::{Plan, TaskBuilder},
     run::Outcome,
-    testing::{Fake, Story},
+    testing::{Fake, World},
 };
 
 const NAP_MS: u64 = 90_000;
 
 /// A nap, and then a charge.
-fn story(nap: impl FnOnce(TaskBuilder) -> TaskBuilder) -> Story {
+fn story(nap: impl FnOnce(TaskBuilder) -> TaskBuilder) -> World {
     let plan = Plan::builder("nap")
         .phase("only", |phase| phase.sequential().task("nap", "sleep", nap).task("charge", "bank", |task| task));
-    Story::of(plan.build()).tool("sleep", Fake::sleeps(NAP_MS)).tool("bank", Fake::works(Effect::IDEMPOTENT))
+    World::with_plan(plan.build()).tool("sleep", Fake::sleeps(NAP_MS)).tool("bank", Fake::works(Effect::IDEMPOTENT))
 }
 
 #[test]
@@ -61,7 +61,7 @@ fn a_sleep_that_is_longer_than_its_time_limit_fails_when_that_is_over() {
 fn a_sleep_may_be_longer_than_the_time_limit_that_nobody_chose() {
     let plan = Plan::builder("long").phase("only", |phase| phase.task("nap", "sleep", |task| task));
     let week_ms = 7 * 24 * 60 * 60 * 1_000;
-    let ending = Story::of(plan.build()).tool("sleep", Fake::sleeps(week_ms)).undisturbed();
+    let ending = World::with_plan(plan.build()).tool("sleep", Fake::sleeps(week_ms)).undisturbed();
     assert!(matches!(ending.outcome, Outcome::Succeeded(_)));
     assert_eq!(ending.lasted_ms, week_ms);
 }

@@ -3,9 +3,9 @@
 use super::*;
 use crate::plan::{InDoubt, TaskBuilder};
 
-fn charge(bank: Fake, task: impl Fn(TaskBuilder) -> TaskBuilder) -> Story {
+fn charge(bank: Fake, task: impl Fn(TaskBuilder) -> TaskBuilder) -> World {
     let plan = Plan::builder("charge").phase("only", |phase| phase.task("charge", "bank", task));
-    Story::of(plan.build()).tool("bank", bank)
+    World::with_plan(plan.build()).tool("bank", bank)
 }
 
 #[test]

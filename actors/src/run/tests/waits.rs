@@ -64,7 +64,7 @@ fn every_state_in_which_a_run_its_phases_and_its_tasks_may_wait_has_its_class() 
 #[test]
 fn nobody_is_accused_while_tasks_call_sleep_back_off_and_wait_for_a_decision() {
     let nap = Plan::builder("nap").phase("only", |phase| phase.task("nap", "sleep", |task| task));
-    assert_eq!(Story::of(nap.build()).tool("sleep", Fake::sleeps(90_000)).undisturbed().decisions(), 0);
+    assert_eq!(World::with_plan(nap.build()).tool("sleep", Fake::sleeps(90_000)).undisturbed().decisions(), 0);
     let story = story(Effect::AtMostOnce).tool("bank", Fake::loses_an_answer(Effect::AtMostOnce));
     assert!(story.undisturbed().decisions() > 0, "a person was waited for, too");
 }

@@ -23,6 +23,8 @@ pub struct Call {
     pub epoch: u64,
     /// Whether the caller may have missed the answer: it broke down, or did not wait long.
     pub may_be_unheard: bool,
+    /// Whether a former life of the caller is known to have intended this call, and may have made it.
+    pub inherited: bool,
     /// Whether nobody may ever call again with this key: the tool promises nothing about repeats.
     pub only_once: bool,
 }

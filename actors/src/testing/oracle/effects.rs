@@ -26,7 +26,8 @@ pub(super) fn of_run(submission: &Submission, books: &Books<'_>, findings: &mut 
                 let what = format!("`{label}` failed for no good reason: {}: {}", failure.class, failure.message);
                 findings.found(Violation::wrong(I1, what).of(number).showing(books.lines(&label)));
             }
-            if books.effects(&label) > 0 && expected.labels.get(&label) != Some(&Rule::Any) {
+            let is_certain = expected.failures_are_certain && expected.labels.get(&label) != Some(&Rule::Any);
+            if is_certain && books.effects(&label) > 0 {
                 let what = format!("`{label}` failed, says its run, and it happened");
                 findings.found(Violation::duplicated(I4, what).of(number).showing(books.lines(&label)));
             }
@@ -107,7 +108,8 @@ pub(super) fn keys(history: &History, books: &Books<'_>, findings: &mut Findings
     for (key, entries) in &books.keys {
         let Call { label, call, .. } = &entries[0].call;
         // Intended before its life called anybody: a former life may have made it.
-        let is_inherited = history.told.intents.get(call).is_some_and(|at_ms| *at_ms < began[&entries[0].call.life]);
+        let is_inherited = entries[0].call.inherited
+            || history.told.intents.get(call).is_some_and(|at_ms| *at_ms < began[&entries[0].call.life]);
         let number = books.submission_of(label);
         let tell = |violation: Violation| {
             let violation = Violation { submission: number, ..violation };
@@ -173,8 +175,8 @@ mod tests {
 
     fn called(life: u32, answer: Answer) -> Entry {
         let [tool, key, call, label] = ["flaky", "key", "call_1", "label"].map(str::to_owned);
-        let (may_be_unheard, only_once) = (false, false);
-        let call = Call { tool, key, call, label, attempt: 1, life, epoch: 1, may_be_unheard, only_once };
+        let (may_be_unheard, inherited, only_once) = (false, false, false);
+        let call = Call { tool, key, call, label, attempt: 1, life, epoch: 1, may_be_unheard, inherited, only_once };
         Entry { call, answer, effect: None, at_ms: 1_000 }
     }
 

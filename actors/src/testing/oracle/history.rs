@@ -46,6 +46,8 @@ pub struct Expected {
     pub labels: BTreeMap<String, Rule>,
     /// Classes of failure that the run may end with; all, if nothing is said.
     pub failures: Option<Vec<String>>,
+    /// Whether a task whose failure ends the run certainly did not happen: no answer was ever lost for good.
+    pub failures_are_certain: bool,
     /// Whether somebody may have cancelled it.
     pub may_be_cancelled: bool,
 }

@@ -24,7 +24,7 @@ use super::{
     Findings, Violation,
     findings::Invariant::{I1, I7},
 };
-use crate::durable::{Item, Note, StreamId, What};
+use crate::durable::{CallId, Item, Note, StreamId, What};
 
 /// Times are whole milliseconds, and those of two processes are read from the clock one after the other.
 pub(super) const SLACK_MS: u64 = 5;
@@ -42,6 +42,13 @@ pub struct Told {
     pub doubted: u64,
     /// Decisions.
     pub decided: u64,
+}
+
+impl Told {
+    /// Two intents under one id would be the same call; the earlier one counts.
+    fn intended(&mut self, call: CallId, at_ms: u64) {
+        self.intents.entry(call.to_string()).or_insert(at_ms);
+    }
 }
 
 /// Reads the ledger, event by event, and tells of it at the end.

@@ -93,8 +93,12 @@ fn sound() -> History {
     history.told.is_whole = true;
     for number in 1..=2 {
         let prefix = format!("k{number}");
-        let mut expected =
-            Expected { prefix: prefix.clone(), failures: Some(vec!["refused".to_owned()]), ..Expected::default() };
+        let mut expected = Expected {
+            prefix: prefix.clone(),
+            failures: Some(vec!["refused".to_owned()]),
+            failures_are_certain: true,
+            ..Expected::default()
+        };
         let mut output = Map::new();
         for task in ["one", "two"] {
             let label = format!("{prefix}/a/{task}");
@@ -116,7 +120,7 @@ fn sound() -> History {
 fn entry(label: &str, call: String, receipt: u64) -> Entry {
     let (tool, key) = ("idem".to_owned(), format!("key {receipt}"));
     let (label, only_once) = (label.to_owned(), receipt == 1);
-    let (may_be_unheard, attempt, life, epoch) = (false, 1, 1, 1);
-    let call = Call { tool, key, call, label, attempt, life, epoch, may_be_unheard, only_once };
+    let (may_be_unheard, inherited, attempt, life, epoch) = (false, false, 1, 1, 1);
+    let call = Call { tool, key, call, label, attempt, life, epoch, may_be_unheard, inherited, only_once };
     Entry { call, answer: Answer::Done, effect: Some(receipt), at_ms: 1_000 + receipt }
 }

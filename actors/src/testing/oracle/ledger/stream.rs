@@ -70,7 +70,7 @@ impl Stream {
         let mut place = Place { run: self.run.clone(), item, findings };
         match item.kind {
             "run" => return Ok(self.run(read(event)?, told, &mut place)),
-            "phase" => self.phase(read(event)?, &mut place),
+            "phase" => self.phase(read(event)?, told, &mut place),
             _ => self.task(read(event)?, told, &mut place),
         }
         Ok(false)
@@ -107,12 +107,13 @@ impl Stream {
         false
     }
 
-    fn phase(&mut self, event: P, place: &mut Place<'_>) {
+    fn phase(&mut self, event: P, told: &mut Told, place: &mut Place<'_>) {
         let is_first = matches!(event, P::Began(_));
         self.act(is_first, place);
         match event {
             P::Started(units) => units.into_iter().for_each(|(_, actor)| self.start(actor, "task", place)),
             P::Done { actor, .. } | P::Undone { actor, .. } => self.hear(actor, place),
+            P::Sent { call, .. } => told.intended(call, place.item.at_ms),
             P::Ended => self.end(place),
             _ => {}
         }
@@ -124,7 +125,8 @@ impl Stream {
             // What it is to fall back on, if on anything, is written down with its beginning, and before it.
             T::Prepared { .. } => true,
             T::Began { .. } => !std::mem::take(&mut actor.is_prepared),
-            T::FellAsleep { .. } => actor.began == 0,
+            T::FellAsleep { .. } => !std::mem::take(&mut actor.is_prepared) && actor.began == 0,
+            T::Failed { .. } | T::Stopped => actor.began == 0,
             _ => false,
         };
         actor.is_prepared |= matches!(event, T::Prepared { .. });

@@ -72,8 +72,7 @@ impl Task {
     }
 
     fn call(&mut self, call: CallId, told: &mut Told, place: &Place<'_>) {
-        // Two intents under one id would be the same call; the earlier one counts.
-        told.intents.entry(call.to_string()).or_insert(place.item.at_ms);
+        told.intended(call, place.item.at_ms);
         self.wait = Wait::Call;
     }
 
