@@ -19,8 +19,8 @@ prove:
 # The same for hours: more kills, with a seed that says which day it was, and steady load.
 nightly:
     cargo build --release
-    cargo run -r -p headframe-chaos -- --kills 1000 --actors --seed "$(date +%Y%m%d)"
-    cargo run -r -p headframe-soak -- --for 2h
+    cargo run -r -p headframe-chaos -- --kills 10000 --seed "$(date +%Y%m%d)" --html target/chaos.html
+    cargo run -r -p headframe-soak -- --for 2h --rate 200 --kill-every 5m --stall-every 40s --html target/soak.html
     bash .ci/run mutants
 
 # Give the program named bugs, one after the other, and see that the tests notice: all of docs/MUTANTS.md, or those named.

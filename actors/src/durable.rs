@@ -52,6 +52,8 @@ mod tree;
 mod unsticker;
 mod watch;
 
+#[cfg(feature = "testing")]
+pub use self::system::Stall;
 pub use self::{
     about::About,
     accepted::{Entrance, Existing, Refused},

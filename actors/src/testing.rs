@@ -15,7 +15,7 @@
 //! ```
 
 mod fake;
-mod oracle;
+pub mod oracle;
 mod scale;
 mod story;
 mod world;

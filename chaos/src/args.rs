@@ -4,14 +4,17 @@ use std::{path::PathBuf, time::Duration};
 
 use clap::{Parser, Subcommand, ValueEnum, value_parser};
 
+use crate::fault::{Fault, Faults};
+
 const EXAMPLES: &str = "\
 Examples:
-  headframe-chaos                               fifty kills, and a seed of its own
-  headframe-chaos --kills 100 --actors --seed 7
+  headframe-chaos                               fifty kills, every fault, and a seed of its own
+  headframe-chaos --kills 300 --seed 7 --html chaos.html
   headframe-chaos --for 10m --dir /var/tmp      as many kills as fit
+  headframe-chaos --kills 20 --only clock,stop  these two, and kills
   headframe-chaos --kills 10 -o json
 
-What is checked: I1 to I8 and I12, each by its name; docs/CHAOS.md says how.
+What is checked: I1 to I8 and I12, each by its name; docs/CHAOS.md says how, and what each fault does.
 Exit codes: 0 every promise that was put to the test held; 1 one was broken, or there was no verdict;
 2 usage, or a place that cannot be used; 129, 130, 143 ended by a signal";
 
@@ -31,9 +34,12 @@ pub(crate) struct Args {
     /// Runs that the client keeps in flight
     #[arg(long, value_name = "N", default_value_t = 32, value_parser = value_parser!(u32).range(1..=10_000))]
     pub(crate) runs_in_flight: u32,
-    /// Also kill actors inside the victim: hosts, and the actors before the tools
-    #[arg(long)]
-    pub(crate) actors: bool,
+    /// Faults that strike beside kills; all of them unless some are named (repeat it, or separate them by commas)
+    #[arg(long, value_name = "FAULT", value_enum, value_delimiter = ',')]
+    only: Vec<Fault>,
+    /// Write a page with the verdict, the figures and a timeline, which needs nothing else to be read
+    #[arg(long, value_name = "FILE")]
+    pub(crate) html: Option<PathBuf>,
     /// Where to make the working folder; the system's place for temporary files unless given
     #[arg(long)]
     pub(crate) dir: Option<PathBuf>,
@@ -73,6 +79,15 @@ pub(crate) enum Until {
 }
 
 impl Args {
+    pub(crate) fn faults(&self) -> Faults {
+        Faults::named(&self.only)
+    }
+
+    /// Whether some faults were named.
+    pub(crate) fn chooses(&self) -> bool {
+        !self.only.is_empty()
+    }
+
     pub(crate) fn until(&self) -> Until {
         self.length.map_or(Until::Kills(self.kills.unwrap_or(50)), Until::Over)
     }
@@ -91,6 +106,14 @@ pub(crate) enum Role {
     Recorder(RecorderRole),
     #[command(name = "__victim", hide = true)]
     Victim(VictimRole),
+    #[command(name = "__starter", hide = true)]
+    Starter(StarterRole),
+    /// A program that a task starts.
+    #[command(name = "__program", hide = true)]
+    Program(ProgramRole),
+    /// A program that says whether another one did what it was to do.
+    #[command(name = "__probe", hide = true)]
+    Probe(ProbeRole),
 }
 
 #[derive(Clone, Debug, clap::Args)]
@@ -113,10 +136,56 @@ pub(crate) struct VictimRole {
     pub(crate) data: PathBuf,
     #[arg(long)]
     pub(crate) seed: u64,
+    #[command(flatten)]
+    pub(crate) birth: Birth,
+}
+
+/// What one life is born into.
+#[derive(Clone, Debug, PartialEq, Eq, clap::Args)]
+pub(crate) struct Birth {
+    /// Its number.
     #[arg(long)]
     pub(crate) life: u32,
+    /// The faults that strike from within.
+    #[arg(long, value_enum)]
+    pub(crate) faults: Vec<Fault>,
+    /// How far its wall clock is ahead of the machine's.
+    #[arg(long, default_value_t = 0, allow_negative_numbers = true)]
+    pub(crate) ahead_ms: i64,
+    /// The latest time that a former life may have written down, in milliseconds since 1970.
+    #[arg(long, default_value_t = 0)]
+    pub(crate) latest_ms: u64,
+    /// Its disk will be full for a while: what is refused is sent again.
     #[arg(long)]
-    pub(crate) actors: bool,
+    pub(crate) patient: bool,
+    /// Its files are small, so that segments, bases and checkpoints are made within its life.
+    #[arg(long)]
+    pub(crate) small_files: bool,
+}
+
+/// A start on a folder that was damaged.
+#[derive(Clone, Debug, clap::Args)]
+pub(crate) struct StarterRole {
+    #[arg(long)]
+    pub(crate) parent: i32,
+    #[arg(long)]
+    pub(crate) data: PathBuf,
+}
+
+#[derive(Clone, Debug, clap::Args)]
+pub(crate) struct ProgramRole {
+    #[arg(long)]
+    pub(crate) socket: PathBuf,
+    #[arg(long)]
+    pub(crate) tool: String,
+    #[arg(long)]
+    pub(crate) label: String,
+}
+
+#[derive(Clone, Debug, clap::Args)]
+pub(crate) struct ProbeRole {
+    #[arg(long)]
+    pub(crate) socket: PathBuf,
 }
 
 #[cfg(test)]
@@ -138,6 +207,15 @@ mod tests {
         assert!(Args::try_parse_from(["chaos", "--for", "soon"]).is_err());
         assert!(Args::try_parse_from(["chaos", "--for", "10ms"]).is_err());
         assert!(Args::try_parse_from(["chaos", "--for", "10s", "--kills", "3"]).is_err());
+        assert!(Args::try_parse_from(["chaos", "--only", "everything"]).is_err());
+    }
+
+    #[test]
+    fn faults_are_named_one_by_one_or_in_a_list() {
+        let list = |args: &[&str]| Args::try_parse_from([&["chaos"], args].concat()).unwrap().faults().list();
+        assert_eq!(list(&["--only", "stop,clock"]), "kill,clock,stop");
+        assert_eq!(list(&["--only", "stop", "--only", "clock"]), "kill,clock,stop");
+        assert_eq!(list(&[]), Faults::named(&[]).list());
     }
 
     #[test]

@@ -3,11 +3,12 @@
 //! **Invariant:** nothing is judged here. What is found goes to the oracle as facts, or as findings about what the
 //! engine itself says is wrong.
 
+mod books;
+mod doubts;
 mod examine;
 
 use std::{
-    path::PathBuf,
-    sync::Arc,
+    sync::{Arc, Mutex},
     time::{Duration, Instant},
 };
 
@@ -16,12 +17,13 @@ use headframe::{clock::monotonic, run::Outcome};
 use tokio::task::JoinSet;
 
 use crate::{
-    look::{self, Known},
+    args::Birth,
+    look,
     oracle::{Facts, Findings, Invariant::I1, Submission, Violation},
-    parent::Client,
+    parent::{Client, Tally},
     random::Random,
     recorder,
-    victim::{Works, decide_doubts},
+    victim::{Place, Teller, Works, decide_doubts},
     workload,
 };
 
@@ -32,34 +34,38 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// How often the operator looks.
 const LOOK: Duration = Duration::from_millis(20);
 
-/// Where the victim's folder and the recorder are.
-#[derive(Clone, Debug)]
-pub(crate) struct Place {
-    pub(crate) data: PathBuf,
-    pub(crate) socket: PathBuf,
-}
-
 /// Recover for the last time, let everything end, and gather the facts. `findings` are those so far.
-pub(crate) async fn finish(place: &Place, kills: u32, mut client: Client, findings: Findings) -> anyhow::Result<Facts> {
-    let works = open(place, client.seed, kills + 1).await.context("the last recovery failed")?;
-    let mut facts = Facts { seed: client.seed, kills, findings, ..Facts::default() };
+pub(crate) async fn finish(
+    place: &Place,
+    birth: &Birth,
+    mut client: Client,
+    findings: Findings,
+    tally: &mut Tally,
+) -> anyhow::Result<Facts> {
+    let works = open(place, client.seed, birth).await.context("the last recovery failed")?;
+    let mut facts = Facts { seed: client.seed, kills: birth.life - 1, findings, ..Facts::default() };
     facts.submissions = find(&works, &client).await?;
-    settle(&works, place, &mut client, &mut facts.submissions).await?;
+    settle(&works, place, &mut client, &mut facts.submissions, tally).await?;
     client.complaints.drain(..).for_each(|complaint| facts.findings.found(complaint));
+    works.said().iter().for_each(|said| tally.hear(said));
     examine::key_conflict(&works, &facts.submissions, &mut facts.findings).await;
     examine::at_rest(&works, &mut facts.findings).await?;
     let before = examine::stop(works).await?;
-    let (data, known) = (place.data.clone(), Known::all(&client));
+    let (data, known) = (place.data.clone(), look::known(&client));
     let (findings, told) = tokio::task::spawn_blocking(move || look::at_rest(&data, &known)).await??;
     facts.findings.add(findings);
     facts.told = told;
-    examine::restart(before, place, kills + 2, &mut facts.findings).await?;
-    facts.entries = recorder::read_books(&place.socket).await?;
+    facts.entries = recorder::read_books(&place.programs.socket).await?;
+    facts.kills = books::settle(&mut facts.entries, facts.kills, &tally.programs);
+    let (data, entries) = (place.data.clone(), facts.entries.clone());
+    facts.findings.add(tokio::task::spawn_blocking(move || doubts::examine(&data, &entries)).await??);
+    let next = Birth { life: birth.life + 1, ..birth.clone() };
+    examine::restart(before, place, &next, &mut facts.findings).await?;
     Ok(facts)
 }
 
-async fn open(place: &Place, seed: u64, life: u32) -> anyhow::Result<Arc<Works>> {
-    Works::open(&place.data, &place.socket, seed, life).await.map(Arc::new)
+async fn open(place: &Place, seed: u64, birth: &Birth) -> anyhow::Result<Arc<Works>> {
+    Works::open(place, seed, birth, Teller::Keeps(Mutex::default())).await.map(Arc::new)
 }
 
 /// What the last recovery knows, before anybody submits again.
@@ -83,6 +89,7 @@ async fn settle(
     place: &Place,
     client: &mut Client,
     submissions: &mut [Submission],
+    tally: &mut Tally,
 ) -> anyhow::Result<()> {
     let mut waiting = JoinSet::new();
     for (at, submission) in submissions.iter().enumerate() {
@@ -97,9 +104,10 @@ async fn settle(
                 let (at, again, outcome) = ended??;
                 let submission = &mut submissions[at];
                 client.ended(submission.number, &outcome);
+                tally.ended(submission.number);
                 (submission.again, submission.outcome) = (Some(again), Some(outcome));
             }
-            _ = look.tick() => decide_doubts(&works.engine, &place.socket, &mut random).await?,
+            _ = look.tick() => decide_doubts(&works.engine, &place.programs.socket, &mut random).await?,
         }
     }
     if !waiting.is_empty() {

@@ -13,11 +13,15 @@
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a program whose output is its purpose")]
 
 mod args;
+mod damage;
+mod fault;
 mod finish;
 mod life;
 mod look;
+mod namespace;
 mod oracle;
 mod parent;
+mod program;
 mod random;
 mod recorder;
 mod report;
@@ -36,11 +40,18 @@ use self::args::{Args, Role};
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 fn main() -> ExitCode {
+    let mut args = std::env::args_os().skip(1);
+    if args.next().is_some_and(|verb| verb == headframe::tools::LAUNCH) {
+        headframe::tools::launcher_main(args);
+    }
     let args = Args::parse();
     let done = match args.role.clone() {
         None => parent::main(&args),
         Some(Role::Recorder(role)) => life::bound_to(role.parent).and_then(|()| recorder::main(&role)),
         Some(Role::Victim(role)) => life::bound_to(role.parent).and_then(|()| victim::main(role)),
+        Some(Role::Starter(role)) => life::bound_to(role.parent).and_then(|()| damage::start(&role)),
+        Some(Role::Program(role)) => program::main(role),
+        Some(Role::Probe(role)) => program::probe(&role),
     };
     done.unwrap_or_else(|error| {
         eprintln!("error: {error:#}");

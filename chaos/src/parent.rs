@@ -3,8 +3,11 @@
 //! **Invariants:** whatever happens, children are dead and waited for before the folder goes, and the folder goes unless
 //! it is to be kept. Children are spawned from the main thread only: their death signal is bound to the thread.
 
+mod chronicle;
 mod client;
+mod disk;
 mod killing;
+mod programs;
 mod progress;
 mod stage;
 
@@ -14,15 +17,20 @@ use anyhow::Context as _;
 use headframe::clock::monotonic;
 use tokio::signal::unix::{SignalKind, signal};
 
-pub(crate) use self::{client::Client, killing::Tally};
+pub(crate) use self::{
+    chronicle::{Chronicle, Figures, Kind, Mark},
+    client::Client,
+    killing::Tally,
+    programs::Attempt,
+};
 use self::{killing::Killing, progress::Progress, stage::Stage};
 use crate::{
     args::{Args, Format, Until},
-    finish::{self, Place},
-    look,
+    fault::{Fault, Faults},
+    finish, look, namespace,
     oracle::{self, Invariant::I1, Violation},
     random,
-    report::{self, Report},
+    report::{self, Page, Report},
     schedule,
 };
 
@@ -34,12 +42,14 @@ const GRACE: Duration = Duration::from_secs(2);
 /// Kill, recover, judge, and say so.
 pub(crate) fn main(args: &Args) -> anyhow::Result<ExitCode> {
     let seed = args.seed.unwrap_or_else(random::fresh_seed);
+    let no_disk = if args.faults().has(Fault::FullDisk) { namespace::enter().err() } else { None };
     match args.output {
         Format::Table => say(&format!("seed {seed}")),
         Format::Json => eprintln!("seed {seed}"),
     }
-    let mut stage = match Stage::new(args) {
-        Ok(stage) => stage,
+    let prepared = Page::prepare(args.html.as_deref()).and_then(|page| Ok((page, Stage::new(args)?)));
+    let (page, mut stage) = match prepared {
+        Ok(prepared) => prepared,
         Err(error) => {
             eprintln!("error: {error:#}");
             return Ok(ExitCode::from(2));
@@ -50,7 +60,7 @@ pub(crate) fn main(args: &Args) -> anyhow::Result<ExitCode> {
         let played = tokio::select! {
             biased;
             interrupted = interrupted() => interrupted.map(Played::Interrupted),
-            played = play(args, seed, &mut stage) => played.map(Box::new).map(Played::Out),
+            played = play(args, seed, no_disk, &mut stage) => played.map(Box::new).map(Played::Out),
         };
         stage.clear().await;
         played
@@ -58,7 +68,12 @@ pub(crate) fn main(args: &Args) -> anyhow::Result<ExitCode> {
     runtime.shutdown_timeout(GRACE);
     stage.leave(args.keep);
     match played {
-        Ok(Played::Out(report)) => Ok(tell(args, &report)),
+        Ok(Played::Out(played)) => {
+            let (report, tally) = *played;
+            page.write(&report, &tally)?;
+            report::note(&report);
+            Ok(tell(args, &report))
+        }
         Ok(Played::Interrupted(signal)) => {
             eprintln!(
                 "interrupted: no verdict, and nothing is left behind; again: {}",
@@ -75,7 +90,7 @@ pub(crate) fn main(args: &Args) -> anyhow::Result<ExitCode> {
 
 /// How it ended.
 enum Played {
-    Out(Box<Report>),
+    Out(Box<(Report, Tally)>),
     /// With the exit code that a shell shows for the signal.
     Interrupted(u8),
 }
@@ -91,49 +106,59 @@ async fn interrupted() -> anyhow::Result<u8> {
     }
 }
 
-async fn play(args: &Args, seed: u64, stage: &mut Stage) -> anyhow::Result<Report> {
+async fn play(args: &Args, seed: u64, no_disk: Option<String>, stage: &mut Stage) -> anyhow::Result<(Report, Tally)> {
     stage.start_recorder(args.mutant).await?;
-    let mut killing = Killing::new(Client::new(seed, args.runs_in_flight));
+    let faults = if no_disk.is_some() { args.faults().without(Fault::FullDisk) } else { args.faults() };
+    let mut killing = Killing::new(Client::new(seed, args.runs_in_flight), faults.clone());
+    if let Some(why) = no_disk {
+        killing.tally.chronicle.skipped(Fault::FullDisk, &why);
+    }
     let progress = Progress::new(args.until());
-    let kills = kill(args, seed, stage, &mut killing, &progress).await?;
+    let kills = kill(args, seed, &faults, stage, &mut killing, &progress).await?;
     progress.finishing();
-    let (client, tally, findings) = killing.done();
-    let place = Place { data: stage.data().to_owned(), socket: stage.socket().to_owned() };
-    let mut facts = finish::finish(&place, kills, client, findings).await?;
+    let place = stage.place();
+    let birth = killing.last_birth(kills + 1);
+    let (client, mut tally, findings) = killing.done();
+    let mut facts = finish::finish(&place, &birth, client, findings, &mut tally).await?;
     for panic in stage.panics() {
         facts.findings.found(Violation::wrong(I1, format!("a victim panicked: {panic}")));
     }
     let mut findings = oracle::judge(&facts);
+    report::add_faults(args, &tally.chronicle, kills, &mut findings);
     let shown = findings.violations.len().min(report::SHOWN);
     look::add_evidence(&place.data, &facts.told, &mut findings.violations[..shown])?;
-    Ok(Report::new(args, &facts, &tally, findings))
+    Ok((Report::new(args, kills, &facts, &tally, findings), tally))
 }
 
 /// One life after the other; returns how many.
 async fn kill(
     args: &Args,
     seed: u64,
+    faults: &Faults,
     stage: &mut Stage,
     killing: &mut Killing,
     progress: &Progress,
 ) -> anyhow::Result<u32> {
     let (until, began, mut looks, mut kills) = (args.until(), monotonic(), 0.0, 0);
-    for (life, death) in (1..).zip(schedule::draw(seed, until)) {
-        stage.start_victim(seed, life, args.actors)?;
-        killing.life(stage, death).await.with_context(|| format!("in life {life}, which was to end {death:?}"))?;
-        kills = life;
+    for (number, life) in (1..).zip(schedule::draw(seed, until, faults, args.chooses())) {
+        let ends = life.death;
+        killing
+            .life(stage, number, &life)
+            .await
+            .with_context(|| format!("in life {number}, which was to end {ends:?}"))?;
+        kills = number;
         stage.has_room()?;
         let done = match until {
-            Until::Kills(kills) => f64::from(life) / f64::from(kills),
+            Until::Kills(kills) => f64::from(number) / f64::from(kills),
             Until::Over(length) => began.elapsed().as_secs_f64() / length.as_secs_f64(),
         };
         if (done * LOOKS).floor() > looks {
             looks = (done * LOOKS).floor();
-            killing.look(stage).await.with_context(|| format!("after life {life}, which ended {death:?}"))?;
+            killing.look(stage).await.with_context(|| format!("after life {number}, which ended {ends:?}"))?;
         }
-        progress.killed(life, began.elapsed(), &killing.client);
+        progress.killed(number, began.elapsed(), &killing.client);
         // Whole fives: so the same number of kills replays the same schedule.
-        if matches!(until, Until::Over(_)) && done >= 1.0 && life % 5 == 0 {
+        if matches!(until, Until::Over(_)) && done >= 1.0 && number % 5 == 0 {
             break;
         }
     }

@@ -17,7 +17,6 @@ use std::{
 };
 
 use anyhow::Context as _;
-use headframe::clock::{Clock as _, SystemClock};
 use tokio::{
     net::{UnixListener, UnixStream},
     sync::Notify,
@@ -27,7 +26,7 @@ use tokio::{
 use self::books::Books;
 pub(crate) use self::{
     books::{Answer, Call, Entry},
-    wire::{Receipt, Request, ask, call, call_at_once, read_books},
+    wire::{Receipt, Request, ask, ask_at_once, call, call_at_once, read_books, receipt_at_once},
 };
 use crate::{args::RecorderRole, random};
 
@@ -67,7 +66,7 @@ async fn connection(world: Arc<World>, number: u64, stream: UnixStream) {
     let mut peer = wire::Peer::new(stream);
     let request = peer.request().await;
     let reply = match request {
-        Some(Request::Call(call)) => Reply::Call(call.key.clone(), world.books().record(call, SystemClock.now_ms())),
+        Some(Request::Call { call, at_ms }) => Reply::Call(call.key.clone(), world.books().record(call, at_ms)),
         Some(Request::Ask { key }) => Reply::Asked(key),
         Some(Request::Books) => Reply::Books,
         None => Reply::Nothing,

@@ -1,5 +1,9 @@
 //! What is said at the end: a table for people, JSON for machines.
 
+mod chart;
+mod faults;
+mod page;
+mod proof;
 #[cfg(test)]
 mod tests;
 
@@ -10,8 +14,11 @@ use comfy_table::{Table, presets::NOTHING};
 use headframe::run::Outcome;
 use serde::Serialize;
 
+use self::faults::{Misbehaved, Struck};
+pub(crate) use self::{faults::check as add_faults, page::Page, proof::write as note};
 use crate::{
     args::Args,
+    fault::Fault,
     oracle::{Facts, Findings, Harm, Invariant, Violation},
     parent::Tally,
 };
@@ -26,6 +33,9 @@ pub(crate) struct Checked {
     pub(crate) promise: &'static str,
     /// How often it was put to the test; 0 says that nothing is known of it.
     pub(crate) tested: u64,
+    /// Why there is nothing to test yet, if so.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) nothing_yet: Option<&'static str>,
     /// What was counted.
     pub(crate) of: &'static str,
     pub(crate) violations: usize,
@@ -41,8 +51,7 @@ pub(crate) struct Report {
     pub(crate) kills_before_first_answer: u64,
     /// Lives, with the last one that nobody killed.
     pub(crate) lives: u32,
-    pub(crate) hosts_killed: u64,
-    pub(crate) tools_killed: u64,
+    pub(crate) seconds: f64,
     /// Looks into the folder of a dead victim, before its next life.
     pub(crate) looks: u32,
     pub(crate) runs_acknowledged: usize,
@@ -66,6 +75,12 @@ pub(crate) struct Report {
     pub(crate) recovery_p50_ms: f64,
     pub(crate) recovery_p99_ms: f64,
     pub(crate) recovery_max_ms: f64,
+    /// Submissions that a full disk put off, until it had room.
+    pub(crate) submissions_put_off: u64,
+    /// Stores that a full disk closed, and that were opened again.
+    pub(crate) stores_reopened: u64,
+    pub(crate) faults: Vec<Struck>,
+    pub(crate) tools: Misbehaved,
     pub(crate) checked: Vec<Checked>,
     pub(crate) violations: Vec<Violation>,
     /// The line that replays the schedule and the workload.
@@ -73,17 +88,18 @@ pub(crate) struct Report {
 }
 
 impl Report {
-    pub(crate) fn new(args: &Args, facts: &Facts, tally: &Tally, findings: Findings) -> Self {
+    pub(crate) fn new(args: &Args, kills: u32, facts: &Facts, tally: &Tally, findings: Findings) -> Self {
         let acknowledged = facts.submissions.iter().filter(|submission| submission.acknowledged.is_some());
         let keys: BTreeSet<_> = facts.entries.iter().map(|entry| &entry.call.key).collect();
+        let faults = faults::of(args, &tally.chronicle);
+        let recovery = tally.chronicle.figures(Fault::Kill).recoveries;
         let ms = |micros: u64| micros as f64 / 1_000.0;
         Self {
             seed: facts.seed,
-            kills: facts.kills,
+            kills,
             kills_before_first_answer: tally.unanswered,
-            lives: facts.kills + 1,
-            hosts_killed: tally.hosts_killed,
-            tools_killed: tally.tools_killed,
+            lives: kills + 1,
+            seconds: (tally.chronicle.elapsed().as_secs_f64() * 10.0).round() / 10.0,
             looks: tally.looks,
             runs_acknowledged: acknowledged.clone().count(),
             runs_ended: acknowledged.filter(|submission| submission.outcome.is_some()).count(),
@@ -97,12 +113,16 @@ impl Report {
             duplicated: count(&findings.violations, Harm::Duplicated),
             in_doubt: facts.told.doubted,
             in_doubt_resolved: facts.told.decided,
-            recovery_p50_ms: ms(tally.recovery.value_at_quantile(0.5)),
-            recovery_p99_ms: ms(tally.recovery.value_at_quantile(0.99)),
-            recovery_max_ms: ms(tally.recovery.max()),
+            recovery_p50_ms: ms(recovery.value_at_quantile(0.5)),
+            recovery_p99_ms: ms(recovery.value_at_quantile(0.99)),
+            recovery_max_ms: ms(recovery.max()),
+            submissions_put_off: tally.put_off,
+            stores_reopened: tally.reopened,
+            faults,
+            tools: Misbehaved::of(&facts.entries),
             checked: checked(&findings),
             violations: findings.violations,
-            replay: replay(args, facts.seed, Some(facts.kills)),
+            replay: replay(args, facts.seed, Some(kills)),
         }
     }
 
@@ -111,7 +131,7 @@ impl Report {
         let [p50, p99, max] = [self.recovery_p50_ms, self.recovery_p99_ms, self.recovery_max_ms];
         vec![
             ("processes killed", format!("{}, {} before the first answer", self.kills, self.kills_before_first_answer)),
-            ("actors killed", format!("{} hosts, {} before tools", self.hosts_killed, self.tools_killed)),
+            ("time", format!("{:.1} s", self.seconds)),
             ("looks after kills", self.looks.to_string()),
             ("runs acknowledged", self.runs_acknowledged.to_string()),
             ("runs ended", self.runs_ended.to_string()),
@@ -122,11 +142,12 @@ impl Report {
             ("duplicated", self.duplicated.to_string()),
             ("in doubt", format!("{}, {} decided", self.in_doubt, self.in_doubt_resolved)),
             ("recovery", format!("p50 {p50:.1} ms, p99 {p99:.1} ms, max {max:.1} ms")),
+            ("tools misbehaved", self.tools.to_string()),
         ]
     }
 
     fn untested(&self) -> Vec<String> {
-        let untested = self.checked.iter().filter(|checked| checked.tested == 0);
+        let untested = self.checked.iter().filter(|checked| checked.tested == 0 && checked.nothing_yet.is_none());
         untested.map(|checked| checked.invariant.to_string()).collect()
     }
 }
@@ -138,36 +159,34 @@ impl fmt::Display for Report {
             table.add_row([name.to_owned(), value]);
         }
         writeln!(f, "{}\n", table.trim_fmt())?;
+        writeln!(f, "{}\n", faults::table(&self.faults).trim_fmt())?;
         let mut table = bare();
-        for Checked { invariant, promise, tested, of, violations } in &self.checked {
+        for Checked { invariant, promise, tested, nothing_yet, of, violations } in &self.checked {
             let how = match (tested, violations) {
                 (_, 1..) => format!("BROKEN {violations} times"),
+                (0, 0) if nothing_yet.is_some() => nothing_yet.unwrap_or_default().to_owned(),
                 (0, 0) => "never put to the test".to_owned(),
                 (_, 0) => "held".to_owned(),
             };
             table.add_row([invariant.to_string(), (*promise).to_owned(), how, format!("{tested} {of}")]);
         }
         writeln!(f, "{}\n", table.trim_fmt())?;
+        let idle = faults::idle(&self.faults);
+        if !idle.is_empty() {
+            writeln!(f, "never struck: {}", idle.join(", "))?;
+        }
         let untested = self.untested().join(", ");
         match self.violations.len() {
             0 if untested.is_empty() => return write!(f, "every promise held"),
             0 => return write!(f, "every promise that was put to the test held; never put to the test: {untested}"),
             broken => writeln!(f, "{broken} promises were broken:")?,
         }
-        self.violations.iter().take(SHOWN).try_for_each(|violation| tell(f, violation))?;
+        self.violations.iter().take(SHOWN).try_for_each(|violation| violation.fmt(f))?;
         if self.violations.len() > SHOWN {
             writeln!(f, "and {} more (-o json shows all)", self.violations.len() - SHOWN)?;
         }
         write!(f, "seed {}\nreplay: {}", self.seed, self.replay)
     }
-}
-
-fn tell(f: &mut fmt::Formatter<'_>, violation: &Violation) -> fmt::Result {
-    let Violation { invariant, what, run, call, evidence, .. } = violation;
-    writeln!(f, "  {invariant} {what}")?;
-    run.iter().try_for_each(|run| writeln!(f, "      run: {run}"))?;
-    call.iter().try_for_each(|call| writeln!(f, "      call: {call}"))?;
-    evidence.iter().try_for_each(|line| writeln!(f, "      {line}"))
 }
 
 fn bare() -> Table {
@@ -181,6 +200,7 @@ fn checked(findings: &Findings) -> Vec<Checked> {
         invariant,
         promise: invariant.promise(),
         tested: findings.times(invariant),
+        nothing_yet: invariant.nothing_to_test_yet(),
         of: invariant.unit(),
         violations: findings.violations.iter().filter(|violation| violation.invariant == invariant).count(),
     };
@@ -194,10 +214,10 @@ pub(crate) fn replay(args: &Args, seed: u64, kills: Option<u32>) -> String {
         (Some(kills), _) | (None, crate::args::Until::Kills(kills)) => format!("--kills {kills}"),
         (None, crate::args::Until::Over(length)) => format!("--for {}s", length.as_secs()),
     };
-    let actors = if args.actors { " --actors" } else { "" };
+    let only = if args.chooses() { format!(" --only {}", args.faults().list()) } else { String::new() };
     let mutant = args.mutant.and_then(|mutant| mutant.to_possible_value());
     let mutant = mutant.map(|mutant| format!(" --mutant {}", mutant.get_name())).unwrap_or_default();
-    format!("cargo run -r -p headframe-chaos -- {until} --seed {seed} --runs-in-flight {runs}{actors}{mutant}")
+    format!("cargo run -r -p headframe-chaos -- {until} --seed {seed} --runs-in-flight {runs}{only}{mutant}")
 }
 
 fn ended(facts: &Facts, how: fn(&Outcome) -> bool) -> usize {

@@ -1,12 +1,15 @@
-//! When the victim dies, drawn before it is born.
+//! When the victim dies, and what else befalls it, drawn before it is born.
 //!
-//! **Invariant:** the schedule depends on the seed and the number of kills alone; one kill in five strikes during
-//! start-up, counted from the spawn, the others while the victim works, counted from the moment it is up. A longer
-//! schedule begins as a shorter one does, if that has whole fives.
+//! **Invariants:** the schedule depends on the seed, the number of kills and the faults chosen alone; which faults are chosen
+//! changes no death. One kill in five strikes during start-up, counted from the spawn, the others while the victim works, counted from the
+//! moment it is up. The deaths of a longer schedule begin as those of a shorter one, if that has whole fives.
+
+mod strikes;
 
 use std::time::Duration;
 
-use crate::{args::Until, random::Random};
+pub(crate) use self::strikes::{Life, Strike};
+use crate::{args::Until, fault::Faults, random::Random};
 
 /// Which streams of the seed these are.
 const PURPOSE: u64 = 1;
@@ -17,8 +20,8 @@ const FIRST: Duration = Duration::from_millis(25);
 const REPLAY: Duration = Duration::from_millis(400);
 /// One kill at work in four strikes this soon, while the work of the last life is taken up.
 const TAKEN_UP: Duration = Duration::from_millis(12);
-const WORK: Duration = Duration::from_millis(700);
-/// More lives than this do not fit into a second: a process starts, and on average works for a quarter of a second.
+const WORK: Duration = Duration::from_millis(400);
+/// More lives than this do not fit into a second: a process starts, and on average works for an eighth of a second.
 const LIVES_PER_S: u64 = 50;
 
 /// When one life ends.
@@ -30,8 +33,12 @@ pub(crate) enum Death {
     AtWork(Duration),
 }
 
-/// One death per kill; for a time, as many as could fit into it.
-pub(crate) fn draw(seed: u64, until: Until) -> Vec<Death> {
+/// One life per kill; for a time, as many as could fit into it. `often` is for few faults: each strikes in more lives.
+pub(crate) fn draw(seed: u64, until: Until, faults: &Faults, often: bool) -> Vec<Life> {
+    strikes::draw(seed, &deaths(seed, until), faults, &strikes::Periods::of(often))
+}
+
+fn deaths(seed: u64, until: Until) -> Vec<Death> {
     let kills = match until {
         Until::Kills(kills) => kills,
         Until::Over(length) => u32::try_from(length.as_secs() * LIVES_PER_S).unwrap_or(u32::MAX),
@@ -74,11 +81,11 @@ mod tests {
 
     #[test]
     fn what_was_killed_for_a_time_is_replayed_by_its_number_of_kills() {
-        let drawn = draw(7, Until::Over(Duration::from_secs(10)));
+        let drawn = deaths(7, Until::Over(Duration::from_secs(10)));
         assert_eq!(drawn[..35], kills(7, 35));
     }
 
     fn kills(seed: u64, kills: u32) -> Vec<Death> {
-        draw(seed, Until::Kills(kills))
+        deaths(seed, Until::Kills(kills))
     }
 }

@@ -5,10 +5,11 @@
 //!
 //! **Invariant:** the shape of submission number `n` depends on the seed and `n` alone.
 
-use std::time::Duration;
+use std::{path::PathBuf, time::Duration};
 
 use headframe::{
     Submission,
+    durable::Effect,
     plan::{InDoubt, InputKind, PhaseBuilder, Plan, TaskBuilder},
 };
 use serde_json::{Map, Value, json};
@@ -125,7 +126,45 @@ pub(crate) const SHAPES: &[Shape] = &[
             phase("after", &[task("last", "flaky", 0)]),
         ],
     },
+    Shape {
+        name: "programs",
+        phases: &[
+            phase("before", &[task("look", "swift", 0)]),
+            phase(
+                "run",
+                &[task("again", "run-idem", 0), task("charge", "run-once", 0), task("asked", "run-verified", 0)],
+            ),
+            phase("after", &[task("note", "swift", 0)]),
+        ],
+    },
+    Shape {
+        name: "hangs",
+        phases: &[
+            phase("wait", &[task("long", "hang", 2), task("silent", "mute", 0), task("deaf", "stubborn", 0)]),
+            phase("after", &[task("note", "swift", 0)]),
+        ],
+    },
 ];
+
+/// What programs that tasks start are, and where they find the outside world: the same in every life.
+#[derive(Clone, Debug)]
+pub(crate) struct Programs {
+    /// This very program.
+    pub(crate) exe: PathBuf,
+    pub(crate) socket: PathBuf,
+}
+
+impl Programs {
+    /// Those of the lives that this process begins; also when its file was replaced or removed meanwhile.
+    pub(crate) fn of(parent: i32, socket: PathBuf) -> Self {
+        Self { exe: format!("/proc/{parent}/exe").into(), socket }
+    }
+
+    fn argv(&self, role: &str, more: &[&str]) -> Value {
+        let [exe, socket] = [&self.exe, &self.socket].map(|path| path.to_string_lossy());
+        [&*exe, role, "--socket", &*socket].into_iter().chain(more.iter().copied()).collect()
+    }
+}
 
 /// The label of a task, or of one of its items, and what must have happened under it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -136,9 +175,10 @@ pub(crate) struct Expected {
 
 impl Shape {
     /// The plan, unchecked.
-    pub(crate) fn plan(&self) -> Plan {
+    pub(crate) fn plan(&self, programs: &Programs) -> Plan {
         let named = Plan::builder(self.name).input("key", InputKind::String);
-        let phased = self.phases.iter().fold(named, |plan, phase| plan.phase(phase.name, |built| phase.build(built)));
+        let phases = self.phases.iter();
+        let phased = phases.fold(named, |plan, phase| plan.phase(phase.name, |built| phase.build(built, programs)));
         phased.output(self.output()).build()
     }
 
@@ -170,16 +210,22 @@ impl Shape {
 }
 
 impl Phase {
-    fn build(&self, built: PhaseBuilder) -> PhaseBuilder {
+    fn build(&self, built: PhaseBuilder, programs: &Programs) -> PhaseBuilder {
         let built = if self.sequential { built.sequential() } else { built.max_parallel(3) };
         self.tasks.iter().fold(built, |built, task| {
-            built.task(task.name, task.tool, |builder| task.build(builder, &format!("{}/{}", self.name, task.name)))
+            let place = format!("{}/{}", self.name, task.name);
+            built.task(task.name, task.registered(), |builder| task.build(builder, &place, programs))
         })
     }
 }
 
 impl Task {
-    fn build(&self, builder: TaskBuilder, place: &str) -> TaskBuilder {
+    /// The name of its tool in the engine.
+    fn registered(&self) -> &'static str {
+        if self.tool.starts_with("run-") { "process" } else { self.tool }
+    }
+
+    fn build(&self, builder: TaskBuilder, place: &str, programs: &Programs) -> TaskBuilder {
         let label = format!("{{{{ input.key }}}}/{place}");
         let builder = match self.items {
             // Short ones end within a life, long ones wake in another.
@@ -187,6 +233,7 @@ impl Task {
                 let over = Value::from_iter((0..items).map(|item| 30 * u64::from(8_u32.pow(item))));
                 return builder.for_each(over).with(json!({ "ms": "{{ item }}" }));
             }
+            0 if self.registered() == "process" => builder.with(self.program(&label, programs)),
             0 => builder.with(json!({ "label": label })),
             items => {
                 let over = Value::from_iter(0..items);
@@ -200,11 +247,44 @@ impl Task {
             ("lossy", _) => builder.retry(5),
             // The operator tells what became of a call that nobody heard of four times.
             ("slow", _) => builder.retry(4).timeout(Duration::from_millis(120)),
+            ("hang", _) => builder.retry(6).timeout(Duration::from_millis(150)),
+            ("mute", _) => builder.retry(6).heartbeat(Duration::from_secs(1)),
+            ("stubborn", _) => builder.retry(6).timeout(Duration::from_millis(400)),
+            ("run-idem", _) => builder.effect(A_YEAR).retry(12).backoff_factor(1.5),
+            // No program starts while the disk is full; that is definite, and tried again.
+            ("run-once", _) => builder.retry(12).backoff_factor(1.5),
+            ("run-verified", _) => builder.effect(VERIFIED).retry(12).backoff_factor(1.5),
             (_, Rule::Never) => builder.retry(2).optional(),
             (_, Rule::Maybe) => builder.in_doubt(InDoubt::Fail).optional(),
             _ => builder,
         }
     }
+
+    /// The arguments of the tool `process`: a program that does what a tool of the outside world would.
+    fn program(&self, label: &str, programs: &Programs) -> Value {
+        // Without memory: whoever is called twice does it twice.
+        let tool = if self.tool == "run-idem" { "idem" } else { "once" };
+        let mut with = json!({
+            "argv": programs.argv("__program", &["--tool", tool, "--label", label]),
+            "output": "json",
+        });
+        if self.tool == "run-verified" {
+            with["probe"] = programs.argv("__probe", &[]);
+        }
+        with
+    }
+}
+
+/// A memory that is longer than any clock jumps.
+pub(crate) const FOREVER: Effect = Effect::Idempotent { remembers_ms: 10 * 365 * 24 * 60 * 60 * 1_000 };
+/// The longest memory that a task may declare: a clock that jumps further makes its calls doubtful.
+const A_YEAR: Effect = Effect::Idempotent { remembers_ms: 365 * 24 * 60 * 60 * 1_000 };
+/// Asked soon, and soon again.
+const VERIFIED: Effect = Effect::Verify { probes: 3, wait_ms: 20 };
+
+/// Whether what happened under this label was done by a program that a task started.
+pub(crate) fn is_a_programs(label: &str) -> bool {
+    label.contains("/run/")
 }
 
 /// The shape of a submission.
@@ -230,16 +310,6 @@ pub(crate) fn cancels(seed: u64, number: u64) -> Option<Duration> {
     random.one_in(8).then(|| random.between(Duration::ZERO, Duration::from_millis(60)))
 }
 
-/// The submission that a label belongs to.
-pub(crate) fn number_of_label(label: &str) -> Option<u64> {
-    label.split('/').next()?.strip_prefix('k')?.parse().ok()
-}
-
-/// The label that a failure's `phase/task[item]` belongs to.
-pub(crate) fn label_of(key: &str, task: &str) -> String {
-    format!("{key}/{}", task.replace('[', "/").replace(']', ""))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -249,18 +319,6 @@ mod tests {
         let expected = SHAPES[1].expected("k7");
         assert_eq!(expected.len(), 10);
         assert_eq!(expected[1], Expected { label: "k7/each/measure/0".to_owned(), rule: Rule::Once });
-    }
-
-    #[test]
-    fn a_failure_names_the_label() {
-        assert_eq!(label_of("k7", "each/measure[3]"), "k7/each/measure/3");
-        assert_eq!(label_of("k7", "pay/charge"), "k7/pay/charge");
-    }
-
-    #[test]
-    fn a_label_names_its_submission() {
-        assert_eq!(number_of_label(&SHAPES[0].expected(&key(12))[0].label), Some(12));
-        assert_eq!(number_of_label("stranger/x"), None);
     }
 
     #[test]

@@ -1,12 +1,12 @@
-//! One look at the process and its engine.
+//! One look at the process in which the engine works.
 
 use std::{fmt, io, path::Path, time::Duration};
 
 use anyhow::Context as _;
-use headframe::Engine;
+use hdrhistogram::Histogram;
 use serde::Serialize;
 
-use crate::{load::Ended, probe::Answered};
+use crate::wire::Looked;
 
 /// The names of the columns that a [`Sample`] prints.
 pub(crate) const HEADER: &str = "    time   rss MiB    fds  threads    tasks   actors   hosted    calls  disk MiB       runs   runs/s  us CPU/run   p50 ms   p99 ms  in time";
@@ -53,6 +53,8 @@ impl Disk {
 pub(crate) struct Sample {
     #[serde(rename = "at_s", serialize_with = "as_seconds")]
     pub(crate) at: Duration,
+    /// Of the engine's process: it lives once more after each kill.
+    pub(crate) life: u32,
     pub(crate) rss_kib: u64,
     pub(crate) fds: u64,
     pub(crate) threads: u64,
@@ -64,6 +66,7 @@ pub(crate) struct Sample {
     pub(crate) disk: Disk,
     pub(crate) runs: u64,
     pub(crate) runs_per_s: f64,
+    /// Processor time of the whole process for each of them: the figure that a busy machine does not move.
     pub(crate) cpu_us_per_run: f64,
     pub(crate) p50_ms: f64,
     pub(crate) p99_ms: f64,
@@ -75,33 +78,50 @@ fn as_seconds<S: serde::Serializer>(at: &Duration, serializer: S) -> Result<S::O
     serializer.serialize_f64((at.as_secs_f64() * 1_000.0).round() / 1_000.0)
 }
 
+/// What the client knows of the time since the last look.
+#[derive(Clone, Debug)]
+pub(crate) struct Since {
+    /// Runs that have ended so far.
+    pub(crate) runs: u64,
+    /// Since the last look.
+    pub(crate) ended: u64,
+    pub(crate) seconds: f64,
+    pub(crate) cpu_us: u64,
+    /// Of the load, in microseconds.
+    pub(crate) times: Histogram<u64>,
+    pub(crate) in_time: f64,
+}
+
 impl Sample {
+    /// Look at a process and its folder from outside, and take what it said of itself.
     pub(crate) fn take(
-        engine: &Engine,
-        folder: &Path,
+        pid: u32,
+        data: &Path,
         at: Duration,
-        ended: Ended,
-        answered: Answered,
+        life: u32,
+        said: &Looked,
+        since: &Since,
     ) -> anyhow::Result<Self> {
-        let status = std::fs::read_to_string("/proc/self/status").context("this machine has no /proc")?;
-        let figures = engine.system().figures();
+        let process = Path::new("/proc").join(pid.to_string());
+        let status = std::fs::read_to_string(process.join("status")).context("the engine's process is gone")?;
+        let quantile = |quantile| since.times.value_at_quantile(quantile) as f64 / 1_000.0;
         Ok(Self {
             at,
+            life,
             rss_kib: field(&status, "VmRSS:"),
-            // The listing itself holds one open.
-            fds: std::fs::read_dir("/proc/self/fd")?.count().saturating_sub(1) as u64,
+            fds: std::fs::read_dir(process.join("fd"))?.count() as u64,
             threads: field(&status, "Threads:"),
-            tasks: tokio::runtime::Handle::current().metrics().num_alive_tasks() as u64,
-            actors: figures.actors as u64,
-            hosted: figures.hosted as u64,
-            calls: figures.calls as u64,
-            disk: Disk::of(folder)?,
-            runs: ended.runs,
-            runs_per_s: ended.per_s,
-            cpu_us_per_run: ended.cpu_us_per_run,
-            p50_ms: ended.times.value_at_quantile(0.50) as f64 / 1_000.0,
-            p99_ms: ended.times.value_at_quantile(0.99) as f64 / 1_000.0,
-            in_time: answered.share(),
+            tasks: said.tasks,
+            actors: said.actors,
+            hosted: said.hosted,
+            calls: said.calls,
+            disk: Disk::of(data)?,
+            runs: since.runs,
+            runs_per_s: since.ended as f64 / since.seconds.max(0.001),
+            cpu_us_per_run: since.cpu_us as f64 / since.ended.max(1) as f64,
+            p50_ms: quantile(0.50),
+            p99_ms: quantile(0.99),
+            in_time: since.in_time,
         })
     }
 }
@@ -146,6 +166,7 @@ impl Sample {
         let (runs, runs_per_s, cpu_us_per_run, p50_ms, p99_ms, in_time) = (0, zero, 500.0, zero, zero, 100.0);
         Self {
             at,
+            life: 1,
             rss_kib,
             fds,
             threads,

@@ -32,6 +32,31 @@ fn a_short_soak_says_what_it_saw_in_json_and_leaves_nothing_behind() {
 }
 
 #[test]
+fn a_soak_with_kills_and_stalls_recovers_and_its_page_shows_them() {
+    let dir = tempfile::tempdir().unwrap();
+    let page = dir.path().join("soak.html");
+    let args = ["--for", "6s", "--kill-every", "2s", "--stall-every", "1s", "--rate", "40", "--sample", "1s"];
+    let rest = ["--available-min", "0", "-o", "json", "--html", page.to_str().unwrap()];
+    let output = run(dir.path(), &[&args[..], &rest[..]].concat());
+    let (out, talk) = texts(&output);
+    assert_eq!(output.status.code(), Some(0), "{out}{talk}");
+    let told: Value = serde_json::from_str(&out).unwrap();
+    let kills = told["kills"].as_array().unwrap();
+    assert!(!kills.is_empty() && kills.iter().all(|kill| kill["up_s"].is_number()), "{kills:?}");
+    assert!(told["unsticker"]["stalls"]["lost-bell"]["tried"].as_u64() > Some(0), "{told:#}");
+    let folder = &told["folder"];
+    assert_eq!((&folder["violations"], &folder["runs"]), (&Value::from(0), &told["runs"]), "{told:#}");
+    for invariant in ["I1", "I2", "I4", "I5", "I7", "I8", "I12"] {
+        assert!(folder["tested"][invariant].as_u64() > Some(0), "{invariant}: {folder:#}");
+    }
+    let page = fs::read_to_string(page).unwrap();
+    for wanted in ["<svg", "class=\"kill\"", "verdict: within all bounds", "--kill-every 2s"] {
+        assert!(page.contains(wanted), "{wanted}");
+    }
+    assert_eq!(left_in(dir.path()), ["soak.html"]);
+}
+
+#[test]
 fn a_bound_that_is_broken_is_named_and_is_an_exit_code() {
     let dir = tempfile::tempdir().unwrap();
     // Nothing is answered in no time at all.
@@ -61,6 +86,7 @@ fn a_signal_ends_it_with_the_report_so_far_and_leaves_nothing_behind() {
         out.read_to_string(&mut told).unwrap();
         assert_eq!(soak.wait().unwrap().code(), Some(code), "{told}");
         assert!(told.contains("this is the report so far") && told.contains("verdict: within"), "{told}");
+        assert_eq!(processes_of(dir.path()), [""; 0], "the engine's process is gone");
         assert_eq!(left_in(dir.path()), [""; 0]);
     }
 }
@@ -70,8 +96,9 @@ fn wrong_usage_is_told_with_what_to_do_and_leaves_nothing_behind() {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("file");
     fs::write(&file, "").unwrap();
-    let cases: [(&[&str], &Path, &str); 4] = [
+    let cases: [(&[&str], &Path, &str); 5] = [
         (&["--smaple", "5s"], dir.path(), "a similar argument exists: '--sample'"),
+        (&["--html", "/proc/nowhere/page.html"], dir.path(), "cannot write --html /proc/nowhere/page.html"),
         (&["--for", "soon"], dir.path(), "write `500ms`, `90s` or `8h`"),
         (&[], &file, "cannot use --dir"),
         // A file system on which nobody can have any room.
@@ -99,6 +126,14 @@ fn run(dir: &Path, args: &[&str]) -> Output {
 fn texts(output: &Output) -> (String, String) {
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     (text(&output.stdout), text(&output.stderr))
+}
+
+/// What was started with this path.
+fn processes_of(dir: &Path) -> Vec<String> {
+    let processes =
+        fs::read_dir("/proc").unwrap().filter_map(|entry| fs::read(entry.ok()?.path().join("cmdline")).ok());
+    let lines = processes.map(|line| String::from_utf8_lossy(&line).replace('\0', " "));
+    lines.filter(|line| line.contains(dir.to_str().unwrap())).collect()
 }
 
 fn left_in(dir: &Path) -> Vec<String> {

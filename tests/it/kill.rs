@@ -209,6 +209,8 @@ async fn any_kind_of_actor_can_be_killed_at_any_turn_and_the_ledger_is_the_same(
         assert!(killed > 0, "no {case} was ever killed");
         assert_eq!(calls.swap(0, Ordering::SeqCst), 4 * runs, "{case}: no call was made twice");
         assert_eq!(engine.system().ledger().verify().unwrap().problems, Vec::<String>::new());
+        let unstuck = engine.system().unstick_now().await;
+        assert!(unstuck.is_empty(), "{case}: a restart left something to the unsticker: {unstuck:?}");
         engine.stop().await;
     }
 }

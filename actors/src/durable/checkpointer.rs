@@ -124,9 +124,16 @@ fn wait_until_due(inner: &Inner) -> bool {
             core.checkpoint_asked = false;
             return true;
         }
-        let pause = inner.pace.every.saturating_sub(began.elapsed()).clamp(Duration::from_millis(5), inner.pace.every);
-        let _ = inner.captured.wait_for(&mut core, pause.min(LOOK_AGAIN));
+        let _ = inner.captured.wait_for(&mut core, pause(inner.pace.every, began.elapsed()));
         look_for_shortage(inner, &mut core);
+    }
+}
+
+/// How long nobody looks. When the time has come and nothing has changed, it is not looked for more often than before.
+fn pause(every: Duration, elapsed: Duration) -> Duration {
+    match every.checked_sub(elapsed) {
+        Some(left) if !left.is_zero() => left.clamp(Duration::from_millis(5), LOOK_AGAIN),
+        Some(_) | None => LOOK_AGAIN,
     }
 }
 
@@ -299,5 +306,19 @@ impl Inner {
             core.checkpoint_asked |= core.checkpoints < wanted;
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// An idle system once looked two hundred times a second.
+    #[test]
+    fn a_system_without_changes_is_looked_at_four_times_a_second() {
+        let every = Duration::from_secs(5);
+        let pauses = [0, 4_900, 4_999, 5_000, 60_000].map(|ms| pause(every, Duration::from_millis(ms)).as_millis());
+        assert_eq!(pauses, [250, 100, 5, 250, 250]);
+        assert_eq!(pause(Duration::from_millis(20), Duration::ZERO).as_millis(), 20);
     }
 }

@@ -38,6 +38,8 @@ use tokio::sync::oneshot;
 pub(crate) use self::inner::{Core, Ended, Inner, Observed, Unaccepted};
 #[cfg(feature = "testing")]
 pub(crate) use self::resume::read_window;
+#[cfg(feature = "testing")]
+pub use self::unstick::Stall;
 pub use self::{
     builder::{Recovery, SystemBuilder},
     janitor::{Expiring, KeyFigures, RowFate, Swept},

@@ -7,14 +7,15 @@ use anyhow::Context as _;
 use headframe::{Engine, Submission as Given, durable::RowState, run::Row};
 use serde_json::json;
 
-use super::{Place, open};
+use super::open;
 use crate::{
+    args::Birth,
     oracle::{
         Findings,
         Invariant::{I2, I3, I5, I12},
         Submission, Violation,
     },
-    victim::Works,
+    victim::{Place, Works},
     workload,
 };
 
@@ -57,6 +58,11 @@ pub(super) async fn at_rest(works: &Works, findings: &mut Findings) -> anyhow::R
     if actors + calls > 0 {
         findings.found(Violation::wrong(I3, format!("{actors} actors and {calls} calls are left")));
     }
+    let unstuck = system.unstick_now().await;
+    if !unstuck.is_empty() {
+        let what = format!("the unsticker acted where recovery alone should have sufficed: {unstuck:?}; expected 0");
+        findings.found(Violation::wrong(I3, what));
+    }
     // What comes for an actor that has finished is late, and that is all right.
     let dead = system.dead_letters().await?;
     let given_up = dead.iter().map(|(_, letter)| letter).filter(|letter| !letter.reason.starts_with("late"));
@@ -75,8 +81,13 @@ pub(super) async fn stop(works: Arc<Works>) -> anyhow::Result<Vec<Row>> {
 }
 
 /// I12: one more start knows the same, and wakes nobody.
-pub(super) async fn restart(before: Vec<Row>, place: &Place, life: u32, findings: &mut Findings) -> anyhow::Result<()> {
-    let works = reopen(place, life).await?;
+pub(super) async fn restart(
+    before: Vec<Row>,
+    place: &Place,
+    birth: &Birth,
+    findings: &mut Findings,
+) -> anyhow::Result<()> {
+    let works = reopen(place, birth).await?;
     let after = rows(&works.engine).await?;
     findings.tested(I12, after.len());
     if before != after {
@@ -93,9 +104,9 @@ pub(super) async fn restart(before: Vec<Row>, place: &Place, life: u32, findings
 }
 
 /// The engine that stopped lets go of the folder when its last task has ended.
-async fn reopen(place: &Place, life: u32) -> anyhow::Result<Arc<Works>> {
+async fn reopen(place: &Place, birth: &Birth) -> anyhow::Result<Arc<Works>> {
     for _ in 0..100 {
-        match open(place, 0, life).await {
+        match open(place, 0, birth).await {
             Ok(works) => return Ok(works),
             Err(error) if format!("{error:#}").contains("HF0001") => {
                 tokio::time::sleep(Duration::from_millis(50)).await

@@ -74,7 +74,7 @@ impl Client {
             Said::Closed { cause } => {
                 self.complain(Violation::wrong(I5, format!("the store closed by itself: {cause}")))
             }
-            Said::Ended { .. } | Said::Up | Said::Killed { .. } => {}
+            Said::Ended { .. } | Said::Up | Said::Waits { .. } | Said::Struck { .. } | Said::Healed { .. } => {}
         }
         None
     }

@@ -13,11 +13,17 @@ use anyhow::{Context as _, ensure};
 use clap::ValueEnum as _;
 use tempfile::TempDir;
 use tokio::{
-    io::{AsyncBufReadExt as _, BufReader, Lines},
+    io::{AsyncBufReadExt as _, AsyncReadExt as _, BufReader, Lines},
     process::{Child, ChildStdin, ChildStdout, Command},
 };
 
-use crate::args::{Args, Mutant};
+use super::disk::SmallDisk;
+use crate::{
+    args::{Args, Birth, Mutant},
+    damage::Started,
+    victim::Place,
+    workload::Programs,
+};
 
 /// The longest path of a Unix socket, without its final NUL.
 const SOCKET_PATH_MAX: usize = 107;
@@ -31,6 +37,8 @@ const THIS_PROGRAM: &str = "/proc/self/exe";
 /// How often a folder is tried to be removed into which something may still write its last file.
 const REMOVALS: u32 = 100;
 const REMOVE_AGAIN: Duration = Duration::from_millis(20);
+/// A start on a damaged folder that takes longer hangs.
+const STARTER_MAX: Duration = Duration::from_secs(60);
 
 /// Where everything happens.
 pub(super) struct Stage {
@@ -40,6 +48,9 @@ pub(super) struct Stage {
     log: PathBuf,
     recorder: Option<Child>,
     pub(super) victim: Option<Victim>,
+    starter: Option<Child>,
+    /// Where the data is for one life.
+    pub(super) disk: Option<SmallDisk>,
 }
 
 /// A living victim.
@@ -74,7 +85,7 @@ impl Stage {
         let length = socket.as_os_str().len();
         ensure!(length <= SOCKET_PATH_MAX, "the path {socket:?} is too long for a socket; choose a shorter --dir");
         let (data, log) = (folder.path().join("data"), folder.path().join("victim.log"));
-        Ok(Self { folder: Some(folder), socket, data, log, recorder: None, victim: None })
+        Ok(Self { folder: Some(folder), socket, data, log, recorder: None, victim: None, starter: None, disk: None })
     }
 
     /// An engine without room refuses what it is sent, as it should; that would prove nothing.
@@ -85,17 +96,65 @@ impl Stage {
         Ok(())
     }
 
+    /// Where the victim's data is between its lives.
     pub(super) fn data(&self) -> &Path {
         &self.data
     }
 
-    pub(super) fn socket(&self) -> &Path {
-        &self.socket
+    /// Where it is now.
+    pub(super) fn data_now(&self) -> PathBuf {
+        self.disk.as_ref().map_or_else(|| self.data.clone(), SmallDisk::folder)
+    }
+
+    /// A folder beside the data that nobody has made yet.
+    pub(super) fn beside(&self, name: &str) -> PathBuf {
+        self.data.with_file_name(name)
+    }
+
+    /// Where the last life, which nobody kills, works: in this process.
+    pub(super) fn place(&self) -> Place {
+        let programs = Programs::of(rustix::process::getpid().as_raw_nonzero().get(), self.socket.clone());
+        Place { data: self.data.clone(), programs }
+    }
+
+    /// The data moves to a small disk for one life.
+    pub(super) fn move_to_a_small_disk(&mut self) -> anyhow::Result<()> {
+        self.disk = Some(SmallDisk::with(&self.beside("disk"), &self.data)?);
+        Ok(())
+    }
+
+    /// It comes back.
+    pub(super) fn move_back(&mut self) -> anyhow::Result<()> {
+        self.disk.take().map_or(Ok(()), |disk| disk.give_back(&self.data))
+    }
+
+    /// Start on a damaged copy, in a process of its own; or say how that died.
+    pub(super) async fn start_damaged(&mut self, copy: &Path) -> anyhow::Result<Result<Started, String>> {
+        // A log of its own: that of victims is searched for panics nobody asked for.
+        let log = self.beside("starter.log");
+        let mut command = self.command("__starter")?;
+        command.arg("--data").arg(copy).stdin(Stdio::null()).stderr(File::create(&log)?);
+        // It stays on the stage, which waits for its end also when an interrupt drops us here.
+        let starter = self.starter.insert(command.spawn().context("cannot start on a damaged folder")?);
+        let mut stdout = starter.stdout.take().context("a starter has no stdout")?;
+        let mut said = String::new();
+        let ended = async {
+            stdout.read_to_string(&mut said).await?;
+            starter.wait().await
+        };
+        let Ok(status) = tokio::time::timeout(STARTER_MAX, ended).await else {
+            return Ok(Err(format!("it did not end within {STARTER_MAX:?}")));
+        };
+        let status = status?;
+        self.starter = None;
+        let why = |_| format!("{status}: {}", std::fs::read_to_string(&log).unwrap_or_default().trim());
+        Ok(serde_json::from_str(&said).map_err(why))
     }
 
     /// Start the recorder; returns when it listens.
     pub(super) async fn start_recorder(&mut self, mutant: Option<Mutant>) -> anyhow::Result<()> {
         let mut command = self.command("__recorder")?;
+        command.arg("--socket").arg(&self.socket);
         let named = mutant.and_then(|mutant| mutant.to_possible_value());
         named.iter().for_each(|mutant| _ = command.args(["--mutant", mutant.get_name()]));
         let mut recorder = command.stdin(Stdio::null()).spawn().context("cannot start the recorder")?;
@@ -106,12 +165,14 @@ impl Stage {
         Ok(())
     }
 
-    pub(super) fn start_victim(&mut self, seed: u64, life: u32, actors: bool) -> anyhow::Result<()> {
+    pub(super) fn start_victim(&mut self, seed: u64, birth: &Birth) -> anyhow::Result<()> {
         let mut command = self.command("__victim")?;
-        command.arg("--data").arg(&self.data).args(["--seed", &seed.to_string(), "--life", &life.to_string()]);
-        if actors {
-            command.arg("--actors");
-        }
+        command.arg("--socket").arg(&self.socket).arg("--data").arg(self.data_now());
+        command.arg(format!("--seed={seed}")).arg(format!("--life={}", birth.life));
+        command.arg(format!("--ahead-ms={}", birth.ahead_ms)).arg(format!("--latest-ms={}", birth.latest_ms));
+        command.args(birth.faults.iter().map(|fault| format!("--faults={}", fault.name())));
+        let flags = [("--patient", birth.patient), ("--small-files", birth.small_files)];
+        command.args(flags.iter().filter(|(_, is_set)| *is_set).map(|(flag, _)| flag));
         let mut process = command.stdin(Stdio::piped()).spawn().context("cannot start a victim")?;
         let stdin = process.stdin.take().context("a victim has no stdin")?;
         let stdout = process.stdout.take().context("a victim has no stdout")?;
@@ -122,11 +183,7 @@ impl Stage {
     fn command(&self, role: &str) -> anyhow::Result<Command> {
         let log = File::options().create(true).append(true).open(&self.log).context("cannot open the victims' log")?;
         let mut command = Command::new(THIS_PROGRAM);
-        command
-            .arg0(env!("CARGO_PKG_NAME"))
-            .arg(role)
-            .args(["--parent", &std::process::id().to_string(), "--socket"])
-            .arg(&self.socket);
+        command.arg0(env!("CARGO_PKG_NAME")).arg(role).args(["--parent", &std::process::id().to_string()]);
         command.stdout(Stdio::piped()).stderr(log).kill_on_drop(true);
         Ok(command)
     }
@@ -150,12 +207,15 @@ impl Stage {
         panics.map(|pair| pair.join(" ")).collect()
     }
 
-    /// Kill and wait for all children.
+    /// Kill and wait for all children; also one that was stopped. Then nobody uses the small disk any more.
     pub(super) async fn clear(&mut self) {
         let victim = self.victim.take().map(|victim| victim.process);
-        for mut child in victim.into_iter().chain(self.recorder.take()) {
+        for mut child in victim.into_iter().chain(self.starter.take()).chain(self.recorder.take()) {
             // Fails when it is dead already.
             let _ = child.kill().await;
+        }
+        if let Some(Err(error)) = self.disk.take().map(|disk| disk.give_back(&self.data)) {
+            eprintln!("warning: {error:#}");
         }
     }
 

@@ -48,7 +48,7 @@ pub(crate) struct Entry {
     pub(crate) answer: Answer,
     /// The number of the receipt, if this very call had the effect.
     pub(crate) effect: Option<u64>,
-    /// When it was written, in milliseconds since 1970.
+    /// When it was called, by the clock of the engine that called, in milliseconds since 1970.
     pub(crate) at_ms: u64,
 }
 

@@ -20,7 +20,12 @@ use super::{Answer, Call, Entry};
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) enum Request {
     /// Do it.
-    Call(Call),
+    Call {
+        /// What.
+        call: Call,
+        /// When it was called, by the clock of the engine that calls, in milliseconds since 1970.
+        at_ms: u64,
+    },
     /// Did it happen?
     Ask {
         /// The idempotency key.
@@ -70,24 +75,24 @@ impl Peer {
 }
 
 /// Call a tool of the outside world.
-pub(crate) async fn call(socket: &Path, call: Call) -> Outcome {
+pub(crate) async fn call(socket: &Path, request: Request) -> Outcome {
     let stream = match UnixStream::connect(socket).await {
         Ok(stream) => stream,
         Err(error) => return Outcome::failed("unreachable", error.to_string()),
     };
-    match exchange(stream, &Request::Call(call)).await {
+    match exchange(stream, &request).await {
         Ok(answer) => outcome(answer),
         Err(error) => Outcome::unknown("reset", format!("{error:#}")),
     }
 }
 
 /// The same without ever waiting for the runtime: the call is ready when it is first polled.
-pub(crate) fn call_at_once(socket: &Path, call: Call) -> Outcome {
+pub(crate) fn call_at_once(socket: &Path, request: Request) -> Outcome {
     let stream = match BlockingStream::connect(socket) {
         Ok(stream) => stream,
         Err(error) => return Outcome::failed("unreachable", error.to_string()),
     };
-    match exchange_at_once(stream, &Request::Call(call)) {
+    match exchange_at_once(stream, &request) {
         Ok(answer) => outcome(answer),
         Err(error) => Outcome::unknown("reset", format!("{error:#}")),
     }
@@ -105,6 +110,19 @@ fn outcome(answer: Answer) -> Outcome {
 pub(crate) async fn ask(socket: &Path, key: &str) -> anyhow::Result<Option<Receipt>> {
     let stream = UnixStream::connect(socket).await.context("cannot reach the recorder")?;
     exchange(stream, &Request::Ask { key: key.to_owned() }).await
+}
+
+/// The receipt of a call, made by a program that has no runtime.
+pub(crate) fn receipt_at_once(socket: &Path, request: Request) -> anyhow::Result<Receipt> {
+    match exchange_at_once(BlockingStream::connect(socket)?, &request)? {
+        Answer::Done(receipt) | Answer::Late(receipt) => Ok(receipt),
+        Answer::Refused | Answer::Lost => anyhow::bail!("no receipt"),
+    }
+}
+
+/// The same question, asked by a program that has no runtime.
+pub(crate) fn ask_at_once(socket: &Path, key: &str) -> anyhow::Result<Option<Receipt>> {
+    exchange_at_once(BlockingStream::connect(socket)?, &Request::Ask { key: key.to_owned() })
 }
 
 /// Everything that happened.

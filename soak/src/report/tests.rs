@@ -1,11 +1,27 @@
 //! What is flagged, what is not, and what is said.
 
-use std::time::Duration;
+use clap::Parser as _;
 
 use super::*;
+use crate::client::probes::Share;
 
-const BOUNDS: Bounds = Bounds { growth_max: 20.0, available_min: 99.0, within: Duration::from_secs(1) };
-const ALL: Answered = Answered { sent: 100, in_time: 100 };
+fn answered(sent: u64, in_time: u64) -> Answered {
+    Answered { sent, in_time, beside: Share { sent, in_time } }
+}
+
+/// All is well.
+fn seen() -> Seen {
+    Seen {
+        answered: answered(100, 100),
+        rested: Some((0, Vec::new())),
+        found: Some(Found::default()),
+        ..Seen::default()
+    }
+}
+
+fn args() -> Args {
+    Args::parse_from(["soak"])
+}
 
 #[test]
 fn growth_breaks_the_bound_and_what_is_level_does_not() {
@@ -30,7 +46,7 @@ fn memory_that_rows_account_for_is_told_and_is_no_leak() {
         sample.disk.rows = at * 5_000 * 1_024;
         samples.push(sample);
     }
-    let report = Report::new(&samples, ALL, Some(0), &BOUNDS, End::Over);
+    let report = Report::new(&samples, seen(), &args(), End::Over);
     assert!(report.is_good());
     assert_eq!(report.series[0].trend, Trend::Grows);
 }
@@ -57,26 +73,80 @@ fn a_short_soak_is_not_judged_by_its_slopes_and_says_so() {
 #[test]
 fn what_is_left_over_or_late_or_failed_breaks_the_verdict() {
     let samples = samples((0..100).map(|at| (at, 100_000)));
-    let told = |answered, left_over, end| Report::new(&samples, answered, Some(left_over), &BOUNDS, end).broken;
-    assert_eq!(told(ALL, 3, End::Over), ["3 actors and calls are left over"]);
-    let late = Answered { sent: 100, in_time: 98 };
+    let told = |seen, end| Report::new(&samples, seen, &args(), end).broken;
+    let left = Seen { rested: Some((3, vec!["it died".to_owned()])), ..seen() };
+    assert_eq!(told(left, End::Over), ["3 actors and calls are left over", "a message was given up: it died"]);
+    let late = Seen { answered: answered(100, 98), ..seen() };
     let broken = "98.00 % of the probes were answered within 1000 ms, and the bound is 99 %";
-    assert_eq!(told(late, 0, End::Over), [broken]);
-    assert_eq!(told(ALL, 0, End::Failed("a run failed".to_owned())), ["a run failed"]);
-    assert_eq!(told(ALL, 0, End::Interrupted(130)), [""; 0]);
+    assert_eq!(told(late, End::Over), [broken]);
+    assert_eq!(told(seen(), End::Failed("a run failed".to_owned())), ["a run failed"]);
+    assert_eq!(told(seen(), End::Interrupted(130)), [""; 0]);
 }
 
 #[test]
 fn people_read_the_bounds_beside_the_figures() {
     let told = report((0..100).map(|at| (at, 100_000))).to_string();
     for wanted in [
-        "available: 100.00 %, 100 of 100 probes answered within 1000 ms (bound: 99 %)",
+        "available: 100.00 %, 100 of 100 probes answered within 1000 ms; 100.00 % of the 100 that met no kill and no start (bound: 99 %)",
+        "length: 1h 39m of 2m, 100 samples",
+        "the unsticker acted 0 times; expected 0",
         "left over at the end: 0 (bound: 0)",
         "Theil-Sen",
         "verdict: within all bounds that were judged",
     ] {
         assert!(told.contains(wanted), "{wanted}: {told}");
     }
+}
+
+/// A leak looked level once its process was killed now and then: each life began small.
+#[test]
+fn a_leak_is_seen_although_kills_reset_it() {
+    let mut samples = Samples::new();
+    for at in 0..200 {
+        let mut sample = Sample::at_minute(at, 100_000 + at % 50 * 20_000);
+        sample.life = u32::try_from(at / 50).unwrap() + 1;
+        samples.push(sample);
+    }
+    let report = Report::new(&samples, seen(), &args(), End::Over);
+    assert!(report.broken[0].starts_with("beyond rows grows by"), "{:?}", report.broken);
+}
+
+#[test]
+fn a_level_that_rises_from_life_to_life_is_seen() {
+    let mut samples = Samples::new();
+    for at in 0..400 {
+        let mut sample = Sample::at_minute(at, 100_000 + at / 50 * 100_000 + at % 3);
+        sample.life = u32::try_from(at / 50).unwrap() + 1;
+        samples.push(sample);
+    }
+    let report = Report::new(&samples, seen(), &args(), End::Over);
+    assert!(report.broken[0].contains("from life to life"), "{:?}", report.broken);
+    assert_eq!(report.series[0].trend, Trend::Grows);
+}
+
+#[test]
+fn an_unsticker_that_acts_where_recovery_suffices_breaks_the_verdict() {
+    let mut client = crate::client::Client::new(1, None, std::time::Duration::ZERO, headframe::clock::monotonic());
+    let acted = crate::wire::Said::Acted { reason: "lost-call".to_owned(), times: 2 };
+    client.hear(acted, headframe::clock::monotonic()).unwrap();
+    let samples = samples((0..100).map(|at| (at, 100_000)));
+    let report = Report::new(&samples, Seen { stalls: client.stalls, ..seen() }, &args(), End::Over);
+    assert_eq!(report.broken, ["the unsticker acted 2 times on `lost-call` where recovery alone should have sufficed"]);
+    assert!(report.to_string().contains("the unsticker acted 2 times; expected 0"));
+}
+
+#[test]
+fn the_page_says_what_the_table_says_and_escapes_what_it_was_told() {
+    let mut told = seen();
+    told.kills = vec![Kill { at_s: 60.0, up_s: Some(0.5), answered_s: Some(0.7) }];
+    let samples = samples((0..100).map(|at| (at, 100_000)));
+    let page = Report::new(&samples, told, &args(), End::Failed("<script>".to_owned())).page();
+    for wanted in
+        ["verdict: BROKEN: &lt;script&gt;", "prefers-color-scheme:dark", "<td>  beyond rows</td>", "length: 1h 39m"]
+    {
+        assert!(page.contains(wanted), "{wanted}");
+    }
+    assert!(!page.contains("<script>") && !page.contains("NaN") && page.matches("class=\"kill\"").count() == 10);
 }
 
 /// Scripts read these.
@@ -86,10 +156,16 @@ fn json_keeps_its_names() {
     let names = |json: &serde_json::Value| json.as_object().unwrap().keys().cloned().collect::<Vec<_>>().join(" ");
     assert_eq!(
         names(&json),
-        "available broken disk_per_run end judges_growth left_over memory_per_run runs samples samples_seen seconds series"
+        "available broken command disk_per_run end folder judges_growth kills left_over recovery runs samples samples_seen seconds seconds_asked series submissions unsticker version"
     );
-    assert_eq!(names(&json["series"][0]), "bound first growth_per_hour last median name slope_per_hour trend");
-    assert_eq!(names(&json["available"]), "in_time percent percent_min sent within_ms");
+    assert_eq!(
+        names(&json["series"][0]),
+        "bound first growth_between_lives growth_per_hour last median name slope_per_hour trend"
+    );
+    assert_eq!(
+        names(&json["available"]),
+        "in_time percent percent_beside_kills percent_min sent sent_beside_kills within_ms"
+    );
     assert_eq!(json["series"][13]["name"], "journal");
 }
 
@@ -100,5 +176,5 @@ fn samples(memory: impl Iterator<Item = (u64, u64)>) -> Samples {
 }
 
 fn report(memory: impl Iterator<Item = (u64, u64)>) -> Report {
-    Report::new(&samples(memory), ALL, Some(0), &BOUNDS, End::Over)
+    Report::new(&samples(memory), seen(), &args(), End::Over)
 }

@@ -296,6 +296,7 @@ impl SystemBuilder {
     /// # Errors
     /// If the store does not recover.
     pub async fn start(self, store: Arc<dyn Store>) -> Result<System, store::Error> {
+        store.claim(self.registry.versions())?;
         let opened = store.open()?;
         let (live, recovered) = Live::start(&*store, &opened)?;
         for repair in opened.repairs.iter().chain(&recovered.repairs) {
@@ -388,6 +389,8 @@ impl SystemBuilder {
             services: self.services,
             #[cfg(test)]
             faults: super::inner::Faults { services: Mutex::new(self.children), ..Default::default() },
+            #[cfg(feature = "testing")]
+            stalls: super::unstick::Stalls::default(),
             timer_set: Notify::new(),
             armed_ms: AtomicU64::new(u64::MAX),
             failure: watch::channel(None).0,

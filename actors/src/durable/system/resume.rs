@@ -57,10 +57,8 @@ impl Inner {
         // Wall time may jump; look again at least this often.
         const LOOK_AGAIN: Duration = Duration::from_secs(1);
         loop {
-            #[cfg(test)]
-            if self.faults.loses_timers.load(Ordering::SeqCst) {
-                return;
-            }
+            #[cfg(feature = "testing")]
+            self.until_timers_fire().await;
             let fired = self.with_accepted(|accepted, now_ms| {
                 let receipt = accepted.fire(now_ms, MOST);
                 let cold = accepted.cold_due(now_ms, MOST);

@@ -13,6 +13,8 @@
 mod act;
 mod claims;
 mod look;
+#[cfg(feature = "testing")]
+mod stalls;
 mod stored;
 
 use std::{
@@ -25,6 +27,10 @@ use parking_lot::Mutex;
 use rustc_hash::FxHashMap;
 
 use self::claims::{Claims, Place};
+#[cfg(feature = "testing")]
+pub use self::stalls::Stall;
+#[cfg(feature = "testing")]
+pub(crate) use self::stalls::Stalls;
 use super::{Error, System, inner::Inner};
 use crate::durable::{
     call::RowState,
@@ -83,11 +89,18 @@ impl Inner {
             let now = crate::clock::monotonic();
             let is_late = now.duration_since(std::mem::replace(&mut last, now)) > every * 2;
             self.note_due_restarts().await;
-            for due in self.look_for_stuck(is_late).await {
-                self.unstick(due).await;
-            }
+            self.look_and_act(is_late).await;
             last = crate::clock::monotonic();
         }
+    }
+
+    /// One look, and what is done after it.
+    pub(crate) async fn look_and_act(self: &Arc<Self>, is_late: bool) {
+        for due in self.look_for_stuck(is_late).await {
+            self.unstick(due).await;
+        }
+        #[cfg(feature = "testing")]
+        self.stalls.looked(is_late);
     }
 
     /// One look, and what is to be done after it.

@@ -5,7 +5,7 @@ use super::*;
 const TICK: Duration = Duration::from_millis(20);
 
 /// Says that it lives a few times, and then nothing; hears a cancel.
-fn falls_silent(
+pub(super) fn falls_silent(
     effect: Effect,
     calls: &Arc<AtomicU32>,
 ) -> ContextClosure<impl Fn(CallContext, Json) -> Running + use<>> {
@@ -22,7 +22,7 @@ fn falls_silent(
     })
 }
 
-type Running = std::pin::Pin<Box<dyn Future<Output = Outcome> + Send>>;
+pub(super) type Running = std::pin::Pin<Box<dyn Future<Output = Outcome> + Send>>;
 
 async fn until_given_up(system: &System) {
     let seen = async {

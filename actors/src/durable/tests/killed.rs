@@ -119,6 +119,8 @@ impl Killed {
             "{scene}"
         );
         until(system, Address::new(self.work.sleeps), |count| count.total == 5).await;
+        let unstuck = system.unstick_now().await;
+        assert!(unstuck.is_empty(), "{scene}: recovery left something to the unsticker: {unstuck:?}");
     }
 }
 
@@ -128,9 +130,9 @@ fn options() -> LocalOptions {
 }
 
 /// Everything in a folder, by its path in there.
-type Files = Vec<(PathBuf, Vec<u8>)>;
+pub(super) type Files = Vec<(PathBuf, Vec<u8>)>;
 
-fn read_all(folder: &Path) -> Files {
+pub(super) fn read_all(folder: &Path) -> Files {
     let (mut files, mut folders) = (Vec::new(), vec![PathBuf::new()]);
     while let Some(inside) = folders.pop() {
         for entry in fs::read_dir(folder.join(&inside)).unwrap() {

@@ -12,7 +12,7 @@ const LATER: Told = Told::AddLater { number: 100, after_ms: 1_000_000_000 };
 async fn a_timer_that_came_due_before_a_message_was_accepted_is_taken_before_it() {
     let clock = Arc::new(ManualClock::at(1_000_000));
     let system = builder().clock(clock.clone()).start(Arc::new(Memory::new())).await.unwrap();
-    system.inner.faults.loses_timers.store(true, Ordering::SeqCst);
+    system.stall(Stall::Timers);
     let address = counter(&system).await;
     system.tell(address, Told::AddLater { number: 7, after_ms: 1_000 }).await.unwrap();
     clock.advance(999);
@@ -47,7 +47,7 @@ async fn a_timer_is_not_fired_a_millisecond_before_its_time() {
     let clock = Arc::new(ManualClock::at(1_000_000));
     let system = builder().clock(clock.clone()).start(Arc::new(Memory::new())).await.unwrap();
     // Only this test fires.
-    system.inner.faults.loses_timers.store(true, Ordering::SeqCst);
+    system.stall(Stall::Timers);
     let address = counter(&system).await;
     system.tell(address, Told::AddLater { number: 7, after_ms: 1_000 }).await.unwrap();
     assert_eq!(count(&system, address).await.scheduled, 7);

@@ -6,23 +6,23 @@ use crate::durable::live::stored;
 const TICK: Duration = Duration::from_millis(20);
 
 /// Has a child that has a child, as deep as it is told; knows what befell those below it.
-struct Kin;
+pub(super) struct Kin;
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
-enum Say {
+pub(super) enum Say {
     Bear(u32),
     Befell(Fate),
     Look,
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
-enum Did {
+pub(super) enum Did {
     Bore(Address<Kin>),
     Heard(ActorId),
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-struct Known {
+pub(super) struct Known {
     child: Option<Address<Kin>>,
     /// Of whom it heard that they are stuck.
     stuck: Vec<ActorId>,
@@ -67,7 +67,7 @@ fn quick() -> SystemBuilder {
 }
 
 /// A root, its child, and the child's child.
-async fn kin(system: &System) -> [Address<Kin>; 3] {
+pub(super) async fn kin(system: &System) -> [Address<Kin>; 3] {
     let root = system.spawn_root::<Kin>(None, |_| Vec::new(), &Say::Bear(2)).await.unwrap().unwrap();
     let child = look(system, root).await.child.unwrap();
     let grandchild = look(system, child).await.child.unwrap();
@@ -78,7 +78,7 @@ async fn look(system: &System, address: Address<Kin>) -> Known {
     system.ask(address, Say::Look, SOON).await.unwrap()
 }
 
-fn sabotage(system: &System, deed: impl FnOnce(&mut Live)) {
+pub(super) fn sabotage(system: &System, deed: impl FnOnce(&mut Live)) {
     system.inner.with_accepted(|accepted, _| deed(accepted.sabotage())).unwrap();
 }
 
@@ -173,12 +173,12 @@ async fn a_call_that_nobody_waits_for_and_nobody_makes_is_ended_and_never_made()
         let calls = Arc::new(AtomicU32::new(0));
         let system = quick().tool("slow", Arc::new(Slow(calls.clone()))).start(Arc::new(Memory::new())).await.unwrap();
         let address = counter(&system).await;
-        system.inner.faults.loses_calls.store(true, Ordering::SeqCst);
+        system.stall(Stall::Call("slow".to_owned()));
         system.inner.faults.holds_looks.store(true, Ordering::SeqCst);
         system.tell(address, Told::Call { tool: "slow".to_owned(), effect }).await.unwrap();
         until(&system, address, |count| count.call.is_some()).await;
         let seen = async {
-            while system.inner.faults.loses_calls.load(Ordering::SeqCst) {
+            while system.stalls_left() > 0 {
                 tokio::time::sleep(TICK).await;
             }
         };
@@ -212,7 +212,7 @@ async fn an_actor_that_waits_for_a_call_that_is_not_there_is_told() {
 async fn a_timer_of_no_actor_is_forgotten() {
     let clock = Arc::new(crate::clock::ManualClock::at(1_000_000));
     let system = quick().clock(clock).start(Arc::new(Memory::new())).await.unwrap();
-    system.inner.faults.loses_timers.store(true, Ordering::SeqCst);
+    system.stall(Stall::Timers);
     sabotage(&system, |live| live.stray_timer(1_000, ActorId(0x7700), 1));
     until_unstuck(&system, Reason::OrphanTimer).await;
     assert!(system.inner.core.lock().accepted.live().timers.is_empty());

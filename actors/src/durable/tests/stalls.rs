@@ -1,5 +1,7 @@
 //! Stalls on purpose: each is found, and cured or named; what only takes long is left alone.
 
+mod at_scale;
+
 use super::*;
 
 const TICK: Duration = Duration::from_millis(20);
@@ -9,7 +11,7 @@ fn quick() -> SystemBuilder {
 }
 
 /// An actor that must always wait for something, and at first does not.
-struct Stray;
+pub(super) struct Stray;
 
 impl Behavior for Stray {
     const KIND: &'static str = "stray";
@@ -68,7 +70,7 @@ async fn mail_whose_bell_was_lost_is_taken() {
     let system = quick().start(Arc::new(Memory::new())).await.unwrap();
     let address = counter(&system).await;
     count(&system, address).await;
-    system.inner.faults.loses_bells.store(true, Ordering::SeqCst);
+    system.stall(Stall::Bell(address.id));
     system.tell(address, Told::Add(7)).await.unwrap();
     until_unstuck(&system, Reason::LostDoorbell).await;
     until(&system, address, |count| count.total == 7).await;
@@ -92,7 +94,7 @@ async fn a_call_that_its_tool_never_heard_of_is_made_once() {
         });
         let system = quick().tool("quick", Arc::new(tool)).start(Arc::new(Memory::new())).await.unwrap();
         let address = counter(&system).await;
-        system.inner.faults.loses_calls.store(true, Ordering::SeqCst);
+        system.stall(Stall::Call("quick".to_owned()));
         system.tell(address, Told::Call { tool: "quick".to_owned(), effect }).await.unwrap();
         until_unstuck(&system, Reason::LostCall).await;
         let seen = until(&system, address, |count| !count.verdicts.is_empty()).await;
@@ -105,7 +107,7 @@ async fn a_timer_that_nobody_fires_is_fired() {
     let clock = Arc::new(crate::clock::ManualClock::at(1_000_000));
     let system = quick().clock(clock.clone()).start(Arc::new(Memory::new())).await.unwrap();
     let address = counter(&system).await;
-    system.inner.faults.loses_timers.store(true, Ordering::SeqCst);
+    system.stall(Stall::Timers);
     system.tell(address, Told::AddLater { number: 9, after_ms: 1_000 }).await.unwrap();
     until(&system, address, |count| count.scheduled == 9).await;
     clock.advance(60_000);

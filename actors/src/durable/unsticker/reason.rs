@@ -117,6 +117,28 @@ impl Reason {
         }
     }
 
+    /// Within so many looks of the unsticker, after the moment from which it is so, something is done about it for the first
+    /// time, or a person can read of it, if all there is fits into one look (8,192 actors and calls): the second sight acts,
+    /// and what is missing was looked for everywhere. Each further cure follows two looks later.
+    #[must_use]
+    pub fn looks_max(self) -> u32 {
+        match self {
+            // What a person must decide is named whenever somebody asks.
+            Self::NoTool | Self::InDoubt | Self::Suspended | Self::Poison => 0,
+            Self::LostDoorbell
+            | Self::LostCall
+            | Self::OverdueTimer
+            | Self::WaitsForNothing
+            | Self::Orphan
+            | Self::OrphanCall
+            | Self::OrphanTimer => 2,
+            // A look goes by in which it is silent.
+            Self::LostHeartbeat => 3,
+            // Two rounds go by in which nobody speaks for it.
+            Self::MissingCall | Self::MissingChild => 4,
+        }
+    }
+
     /// Whether something is done about it without a person.
     pub(crate) fn is_cured(self) -> bool {
         !self.cures().is_empty()
