@@ -12,7 +12,13 @@ mod directory;
 mod handover;
 mod in_flight;
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
 
 /// Schedules that are tried of each model that must hold.
 const SCHEDULES: usize = 1_500;
@@ -29,6 +35,15 @@ fn holds(model: impl Fn() + Clone + Send + Sync + 'static) {
 
 /// Something goes wrong for somebody's order of steps.
 fn is_found(what: &str, model: impl Fn() + Clone + Send + Sync + 'static) {
-    let explored = catch_unwind(AssertUnwindSafe(|| shuttle::check_random(model, SCHEDULES_BROKEN)));
-    assert!(explored.is_err(), "{what} went unnoticed: the model has no teeth");
+    let tried = Arc::new(AtomicUsize::new(0));
+    let counted = {
+        let tried = tried.clone();
+        move || {
+            tried.fetch_add(1, Ordering::Relaxed);
+            model();
+        }
+    };
+    let explored = catch_unwind(AssertUnwindSafe(|| shuttle::check_random(counted, SCHEDULES_BROKEN)));
+    let tried = tried.load(Ordering::Relaxed);
+    assert!(explored.is_err(), "{what} went unnoticed in {tried} schedules: the model has no teeth");
 }

@@ -182,7 +182,12 @@ impl World {
     }
 }
 
-/// Two who tell it two messages each, while its host is told to let go twice and is killed once.
+/// Others get on by about so many steps: without it everybody is done before a host has taken its first turn.
+fn pause(steps: usize) {
+    (0..steps).for_each(|_| thread::yield_now());
+}
+
+/// Two who tell it two messages each, while its host is told to let go three times and is killed once.
 fn model(broken: Broken) {
     let world = Arc::new(World {
         mailbox: Mutex::new((0, 0)),
@@ -194,12 +199,25 @@ fn model(broken: Broken) {
         let world = world.clone();
         thread::spawn(move || work(&world))
     };
-    let tells: fn(&Arc<World>) = |world| (0..2).for_each(|_| world.tell());
+    let tells: fn(&Arc<World>) = |world| {
+        (0..2).for_each(|_| {
+            pause(12);
+            world.tell();
+        })
+    };
     let threads = [
         beside(tells),
         beside(tells),
-        beside(|world| (0..2).for_each(|_| world.passivate())),
-        beside(|world| world.kill()),
+        beside(|world| {
+            (0..3).for_each(|_| {
+                pause(8);
+                world.passivate();
+            });
+        }),
+        beside(|world| {
+            pause(24);
+            world.kill();
+        }),
     ];
     for thread in threads {
         thread.join().expect("it panics only when the test fails");

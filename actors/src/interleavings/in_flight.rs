@@ -1,7 +1,7 @@
 //! The table of calls in flight, between a tool's actor, its successor, a cancel, and a store that fails.
 //!
-//! The table is the real one (`tool/in_flight.rs`); each of its operations is one step, as its own lock makes it. What is around
-//! it follows `Queue::prepare` and `Queue::spawn` (`tool/host.rs`), `Inner::cancel` and `Inner::answer`
+//! The table is the real one (`tool/in_flight.rs`); each of its operations is one step, as its own lock makes it, and others may
+//! come before it (`yield_now`, because the scheduler does not know that lock). What is around it follows `Queue::prepare` and `Queue::spawn` (`tool/host.rs`), `Inner::cancel` and `Inner::answer`
 //! (`durable/system/inner.rs`), and `Inner::take_over` (`tool/host/dispatch.rs`).
 //!
 //! **Invariants:** a call runs once at a time, and once in all when it may; it has one outcome, which is true.
@@ -94,6 +94,7 @@ impl World {
             }
             if self.broken == Broken::BeginsOutsideLock {
                 drop(core);
+                thread::yield_now();
             }
             self.table.begin(CALL, &cx.path, &cx.shared)
         };
@@ -115,10 +116,9 @@ impl World {
         if self.broken == Broken::EndsFirst {
             self.table.end([CALL]);
         }
-        if self.accept(life, &outcome) {
-            return self.table.end([CALL]);
-        }
-        if self.broken == Broken::DropsOutcome {
+        let is_accepted = self.accept(life, &outcome);
+        thread::yield_now();
+        if is_accepted || self.broken == Broken::DropsOutcome {
             return self.table.end([CALL]);
         }
         self.table.park([(CALL, outcome, None)]);
@@ -155,7 +155,9 @@ impl World {
     fn take_over(&self, life: usize) {
         for (_, outcome, _) in self.table.parked() {
             if self.accept(life, &outcome) {
+                thread::yield_now();
                 self.table.unpark(&[CALL]);
+                thread::yield_now();
                 self.table.end([CALL]);
             }
         }
