@@ -20,6 +20,8 @@ pub mod metrics;
 pub mod phase;
 pub mod plan;
 pub mod run;
+#[cfg(all(test, feature = "testing"))]
+mod simulated;
 #[cfg(feature = "testing")]
 mod small_disk;
 pub mod task;

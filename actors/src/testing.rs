@@ -14,10 +14,10 @@
 //! }
 //! ```
 
-mod fake;
+pub(crate) mod fake;
 mod oracle;
 mod scale;
-mod story;
+pub(crate) mod story;
 mod world;
 
 pub use self::{

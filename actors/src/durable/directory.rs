@@ -14,6 +14,8 @@ use rustc_hash::{FxHashMap, FxHashSet};
 
 pub(crate) use self::deaths::Cure;
 use self::deaths::Deaths;
+#[cfg(test)]
+use super::faults::{Action, Site, Who};
 use super::{
     host::{Bell, Host},
     id::ActorId,
@@ -88,6 +90,16 @@ impl Directory {
         if inner.faults.loses_bells.swap(false, std::sync::atomic::Ordering::SeqCst) {
             return;
         }
+        #[cfg(test)]
+        match inner.fault_at_once(Site::Ring, Who::Actor(actor)) {
+            Some(Action::Drop) => return,
+            Some(_) => return inner.ring_later(actor),
+            None => {}
+        }
+        self.ring_now(inner, actor);
+    }
+
+    pub(super) fn ring_now(&self, inner: &Arc<Inner>, actor: ActorId) {
         let slots = &mut *self.slots.lock();
         match slots.hosts.get_mut(&actor) {
             // Fails only while that host is ending: its keeper then looks at the mailbox again.
@@ -131,6 +143,12 @@ impl Directory {
             hosting.kill();
             true
         })
+    }
+
+    #[cfg(test)]
+    pub(super) fn kill_keeper(&self) {
+        let keeper = self.slots.lock().keeper.clone();
+        keeper.iter().for_each(ActorCell::kill);
     }
 
     /// End the hosts of these actors, and let them come back.
@@ -268,6 +286,8 @@ impl Slots {
 
     fn spawn(&self, inner: &Arc<Inner>) -> Option<ActorRef<Bell>> {
         let keeper = self.keeper.clone()?;
+        #[cfg(test)]
+        inner.fault_at_once(Site::SpawnHost, Who::Nobody).map_or(Some(()), |_| None)?;
         let _runtime = inner.runtime.enter();
         // `pre_start` is ready at once, so one poll spawns the host.
         let spawning = Actor::spawn_linked(None, Host, inner.clone(), keeper);

@@ -42,6 +42,8 @@ pub use self::{
     restart_log::{RestartLog, RestartRecord},
     spec::{ChildSpec, Setup, StartFailure, Starting},
 };
+#[cfg(test)]
+pub(crate) use self::backoff::scrambled;
 pub(crate) use self::{
     group::{Sibling, together},
     intensity::Window,

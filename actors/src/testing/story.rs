@@ -230,7 +230,7 @@ fn crash(after: u64, tail: Tail) -> Crash {
 }
 
 /// For plans without templates and conditions.
-struct NoTemplates;
+pub(crate) struct NoTemplates;
 
 impl NoTemplates {
     fn none<T>() -> Result<T, EvaluateError> {

@@ -8,14 +8,18 @@ use std::sync::{
 };
 
 use bytes::Bytes;
-use parking_lot::{Condvar, Mutex};
+use parking_lot::Mutex;
 use rustc_hash::FxHashMap;
 use tokio::sync::{Notify, broadcast, oneshot, watch};
 
 use super::{
-    Error, janitor::Janitor, jumps::Clocks, passivation::Idle, restarts::Restarts, scrubber::Scrubs, tree::Beside,
+    Error,
+    drive::{Drive, Signal},
+    janitor::Janitor, jumps::Clocks, passivation::Idle, restarts::Restarts, scrubber::Scrubs, tree::Beside,
     unstick::Unstick,
 };
+#[cfg(test)]
+use crate::durable::faults::{Site, Who};
 use crate::{
     clock::Clock,
     durable::{
@@ -44,6 +48,8 @@ const ANSWERS_MAX: usize = 4 * 1024 * 1024;
 #[cfg(test)]
 #[derive(Default)]
 pub(crate) struct Faults {
+    /// Seeded faults at every seam.
+    pub(crate) sites: Arc<crate::durable::faults::Sites>,
     pub(crate) loses_bells: std::sync::atomic::AtomicBool,
     pub(crate) loses_calls: std::sync::atomic::AtomicBool,
     pub(crate) loses_timers: std::sync::atomic::AtomicBool,
@@ -104,7 +110,7 @@ pub(crate) struct Core {
 /// What the hosts, the committer and the tools share.
 pub(crate) struct Inner {
     pub(crate) core: Mutex<Core>,
-    pub(crate) work: Condvar,
+    pub(crate) work: Signal,
     pub(crate) ids: Ids,
     pub(crate) registry: Registry,
     pub(crate) extensions: Extensions,
@@ -118,13 +124,14 @@ pub(crate) struct Inner {
     pub(crate) meters: Meters,
     pub(super) clocks: Clocks,
     pub(crate) runtime: tokio::runtime::Handle,
+    pub(crate) drive: Drive,
     pub(crate) durable: AtomicU64,
     /// Rows of actors and indexes that are not in memory.
     pub(crate) rows: Option<Arc<dyn Rows>>,
     pub(crate) pace: Pace,
     pub(crate) idle: Idle,
     /// A slice was captured, or rows are to be, or were, written.
-    pub(crate) captured: Condvar,
+    pub(crate) captured: Signal,
     /// Bytes of records whose rows are not written yet.
     pub(crate) unsaved: AtomicU64,
     /// There is room again.
@@ -176,6 +183,10 @@ impl Inner {
         }
         let next_due = core.accepted.next_due_ms().unwrap_or(u64::MAX);
         if next_due < self.armed_ms.load(Ordering::Relaxed) {
+            #[cfg(test)]
+            if self.fault_at_once(Site::TimerSet, Who::Nobody).is_some() {
+                return;
+            }
             self.timer_set.notify_one();
         }
     }
@@ -185,6 +196,8 @@ impl Inner {
         match self.with_accepted(|accepted, now_ms| accepted.accept(now_ms, commit)) {
             Ok(Ok(receipt)) => {
                 self.meters.mark(&commit.outbox.marks);
+                #[cfg(test)]
+                self.fault_at_once(Site::Accepted, Who::Actor(commit.actor));
                 self.ring_all(&receipt, Some(commit.actor));
                 Ok(receipt)
             }

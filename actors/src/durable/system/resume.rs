@@ -6,6 +6,8 @@ use std::{
 };
 
 use super::inner::Inner;
+#[cfg(test)]
+use crate::durable::faults::{Site, Who};
 use crate::durable::{
     call::RowState,
     codec,
@@ -61,6 +63,8 @@ impl Inner {
             if self.faults.loses_timers.load(Ordering::SeqCst) {
                 return;
             }
+            #[cfg(test)]
+            self.fault(Site::TimersLook, Who::Service("timers")).await;
             let fired = self.with_accepted(|accepted, now_ms| {
                 let receipt = accepted.fire(now_ms, MOST);
                 let cold = accepted.cold_due(now_ms, MOST);
@@ -70,6 +74,10 @@ impl Inner {
                 (receipt, cold, due, now_ms, accepted.window_ms())
             });
             let Ok((receipt, cold, due, now_ms, window_ms)) = fired else { return };
+            #[cfg(test)]
+            if !receipt.ring.is_empty() {
+                self.fault_at_once(Site::TimersFired, Who::Service("timers"));
+            }
             self.ring_all(&receipt, None);
             if !cold.is_empty() {
                 if self.bring(cold).await.is_err() {

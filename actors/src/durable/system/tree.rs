@@ -25,6 +25,8 @@ use parking_lot::Mutex;
 use ractor::{Actor, ActorCell, ActorProcessingErr, ActorRef};
 
 use super::{Error, System, inner::Inner};
+#[cfg(test)]
+use crate::durable::faults::{Action, Site, Who};
 use crate::durable::{
     id::ActorId,
     keeper::Keeper,
@@ -90,8 +92,19 @@ where
         let (inner, run) = (inner.clone(), run.clone());
         async move {
             let inner = inner.upgrade().ok_or("the system is gone")?;
+            #[cfg(test)]
+            if let Some(Action::Error) = inner.fault(Site::SpawnService, Who::Service(name)).await {
+                return Err("a fault".into());
+            }
+            #[cfg(test)]
+            let weak = Arc::downgrade(&inner);
             let running: Running = Box::pin(async move { run(inner).await });
-            let service = Service { name, running: Mutex::new(Some(running)) };
+            let service = Service {
+                name,
+                running: Mutex::new(Some(running)),
+                #[cfg(test)]
+                inner: weak,
+            };
             Ok(Actor::spawn_linked(None, service, (), supervisor).await?.0.get_cell())
         }
     };
@@ -131,6 +144,8 @@ type Running = std::pin::Pin<Box<dyn Future<Output = ()> + Send>>;
 struct Service {
     name: &'static str,
     running: Mutex<Option<Running>>,
+    #[cfg(test)]
+    inner: std::sync::Weak<Inner>,
 }
 
 impl Actor for Service {
@@ -145,6 +160,11 @@ impl Actor for Service {
     }
 
     async fn handle(&self, myself: ActorRef<()>, (): (), (): &mut ()) -> Result<(), ActorProcessingErr> {
+        #[cfg(test)]
+        if let Some(inner) = self.inner.upgrade() {
+            inner.faults.sites.enlist(self.name, myself.get_cell());
+            inner.fault(Site::ServiceStarts, Who::Service(self.name)).await;
+        }
         let running = self.running.lock().take();
         if let Some(running) = running {
             running.await;

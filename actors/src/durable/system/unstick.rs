@@ -26,6 +26,8 @@ use rustc_hash::FxHashMap;
 
 use self::claims::{Claims, Place};
 use super::{Error, System, inner::Inner};
+#[cfg(test)]
+use crate::durable::faults::{Site, Who};
 use crate::durable::{
     call::RowState,
     codec,
@@ -80,10 +82,14 @@ impl Inner {
         let every = self.unstick.every;
         let mut last = crate::clock::monotonic();
         while tokio::time::timeout(every, closed.wait_for(Option::is_some)).await.is_err() {
+            #[cfg(test)]
+            self.fault(Site::UnstickerLooks, Who::Service("unsticker")).await;
             let now = crate::clock::monotonic();
             let is_late = now.duration_since(std::mem::replace(&mut last, now)) > every * 2;
             self.note_due_restarts().await;
             for due in self.look_for_stuck(is_late).await {
+                #[cfg(test)]
+                self.fault(Site::UnstickerActs, Who::Service("unsticker")).await;
                 self.unstick(due).await;
             }
             last = crate::clock::monotonic();

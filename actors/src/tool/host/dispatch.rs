@@ -3,6 +3,8 @@
 use std::{sync::Arc, time::Duration};
 
 use super::HostMessage;
+#[cfg(test)]
+use crate::durable::faults::{Site, Who};
 use crate::durable::{CallId, Inner, Row, RowState};
 
 impl Inner {
@@ -10,6 +12,10 @@ impl Inner {
     pub(crate) fn dispatch(&self, calls: &[(u32, CallId)], started: &[(u32, CallId)]) {
         #[cfg(test)]
         if !calls.is_empty() && self.faults.loses_calls.swap(false, std::sync::atomic::Ordering::SeqCst) {
+            return;
+        }
+        #[cfg(test)]
+        if !(calls.is_empty() && started.is_empty()) && self.fault_at_once(Site::Dispatch, Who::Nobody).is_some() {
             return;
         }
         for (tool, calls) in by_tool(calls) {
