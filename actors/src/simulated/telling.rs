@@ -1,7 +1,7 @@
 //! One telling: lives that follow one another until all has come to rest.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::{Arc, atomic::Ordering},
     time::Duration,
 };
@@ -77,7 +77,7 @@ pub(super) fn tell(seed: u64) -> Telling {
     let sites = Arc::new(Sites::new(seed, rates(seed)));
     let outside = Arc::new(Outside::new(sites.clone()));
     let work = plans::work(|number| scrambled(seed.wrapping_mul(0x1_0001) ^ number));
-    let mut told = Story { outside: outside.clone(), work, acknowledged: BTreeMap::new(), unstuck: BTreeMap::new(), lives: 0 };
+    let mut told = Story { outside: outside.clone(), work, acknowledged: BTreeMap::new(), unstuck: BTreeMap::new(), ended: BTreeSet::new(), lives: 0 };
     loop {
         told.lives += 1;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
@@ -124,6 +124,8 @@ pub(super) struct Story {
     /// The actors of the runs of which somebody was told that they are durable.
     pub(super) acknowledged: BTreeMap<usize, ActorId>,
     pub(super) unstuck: BTreeMap<&'static str, u64>,
+    /// Those that were seen to have ended.
+    ended: BTreeSet<usize>,
     lives: u32,
 }
 
@@ -227,8 +229,10 @@ impl Story {
             if !self.acknowledged.contains_key(&number) {
                 self.submit(system, number, now_ms).await;
             }
-            let row = row(system, number).await;
-            if row.as_ref().is_none_or(|row| !row.has_ended()) {
+            if !self.ended.contains(&number) && row(system, number).await.is_some_and(|row| row.has_ended()) {
+                self.ended.insert(number);
+            }
+            if !self.ended.contains(&number) {
                 open.push(name);
                 let is_over = |after_ms| now_ms >= at_ms + after_ms;
                 if self.work[number].cancelled_after_ms.is_some_and(is_over) {
