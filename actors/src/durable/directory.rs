@@ -274,6 +274,10 @@ impl Hosting {
 
 impl Slots {
     fn host(&mut self, inner: &Arc<Inner>, actor: ActorId) {
+        #[cfg(test)]
+        if inner.fault_at_once(Site::SpawnHost, Who::Actor(actor)).is_some() {
+            return;
+        }
         let Some(host) = self.spares.pop().or_else(|| self.spawn(inner)) else {
             tracing::debug!(%actor, "no host could be spawned: the system is stopping");
             return;
@@ -286,8 +290,6 @@ impl Slots {
 
     fn spawn(&self, inner: &Arc<Inner>) -> Option<ActorRef<Bell>> {
         let keeper = self.keeper.clone()?;
-        #[cfg(test)]
-        inner.fault_at_once(Site::SpawnHost, Who::Nobody).map_or(Some(()), |_| None)?;
         let _runtime = inner.runtime.enter();
         // `pre_start` is ready at once, so one poll spawns the host.
         let spawning = Actor::spawn_linked(None, Host, inner.clone(), keeper);

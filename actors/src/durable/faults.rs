@@ -29,13 +29,17 @@ use crate::clock::Clock;
 
 /// A host panics so often at most: of the fourth message that it dies of within ten seconds it would be given up.
 const PANICS_OF_ONE: u32 = 3;
+/// The unsticker rings once, loads again once, and then leaves it to a person: as often may its help be lost.
+const LOSSES_OF_ONE: u32 = 1;
 /// Of everything else that is rare in life, so much in one life of a system.
 const OF_SERVICES: u32 = 6;
 const OF_TOOLS: u32 = 40;
 const OF_HOSTS: u32 = 60;
 const HANGS: u32 = 8;
 const LOSSES: u32 = 6;
+/// And in all lives together.
 const DEATHS: u32 = 3;
+const STARTS: u32 = 12;
 
 /// The faults of one telling, and the trace of what happened in it.
 #[derive(Default)]
@@ -67,7 +71,9 @@ enum Budget {
     Hosts,
     Hangs,
     Losses,
+    LossesOf(Who),
     Deaths,
+    Starts,
 }
 
 impl Sites {
@@ -85,7 +91,7 @@ impl Sites {
     /// A new life begins, with new budgets for what one life can bear.
     pub(crate) fn begin_life(&self, now_ms: u64) {
         let mut state = self.state.lock();
-        state.spent.retain(|budget, _| *budget == Budget::Deaths);
+        state.spent.retain(|budget, _| matches!(budget, Budget::Deaths | Budget::Starts));
         state.cells.clear();
         state.tell(now_ms, "a life begins");
     }
@@ -174,8 +180,13 @@ fn budgets(site: Site, who: Who, action: Action) -> Vec<(Budget, u32)> {
     match (action, who) {
         (Action::Yield | Action::Sleep, _) => {}
         (Action::Hang, _) => budgets.push((Budget::Hangs, HANGS)),
-        (Action::Drop | Action::Late, _) => budgets.push((Budget::Losses, LOSSES)),
+        (Action::Drop | Action::Late, _) => {
+            budgets.extend([(Budget::Losses, LOSSES), (Budget::LossesOf(who), LOSSES_OF_ONE)]);
+        }
         (Action::Die, _) => budgets.push((Budget::Deaths, DEATHS)),
+        (Action::Error | Action::Panic, _) if matches!(site, Site::SpawnTool | Site::SpawnService) => {
+            budgets.push((Budget::Starts, STARTS));
+        }
         (_, Who::Service(_) | Who::Keeper) => budgets.push((Budget::Services, OF_SERVICES)),
         (_, Who::Tool(_) | Who::Call(_)) => budgets.push((Budget::Tools, OF_TOOLS)),
         (_, Who::Actor(_)) => budgets.push((Budget::Hosts, OF_HOSTS)),
@@ -185,7 +196,7 @@ fn budgets(site: Site, who: Who, action: Action) -> Vec<(Budget, u32)> {
         budgets.push((Budget::PanicsOf(who), PANICS_OF_ONE));
     }
     if site.loses_bells(action) {
-        budgets.push((Budget::Losses, LOSSES));
+        budgets.extend([(Budget::Losses, LOSSES), (Budget::LossesOf(who), LOSSES_OF_ONE)]);
     }
     budgets
 }

@@ -16,7 +16,7 @@ use super::{
 use crate::{
     clock::Clock,
     durable::{
-        ActorId, Address, Decision, System,
+        ActorId, Address, Decision, Heir, System,
         faults::{Action, Pair, Site, Sites, scrambled},
     },
     json::Json,
@@ -148,31 +148,44 @@ impl Story {
     }
 
     async fn watch(&mut self, clock: &Arc<Virtual>) -> bool {
-        let system = match self.start(clock).await {
-            Ok(system) => system,
-            Err(error) => {
-                self.outside.sites.tell(clock.now_ms(), &format!("it does not start: {error}"));
-                return false;
+        let mut heir = None;
+        loop {
+            let system = match self.start(clock, heir.clone()).await {
+                Ok(system) => system,
+                Err(error) => {
+                    self.outside.sites.tell(clock.now_ms(), &format!("it does not start: {error}"));
+                    return false;
+                }
+            };
+            if self.watch_one(clock, &system).await {
+                return true;
             }
-        };
+            heir = Some(system.abandon());
+            self.lives += 1;
+            self.outside.sites.begin_life(clock.now_ms());
+        }
+    }
+
+    /// Until all has come to rest, or the store closed.
+    async fn watch_one(&mut self, clock: &Virtual, system: &System) -> bool {
         loop {
             tokio::time::sleep(LOOK).await;
             let now_ms = clock.now_ms();
             if now_ms > DAWN_MS + CALM_MS {
                 self.outside.sites.calm();
             }
-            let open = self.look(&system, now_ms).await;
+            let open = self.look(system, now_ms).await;
             if open.is_empty() && now_ms > DAWN_MS + CALM_MS {
                 tokio::time::sleep(QUIET).await;
-                oracle::at_rest(self, &system).await;
-                self.count_unstuck(&system);
+                oracle::at_rest(self, system).await;
+                self.count_unstuck(system);
                 system.stop(Duration::from_secs(5)).await;
                 return true;
             }
             if let Some(cause) = system.failure() {
                 self.outside.sites.tell(now_ms, &format!("the store closed: {cause}"));
-                self.outside.broken.lock().push(format!("the store closed: {cause}"));
-                return true;
+                self.count_unstuck(system);
+                return false;
             }
             if now_ms > DAWN_MS + CALM_MS + REST_MS {
                 let stuck = system.stuck().await;
@@ -188,7 +201,7 @@ impl Story {
         }
     }
 
-    async fn start(&self, clock: &Arc<Virtual>) -> Result<System, crate::durable::store::Error> {
+    async fn start(&self, clock: &Arc<Virtual>, heir: Option<Heir>) -> Result<System, crate::durable::store::Error> {
         let all = Plans::default();
         self.work.iter().for_each(|work| all.add(work.plan.clone()));
         let tools = plans::tools();
@@ -211,6 +224,9 @@ impl Story {
         for (name, fake) in tools {
             let worker = Worker { name, fake, outside: self.outside.clone(), clock: clock.clone() };
             builder = builder.tool(name, Arc::new(worker));
+        }
+        if let Some(heir) = heir {
+            builder = builder.inherit(heir);
         }
         let store = self.outside.store.lock().reopen();
         builder.start(Arc::new(store)).await

@@ -454,6 +454,7 @@ async fn launch(inner: Arc<Inner>, start: Start, repairs: Vec<String>) -> Result
     inner.take_suspects(start.suspects).await;
     inner.permit_what_runs();
     let root = tree::start(&inner).await.map_err(|error| internal(error.to_string()))?;
+    tree::close_when_it_ends(&inner, root.cell());
     inner.take_over();
     inner.resume_work();
     let life = Some(Arc::new(Life { root, _ending: ending }));

@@ -16,7 +16,7 @@
 //! Hosts are not restarted by a supervisor's rules but by reloading them: a message may be taken again, and the fence
 //! keeps a former host from doing harm. So a keeper that died is replaced, and everyone with mail is rung.
 //!
-//! **Invariants:** a service ends by itself only when the store has closed. The restarts of a service are written down at
+//! **Invariants:** a service ends by itself only when the store has closed; when the tree ends, the store closes. The restarts of a service are written down at
 //! most once a minute, in an index row of its own.
 
 use std::{future::Future, sync::Arc, time::Duration};
@@ -67,6 +67,19 @@ pub(super) async fn start(inner: &Arc<Inner>) -> Result<Supervisor, StartFailure
     let root = std::mem::take(&mut *inner.faults.services.lock()).into_iter().fold(root, Setup::child);
     let root = root.child(tools.observer(observer.clone()).into_child()).child(keeper(inner)).observer(observer);
     Supervisor::start(root).await
+}
+
+/// A tree that gave up leaves a system that takes work in and does none of it. So the store closes, and whoever started
+/// the system hears of it and starts again. A system that stops ends its tree first and closes by itself.
+pub(super) fn close_when_it_ends(inner: &Arc<Inner>, root: ActorCell) {
+    let weak = Arc::downgrade(inner);
+    inner.runtime.spawn(async move {
+        // An error says that it has ended before.
+        let _ = root.wait(None).await;
+        if let Some(inner) = weak.upgrade().filter(|inner| !inner.core.lock().draining) {
+            inner.close("what does the work failed too often and was given up");
+        }
+    });
 }
 
 fn keeper(inner: &Arc<Inner>) -> ChildSpec {
