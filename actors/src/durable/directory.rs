@@ -145,12 +145,6 @@ impl Directory {
         })
     }
 
-    #[cfg(test)]
-    pub(super) fn kill_keeper(&self) {
-        let keeper = self.slots.lock().keeper.clone();
-        keeper.iter().for_each(ActorCell::kill);
-    }
-
     /// End the hosts of these actors, and let them come back.
     pub(super) fn reload(&self, actors: &[ActorId]) {
         let slots = &mut *self.slots.lock();

@@ -187,7 +187,7 @@ fn budgets(site: Site, who: Who, action: Action) -> Vec<(Budget, u32)> {
         (Action::Error | Action::Panic, _) if matches!(site, Site::SpawnTool | Site::SpawnService) => {
             budgets.push((Budget::Starts, STARTS));
         }
-        (_, Who::Service(_) | Who::Keeper) => budgets.push((Budget::Services, OF_SERVICES)),
+        (_, Who::Service(_)) => budgets.push((Budget::Services, OF_SERVICES)),
         (_, Who::Tool(_) | Who::Call(_)) => budgets.push((Budget::Tools, OF_TOOLS)),
         (_, Who::Actor(_)) => budgets.push((Budget::Hosts, OF_HOSTS)),
         (_, Who::Nobody) => {}
@@ -251,7 +251,6 @@ impl Inner {
         match who {
             Who::Actor(actor) => _ = self.directory.kill(actor),
             Who::Tool(tool) => _ = self.tools.get(&tool).is_some_and(crate::tool::ToolSlot::kill),
-            Who::Keeper => self.directory.kill_keeper(),
             Who::Service(name) => {
                 let cell = self.faults.sites.state.lock().cells.get(name).cloned();
                 if let Some(cell) = cell {

@@ -57,7 +57,9 @@ impl Actor for Keeper {
         inner: &mut Arc<Inner>,
     ) -> Result<(), ActorProcessingErr> {
         #[cfg(test)]
-        inner.fault(Site::KeeperStarts, Who::Keeper).await;
+        inner.faults.sites.enlist("runs", myself.get_cell());
+        #[cfg(test)]
+        inner.fault(Site::KeeperStarts, Who::Service("runs")).await;
         for actor in inner.directory.begin(myself.get_cell()) {
             inner.release(actor);
         }
@@ -74,7 +76,7 @@ impl Actor for Keeper {
         match message {
             KeeperMessage::Reload(actor) => {
                 #[cfg(test)]
-                inner.fault(Site::KeeperReloads, Who::Keeper).await;
+                inner.fault(Site::KeeperReloads, Who::Service("runs")).await;
                 inner.directory.end_wait(actor);
                 look_again(inner, actor);
             }
@@ -94,10 +96,10 @@ impl Actor for Keeper {
             _ => return Ok(()),
         };
         #[cfg(test)]
-        inner.fault(Site::KeeperHears, Who::Keeper).await;
+        inner.fault(Site::KeeperHears, Who::Service("runs")).await;
         let ended = inner.directory.ended(&cell);
         #[cfg(test)]
-        inner.fault(Site::KeeperKnows, Who::Keeper).await;
+        inner.fault(Site::KeeperKnows, Who::Service("runs")).await;
         match (ended, panic) {
             (Ended::Unasked(actor), Some(reason)) => died(inner, &myself, actor, &reason),
             (Ended::Unasked(actor), None) => was_killed(inner, &myself, actor),

@@ -6,6 +6,7 @@ use std::{
         Arc,
         atomic::{AtomicU64, Ordering},
     },
+    time::Duration,
 };
 
 use parking_lot::Mutex;
@@ -22,6 +23,9 @@ use crate::{
     testing::fake::{Acted, Fake},
     tool::{CallContext, Tool},
 };
+
+/// These do not answer at once.
+const SLOW: [&str; 3] = ["bank", "mint", "lossy"];
 
 /// When every telling begins.
 pub(super) const DAWN_MS: u64 = 1_700_000_000_000;
@@ -173,6 +177,9 @@ impl Tool for Worker {
         // One that always refuses is to be believed.
         if self.name != "refuses" {
             sites.pass(Site::BeforeActing, who, &*self.clock).await;
+        }
+        if SLOW.contains(&self.name) {
+            tokio::time::sleep(Duration::from_millis(3)).await;
         }
         let outcome = self.act(&request);
         if self.name != "refuses" {

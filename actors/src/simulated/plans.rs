@@ -41,6 +41,7 @@ pub(super) fn tools() -> BTreeMap<&'static str, Fake> {
         ("bank", Fake::works(Effect::AtMostOnce)),
         ("mint", Fake::loses_answers(Effect::VERIFY, 2).with_blind_probes(2)),
         ("refuses", Fake::fails(Effect::IDEMPOTENT, u32::MAX)),
+        ("doze", Fake::sleeps(20_000)),
         ("sleep", Fake::sleeps(NAP_MS)),
         ("dream", Fake::sleeps(NAP_MS * 4)),
     ])
@@ -79,6 +80,14 @@ pub(super) fn work(draw: impl Fn(u64) -> u64) -> Vec<Work> {
         effects,
         may_end,
     };
+    // Whoever waits leaves memory, and its parents with it: waking brings all of them back.
+    let doze = |name| {
+        let plan = Plan::builder(name).phase("only", |phase| {
+            let phase = phase.sequential().task("doze", "doze", |task| task).task("note", "books", patient);
+            phase.task("again", "doze", |task| task).task("send", "lossy", patient)
+        });
+        work(name, plan, &[("books", 1), ("lossy", 1)], |outcome, _| succeeded(outcome))
+    };
     let mut all = vec![
         work("crash", crash, &[("books", 4), ("flaky", 1), ("bank", 1)], |outcome, charged| {
             succeeded(outcome) == charged && matches!(outcome, Outcome::Succeeded(_) | Outcome::Failed { .. })
@@ -94,6 +103,7 @@ pub(super) fn work(draw: impl Fn(u64) -> u64) -> Vec<Work> {
             matches!(outcome, Outcome::Failed { failure, .. } if failure.class == "deadline")
         }),
     ];
+    all.extend(["doze", "snooze", "slumber"].map(doze));
     for (number, work) in all.iter_mut().enumerate() {
         work.at_ms = draw(number as u64) % 20_000;
     }

@@ -108,7 +108,7 @@ fn rates(seed: u64) -> BTreeMap<Pair, u16> {
         let dice = scrambled(scrambled(seed) ^ number as u64);
         let is_focus = (number as u64 + seed).is_multiple_of(STRIDE);
         let rate = match dice % 4 {
-            _ if is_focus => 300,
+            _ if is_focus => 400,
             0 => [2, 5, 10, 30, 60][usize::try_from(dice >> 32).expect("64 bits") % 5],
             _ => return None,
         };
@@ -217,8 +217,8 @@ impl Story {
             .extension(Arc::new(effects))
             .extension(Arc::new(Sleeps(sleeps.collect())))
             .clock(clock.clone())
-            .passivate(Duration::from_secs(4), 1_000)
-            .checkpoint(Duration::from_secs(2), 1 << 20)
+            .passivate(Duration::from_secs(3), 1_000)
+            .checkpoint(Duration::from_secs(1), 1 << 20)
             .scrub_every(Duration::from_secs(45))
             .simulated(self.outside.sites.clone());
         for (name, fake) in tools {

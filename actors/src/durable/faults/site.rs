@@ -212,9 +212,7 @@ pub(crate) enum Who {
     Tool(u32),
     /// A call.
     Call(CallId),
-    /// The keeper.
-    Keeper,
-    /// A service.
+    /// A service; the keeper is one, called `runs`.
     Service(&'static str),
     /// Nobody who could be killed.
     Nobody,
@@ -226,7 +224,6 @@ impl Who {
             Self::Actor(actor) => actor.0 << 3,
             Self::Tool(tool) => u64::from(tool) << 3 | 1,
             Self::Call(call) => call.0 << 3 | 2,
-            Self::Keeper => 3,
             Self::Service(name) => u64::from(crate::durable::codec::fnv1a(name)) << 3 | 4,
             Self::Nobody => 5,
         }
