@@ -16,7 +16,7 @@ use std::{
 use parking_lot::MutexGuard;
 
 #[cfg(test)]
-use super::faults::{Site, Who};
+use super::faults::{Action, Site, Who};
 use super::{
     checkpointer, codec,
     open::Sealed,
@@ -49,10 +49,14 @@ pub(crate) async fn run_as_task(inner: Arc<Inner>) {
     let mut pace = Pace { expected: 1, linger: Duration::ZERO };
     let mut buffer = bytes::BytesMut::new();
     while let Some(sealed) = next_as_task(&inner, &mut pace).await {
-        inner.fault(Site::BeforeSync, Who::Nobody).await;
+        if let Some(Action::Error) = inner.fault(Site::BeforeSync, Who::Nobody).await {
+            return fail(&inner, sealed, "a fault: the record is lost");
+        }
         let Some((sealed, _)) = append(&inner, sealed, &mut buffer) else { return };
         inner.trace_record(sealed.sequence, &buffer);
-        inner.fault(Site::AfterSync, Who::Nobody).await;
+        if let Some(Action::Error) = inner.fault(Site::AfterSync, Who::Nobody).await {
+            return fail(&inner, sealed, "a fault: the record is there, and nobody knows");
+        }
         publish(&inner, sealed);
     }
 }
@@ -71,11 +75,16 @@ fn append(inner: &Arc<Inner>, sealed: Sealed, buffer: &mut bytes::BytesMut) -> O
             Some((sealed, took))
         }
         Err(error) => {
-            inner.in_flight.park(sealed.effects.outcomes);
-            inner.close(&error.to_string());
+            fail(inner, sealed, &error.to_string());
             None
         }
     }
+}
+
+/// A record is lost, or nobody knows: the outcomes in it are handed in again to the next system in this process.
+fn fail(inner: &Inner, sealed: Sealed, cause: &str) {
+    inner.park(sealed.effects.outcomes);
+    inner.close(cause);
 }
 
 /// How many are expected to wait for the next record, and how long they are waited for.

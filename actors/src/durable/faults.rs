@@ -35,7 +35,7 @@ const LOSSES_OF_ONE: u32 = 1;
 const OF_SERVICES: u32 = 6;
 const OF_TOOLS: u32 = 40;
 const OF_HOSTS: u32 = 60;
-const HANGS: u32 = 8;
+const HANGS_AT_ONE: u32 = 3;
 const LOSSES: u32 = 6;
 /// And in all lives together.
 const DEATHS: u32 = 3;
@@ -69,7 +69,7 @@ enum Budget {
     Services,
     Tools,
     Hosts,
-    Hangs,
+    HangsAt(Site),
     Losses,
     LossesOf(Who),
     Deaths,
@@ -114,6 +114,12 @@ impl Sites {
     /// Who can be killed under this name.
     pub(super) fn enlist(&self, name: &'static str, cell: ActorCell) {
         self.state.lock().cells.insert(name, cell);
+    }
+
+    /// Whom somebody outside kills at this passage, of so many.
+    pub(crate) fn victim(&self, of: usize, clock: &dyn Clock) -> Option<usize> {
+        let (_, dice) = self.draw(Site::ByHand, Who::Nobody, clock)?;
+        Some(usize::try_from(dice >> 1).expect("63 bits") % of.max(1))
     }
 
     /// What goes wrong at this passage.
@@ -179,11 +185,15 @@ fn budgets(site: Site, who: Who, action: Action) -> Vec<(Budget, u32)> {
     let mut budgets = Vec::new();
     match (action, who) {
         (Action::Yield | Action::Sleep, _) => {}
-        (Action::Hang, _) => budgets.push((Budget::Hangs, HANGS)),
+        (Action::Hang, _) => budgets.push((Budget::HangsAt(site), HANGS_AT_ONE)),
         (Action::Drop | Action::Late, _) => {
             budgets.extend([(Budget::Losses, LOSSES), (Budget::LossesOf(who), LOSSES_OF_ONE)]);
         }
         (Action::Die, _) => budgets.push((Budget::Deaths, DEATHS)),
+        (Action::Error, _) if matches!(site, Site::BeforeSync | Site::AfterSync) => {
+            budgets.push((Budget::Deaths, DEATHS));
+        }
+        (Action::Kill, Who::Nobody) => budgets.push((Budget::Services, OF_SERVICES)),
         (Action::Error | Action::Panic, _) if matches!(site, Site::SpawnTool | Site::SpawnService) => {
             budgets.push((Budget::Starts, STARTS));
         }

@@ -29,6 +29,7 @@ mod deaths;
 mod faults;
 mod full;
 mod heartbeats;
+mod heir;
 mod jumps;
 mod keys;
 mod killed;

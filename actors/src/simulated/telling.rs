@@ -17,7 +17,7 @@ use crate::{
     clock::Clock,
     durable::{
         ActorId, Address, Decision, Heir, System,
-        faults::{Action, Pair, Site, Sites, scrambled},
+        faults::{Pair, Site, Sites, scrambled},
     },
     json::Json,
     phase::Phase,
@@ -46,6 +46,8 @@ pub(super) struct Telling {
     pub(super) lives: u64,
     pub(super) unstuck: BTreeMap<&'static str, u64>,
     pub(super) lasted_ms: u64,
+    /// Nothing happened for which the unsticker is needed.
+    pub(super) is_gentle: bool,
     pub(super) problems: Vec<String>,
 }
 
@@ -90,6 +92,7 @@ pub(super) fn tell(seed: u64) -> Telling {
         let reopened = outside.store.lock().reopen();
         *outside.store.lock() = reopened;
     }
+    let is_gentle = !told.needs_unsticker();
     let problems = std::mem::take(&mut *outside.broken.lock());
     Telling {
         seed,
@@ -98,17 +101,22 @@ pub(super) fn tell(seed: u64) -> Telling {
         lives: u64::from(told.lives),
         unstuck: told.unstuck,
         lasted_ms: outside.now_ms.load(Ordering::SeqCst) - DAWN_MS,
+        is_gentle,
         problems,
     }
 }
 
-/// A seed chooses some faults of all, and how likely each is; a few of them come often.
+/// A seed chooses some faults of all, and how likely each is; a few of them come often. In every third telling nothing
+/// happens that the unsticker would be needed for.
 fn rates(seed: u64) -> BTreeMap<Pair, u16> {
     let pair = |(number, pair): (usize, Pair)| {
         let dice = scrambled(scrambled(seed) ^ number as u64);
         let is_focus = (number as u64 + seed).is_multiple_of(STRIDE);
+        let is_gentle = seed.is_multiple_of(3);
         let rate = match dice % 4 {
-            _ if is_focus => 400,
+            _ if is_gentle && pair.0.is_lasting(pair.1) => return None,
+            _ if is_focus => if pair.0.is_rare() { 900 } else { 400 },
+            0 if pair.0.is_rare() => 300,
             0 => [2, 5, 10, 30, 60][usize::try_from(dice >> 32).expect("64 bits") % 5],
             _ => return None,
         };
@@ -174,6 +182,7 @@ impl Story {
             if now_ms > DAWN_MS + CALM_MS {
                 self.outside.sites.calm();
             }
+            self.kill_by_hand(clock, system).await;
             let open = self.look(system, now_ms).await;
             if open.is_empty() && now_ms > DAWN_MS + CALM_MS {
                 tokio::time::sleep(QUIET).await;
@@ -195,7 +204,20 @@ impl Story {
         }
     }
 
-    pub(super) fn count_unstuck(&mut self, system: &System) {
+    /// Anyone who shows in the tree may be killed at any time.
+    async fn kill_by_hand(&self, clock: &Virtual, system: &System) {
+        let mut all: Vec<_> = system.services().await.iter().map(|child| child.id.to_string()).collect();
+        let mut hosted = system.hosted();
+        hosted.sort_unstable();
+        all.extend(hosted.iter().map(ActorId::to_string));
+        if let Some(victim) = self.outside.sites.victim(all.len(), clock) {
+            let victim = &all[victim];
+            let killed = system.kill(victim).await;
+            self.outside.sites.tell(clock.now_ms(), &format!("{victim} is killed: {killed:?}"));
+        }
+    }
+
+    fn count_unstuck(&mut self, system: &System) {
         for (reason, count) in system.unstuck() {
             *self.unstuck.entry(reason).or_default() += count;
         }
@@ -303,10 +325,7 @@ impl Story {
 
     /// Whether a fault happened that only the unsticker can mend.
     pub(super) fn needs_unsticker(&self) -> bool {
-        let lasting = |(site, action): Pair| {
-            matches!(action, Action::Drop | Action::Late | Action::Hang) || site.loses_bells(action)
-        };
-        self.outside.sites.fired().keys().any(|pair| lasting(*pair))
+        self.outside.sites.fired().keys().any(|(site, action)| site.is_lasting(*action))
     }
 }
 

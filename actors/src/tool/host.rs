@@ -407,16 +407,16 @@ impl Queue {
             #[cfg(test)]
             inner.fault(Site::CallRuns, Who::Call(call)).await;
             let outcome = within(&mut prepared.calling, &prepared.cx, prepared.timeout).await;
-            // The system that began it may have ended with its store.
-            let inner = inner.in_flight.home().get().unwrap_or(inner);
             #[cfg(test)]
             inner.fault(Site::CallEnded, Who::Call(call)).await;
+            // The system that began it may have ended with its store.
+            let inner = inner.in_flight.home().get().unwrap_or(inner);
             let ended = inner.ended(id, &prepared, outcome);
             // What the adapter holds is gone before its permit is given to another.
             drop(prepared);
             let ending = inner.clone();
             #[cfg(test)]
-            inner.fault(Site::CallAnswered, Who::Call(call)).await;
+            inner.fault(Site::BeforeAnswer, Who::Call(call)).await;
             inner.answer(vec![ended], move || {
                 // A probe that stayed behind begins only when the call is off the table.
                 ending.end_calls(id, vec![call]);

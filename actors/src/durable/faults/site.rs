@@ -70,10 +70,10 @@ pub(crate) enum Site {
     BeforeCalls,
     /// A call runs in a task of its own.
     CallRuns,
-    /// A call has ended, and its answer is not accepted.
+    /// A call has ended.
     CallEnded,
-    /// Its answer is accepted.
-    CallAnswered,
+    /// Its answer is about to be let in.
+    BeforeAnswer,
     /// A service is started.
     SpawnService,
     /// It is there, and has done nothing.
@@ -106,6 +106,8 @@ pub(crate) enum Site {
     BeforeActing,
     /// A tool has acted, and not answered.
     AfterActing,
+    /// Somebody outside kills whomever.
+    ByHand,
 }
 
 /// A fault point, and what goes wrong at it.
@@ -113,7 +115,7 @@ pub(crate) type Pair = (Site, Action);
 
 impl Site {
     /// All of them.
-    pub(crate) const ALL: [Self; 39] = [
+    pub(crate) const ALL: [Self; 40] = [
         Self::HostRung,
         Self::HostWaits,
         Self::BeforeLoad,
@@ -136,7 +138,7 @@ impl Site {
         Self::BeforeCalls,
         Self::CallRuns,
         Self::CallEnded,
-        Self::CallAnswered,
+        Self::BeforeAnswer,
         Self::SpawnService,
         Self::ServiceStarts,
         Self::TimersLook,
@@ -153,6 +155,7 @@ impl Site {
         Self::ReadRows,
         Self::BeforeActing,
         Self::AfterActing,
+        Self::ByHand,
     ];
 
     /// What can go wrong there.
@@ -175,18 +178,33 @@ impl Site {
             Self::ToolStarts | Self::ServiceStarts => &[Yield, Sleep, Panic, Kill],
             Self::ToolHears => &[Yield, Sleep, Hang, Panic, Kill],
             Self::BeforeCalls => &[Panic, Kill],
-            Self::CallRuns | Self::CallEnded | Self::CallAnswered => &[Yield, Sleep, Hang],
+            Self::CallRuns | Self::CallEnded | Self::BeforeAnswer => &[Yield, Sleep, Hang],
             Self::TimersLook | Self::UnstickerLooks | Self::UnstickerActs | Self::Passivates => {
                 &[Yield, Sleep, Hang, Panic, Kill]
             }
             Self::TimersFired => &[Panic, Kill],
             Self::TimerSet => &[Drop],
-            Self::BeforeSync | Self::AfterSync => &[Yield, Sleep, Hang, Die],
+            Self::BeforeSync | Self::AfterSync => &[Yield, Sleep, Hang, Error, Die],
             Self::BeforeCapture | Self::BeforeRows => &[Yield, Sleep, Hang, Die],
             Self::WriteRows => &[Error],
+            Self::ByHand => &[Kill],
             Self::ReadRows => &[Yield, Sleep, Hang],
             Self::BeforeActing | Self::AfterActing => &[Yield, Sleep, Hang, Panic],
         }
+    }
+
+    /// Whether it is passed seldom.
+    pub(crate) fn is_rare(self) -> bool {
+        matches!(
+            self,
+            Self::HostWaits
+                | Self::KeeperStarts
+                | Self::KeeperReloads
+                | Self::Dispatch
+                | Self::TimersFired
+                | Self::TimerSet
+                | Self::UnstickerActs
+        )
     }
 
     /// Every fault there is.
@@ -194,8 +212,13 @@ impl Site {
         Self::ALL.into_iter().flat_map(|site| site.actions().iter().map(move |action| (site, *action)))
     }
 
+    /// Whether the unsticker may have to do something about a fault there.
+    pub(crate) fn is_lasting(self, action: Action) -> bool {
+        matches!(action, Action::Drop | Action::Late | Action::Hang) || self.loses_bells(action)
+    }
+
     /// Whether a fault there loses bells that nobody rings again but the unsticker.
-    pub(crate) fn loses_bells(self, action: Action) -> bool {
+    pub(super) fn loses_bells(self, action: Action) -> bool {
         matches!(
             (self, action),
             (Self::Accepted | Self::TimersFired, Action::Panic) | (Self::SpawnHost, Action::Error)

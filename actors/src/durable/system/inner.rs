@@ -286,7 +286,7 @@ impl Inner {
                     Taken::Cold(still) => cold = still,
                 }
             }
-            inner.in_flight.park(outcomes);
+            inner.park(outcomes);
         });
     }
 
@@ -312,12 +312,21 @@ impl Inner {
                 }
                 // The rows of these calls are there for the next life, and in this process so are their outcomes.
                 Err(_) => {
-                    self.in_flight.park(batch.drain(..).chain(outcomes.drain(..)));
+                    self.park(batch.drain(..).chain(outcomes.drain(..)));
                     return Taken::Parked;
                 }
             }
         }
         Taken::All
+    }
+
+    /// The store is closed: outcomes wait for the next system in this process, and if that is there already it takes them
+    /// now, because it has looked for what waits.
+    pub(crate) fn park(&self, outcomes: impl IntoIterator<Item = Ended>) {
+        self.in_flight.park(outcomes);
+        if let Some(next) = self.in_flight.home().get().filter(|next| !std::ptr::eq(&raw const **next, self)) {
+            next.take_over();
+        }
     }
 
     fn cancel(self: &Arc<Self>, call: CallId) {
