@@ -28,6 +28,7 @@ mod builder;
 mod catalog;
 mod collect;
 mod error;
+mod events;
 mod handle;
 mod keys;
 mod measure;
@@ -62,7 +63,8 @@ pub use self::{
     builder::EngineBuilder,
     collect::{Collected, Unnamed},
     error::Error,
-    handle::RunHandle,
+    events::Events,
+    handle::{Cancel, RunHandle},
     reopen::{Condition, Reopen},
 };
 use crate::{
@@ -384,6 +386,7 @@ fn rows(
         ended_at: None,
         outcome: None,
         held: None,
+        cancelled: None,
     };
     let mut rows = vec![(run::index_key(begin.run), row.encode())];
     if !known {

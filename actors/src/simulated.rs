@@ -30,7 +30,10 @@ use serde_json::json;
 use self::telling::{Telling, tell};
 use crate::{
     durable::faults::{Action, Pair, Site},
-    testing::{Scale, note},
+    testing::{
+        Scale, note,
+        oracle::{Findings, Invariant},
+    },
 };
 
 /// The seed that is told again, and where the digests of several are asked for: `from..to`.
@@ -127,11 +130,13 @@ struct Told {
     unstuck: BTreeMap<&'static str, u64>,
     virtual_ms: u64,
     gentle: u64,
+    findings: Findings,
 }
 
 impl Told {
     fn add(&mut self, telling: &Telling) {
         telling.is_sound();
+        self.findings.add(telling.findings.clone());
         self.tellings += 1;
         self.lives += telling.lives;
         self.gentle += u64::from(telling.is_gentle);
@@ -173,6 +178,7 @@ impl Told {
             ("process_deaths", actions(Action::Die)),
             ("fired", json!(by_site)),
             ("unstuck", json!(self.unstuck)),
+            ("tested", json!(Invariant::ALL.map(|it| (it.to_string(), self.findings.times(it))).into_iter().collect::<BTreeMap<_, _>>())),
             ("tellings_in_which_the_unsticker_must_not_act", json!(self.gentle)),
             ("seconds", json!(crate::clock::monotonic().duration_since(began).as_secs())),
         ]);

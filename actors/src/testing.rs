@@ -15,7 +15,7 @@
 //! ```
 
 pub(crate) mod fake;
-mod oracle;
+pub mod oracle;
 mod scale;
 pub(crate) mod story;
 mod world;

@@ -16,7 +16,7 @@ use headframe::{clock::monotonic, run::Outcome};
 use tokio::task::JoinSet;
 
 use crate::{
-    look::{self, Known},
+    look,
     oracle::{Facts, Findings, Invariant::I1, Submission, Violation},
     parent::Client,
     random::Random,
@@ -49,7 +49,7 @@ pub(crate) async fn finish(place: &Place, kills: u32, mut client: Client, findin
     examine::key_conflict(&works, &facts.submissions, &mut facts.findings).await;
     examine::at_rest(&works, &mut facts.findings).await?;
     let before = examine::stop(works).await?;
-    let (data, known) = (place.data.clone(), Known::all(&client));
+    let (data, known) = (place.data.clone(), look::known(&client));
     let (findings, told) = tokio::task::spawn_blocking(move || look::at_rest(&data, &known)).await??;
     facts.findings.add(findings);
     facts.told = told;

@@ -1,32 +1,27 @@
-//! What must be true when everything has come to rest.
+//! The facts that chaos gathers, as the oracle of [`headframe::testing`] reads them.
 //!
-//! ```text
-//! client ─► submissions (I1, I5) ┐
-//! recorder ─► books (I4, I6)     ├─► judge ─► findings: what was tested how often, and what was broken
-//! ledger ─► history (I1 I2 I4 I7 I8, and the intents of I6)
-//! looks into the folder, after kills and at rest (I1 I3 I5 I7 I12)
-//! ```
-//! **Invariants:** the oracle is a pure function of the facts. It judges effects by their labels, so that a second effect
-//! under a new key is as much a duplicate as one under the old.
+//! What must hold, and how it is checked, is there. Here is what only chaos knows: what its runs were to do, how its tools
+//! behave, and which faults it deals out.
+//!
+//! **Invariant:** judging is a pure function of the facts.
 
-mod books;
-mod effects;
 mod faults;
-mod findings;
-mod history;
-mod intents;
-mod submissions;
 #[cfg(test)]
 mod tests;
 
-use headframe::run::Outcome;
-
-use self::books::Books;
-pub(crate) use self::{
-    findings::{Findings, Harm, Invariant, Violation},
-    history::{History, Told},
+pub(crate) use headframe::testing::oracle::{Findings, Harm, Invariant, Violation};
+use headframe::{
+    run::Outcome,
+    testing::oracle::{self, Expected, History, Told},
 };
-use crate::recorder::Entry;
+
+use crate::{
+    recorder::{Answer, Entry},
+    workload::{self, Rule},
+};
+
+/// Classes of failure that a run of this workload may end with: a decision by the operator, or refusals in a row.
+const HONEST: [&str; 2] = ["decided", "refused"];
 
 /// What is known of one submission at the end.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -59,27 +54,62 @@ pub(crate) struct Facts {
 
 /// Everything that was checked, and every broken promise.
 pub(crate) fn judge(facts: &Facts) -> Findings {
-    let mut findings = facts.findings.clone();
-    let books = Books::read(&facts.entries);
-    for submission in &facts.submissions {
-        submissions::durable(submission, &mut findings);
-        effects::of_run(facts.seed, submission, &books, &mut findings);
-    }
-    effects::keys(&books, &facts.told.intents, &mut findings);
-    effects::ids(&facts.entries, &mut findings);
-    intents::known(facts, &mut findings);
-    intents::told(facts, &mut findings);
+    let mut findings = oracle::check(&history(facts));
     faults::struck(&facts.entries, &mut findings);
     faults::put_to_the_test(facts.entries.len(), &mut findings);
-    name_runs(facts, &mut findings);
     findings
 }
 
-/// Whoever reads of a submission wants to find its run.
-fn name_runs(facts: &Facts, findings: &mut Findings) {
-    let unnamed = findings.violations.iter_mut().filter(|violation| violation.run.is_none());
-    for (violation, number) in unnamed.filter_map(|violation| violation.submission.map(|number| (violation, number))) {
-        let submission = facts.submissions.iter().find(|submission| submission.number == number);
-        violation.run = submission.and_then(|submission| submission.again.clone().or_else(|| submission.found.clone()));
+fn history(facts: &Facts) -> History {
+    History {
+        deaths: facts.kills,
+        submissions: facts.submissions.iter().map(|submission| submitted(facts.seed, submission)).collect(),
+        entries: facts.entries.iter().map(entry).collect(),
+        told: facts.told.clone(),
+        findings: facts.findings.clone(),
     }
+}
+
+fn submitted(seed: u64, submission: &Submission) -> oracle::Submission {
+    let Submission { number, acknowledged, found, again, outcome } = submission.clone();
+    let prefix = workload::key(number);
+    let labels = workload::SHAPES[workload::shape(seed, number)].expected(&prefix).into_iter();
+    let expected = Expected {
+        labels: labels.map(|expected| (expected.label, rule(expected.rule))).collect(),
+        prefix,
+        failures: Some(HONEST.map(str::to_owned).to_vec()),
+        may_be_cancelled: workload::cancels(seed, number).is_some(),
+    };
+    oracle::Submission { number, acknowledged, found, again, outcome, expected }
+}
+
+fn rule(rule: Rule) -> oracle::Rule {
+    match rule {
+        Rule::Once => oracle::Rule::Receipt,
+        Rule::Never | Rule::Silent => oracle::Rule::Never,
+        Rule::Maybe => oracle::Rule::Maybe,
+    }
+}
+
+fn entry(entry: &Entry) -> oracle::Entry {
+    let call = entry.call.clone();
+    let call = oracle::Call {
+        // Whoever waits only for a short time may miss any answer on a busy machine.
+        may_be_unheard: call.deaf || call.tool == "slow",
+        only_once: call.tool == "once",
+        tool: call.tool,
+        key: call.key,
+        call: call.call,
+        label: call.label,
+        attempt: call.attempt,
+        life: call.life,
+        epoch: call.epoch,
+    };
+    let answer = match entry.answer {
+        Answer::Done(_) => oracle::Answer::Done,
+        Answer::Refused => oracle::Answer::Refused,
+        Answer::Lost => oracle::Answer::Lost,
+        Answer::Late(_) => oracle::Answer::Late,
+    };
+    oracle::Entry { call, answer, effect: entry.effect, at_ms: entry.at_ms }
 }

@@ -26,6 +26,9 @@ pub(crate) struct Checked {
     pub(crate) promise: &'static str,
     /// How often it was put to the test; 0 says that nothing is known of it.
     pub(crate) tested: u64,
+    /// Why there is nothing to test yet, if so.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) nothing_yet: Option<&'static str>,
     /// What was counted.
     pub(crate) of: &'static str,
     pub(crate) violations: usize,
@@ -126,7 +129,7 @@ impl Report {
     }
 
     fn untested(&self) -> Vec<String> {
-        let untested = self.checked.iter().filter(|checked| checked.tested == 0);
+        let untested = self.checked.iter().filter(|checked| checked.tested == 0 && checked.nothing_yet.is_none());
         untested.map(|checked| checked.invariant.to_string()).collect()
     }
 }
@@ -139,9 +142,10 @@ impl fmt::Display for Report {
         }
         writeln!(f, "{}\n", table.trim_fmt())?;
         let mut table = bare();
-        for Checked { invariant, promise, tested, of, violations } in &self.checked {
+        for Checked { invariant, promise, tested, nothing_yet, of, violations } in &self.checked {
             let how = match (tested, violations) {
                 (_, 1..) => format!("BROKEN {violations} times"),
+                (0, 0) if nothing_yet.is_some() => nothing_yet.unwrap_or_default().to_owned(),
                 (0, 0) => "never put to the test".to_owned(),
                 (_, 0) => "held".to_owned(),
             };
@@ -154,20 +158,12 @@ impl fmt::Display for Report {
             0 => return write!(f, "every promise that was put to the test held; never put to the test: {untested}"),
             broken => writeln!(f, "{broken} promises were broken:")?,
         }
-        self.violations.iter().take(SHOWN).try_for_each(|violation| tell(f, violation))?;
+        self.violations.iter().take(SHOWN).try_for_each(|violation| violation.fmt(f))?;
         if self.violations.len() > SHOWN {
             writeln!(f, "and {} more (-o json shows all)", self.violations.len() - SHOWN)?;
         }
         write!(f, "seed {}\nreplay: {}", self.seed, self.replay)
     }
-}
-
-fn tell(f: &mut fmt::Formatter<'_>, violation: &Violation) -> fmt::Result {
-    let Violation { invariant, what, run, call, evidence, .. } = violation;
-    writeln!(f, "  {invariant} {what}")?;
-    run.iter().try_for_each(|run| writeln!(f, "      run: {run}"))?;
-    call.iter().try_for_each(|call| writeln!(f, "      call: {call}"))?;
-    evidence.iter().try_for_each(|line| writeln!(f, "      {line}"))
 }
 
 fn bare() -> Table {
@@ -181,6 +177,7 @@ fn checked(findings: &Findings) -> Vec<Checked> {
         invariant,
         promise: invariant.promise(),
         tested: findings.times(invariant),
+        nothing_yet: invariant.nothing_to_test_yet(),
         of: invariant.unit(),
         violations: findings.violations.iter().filter(|violation| violation.invariant == invariant).count(),
     };

@@ -230,16 +230,6 @@ pub(crate) fn cancels(seed: u64, number: u64) -> Option<Duration> {
     random.one_in(8).then(|| random.between(Duration::ZERO, Duration::from_millis(60)))
 }
 
-/// The submission that a label belongs to.
-pub(crate) fn number_of_label(label: &str) -> Option<u64> {
-    label.split('/').next()?.strip_prefix('k')?.parse().ok()
-}
-
-/// The label that a failure's `phase/task[item]` belongs to.
-pub(crate) fn label_of(key: &str, task: &str) -> String {
-    format!("{key}/{}", task.replace('[', "/").replace(']', ""))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -249,18 +239,6 @@ mod tests {
         let expected = SHAPES[1].expected("k7");
         assert_eq!(expected.len(), 10);
         assert_eq!(expected[1], Expected { label: "k7/each/measure/0".to_owned(), rule: Rule::Once });
-    }
-
-    #[test]
-    fn a_failure_names_the_label() {
-        assert_eq!(label_of("k7", "each/measure[3]"), "k7/each/measure/3");
-        assert_eq!(label_of("k7", "pay/charge"), "k7/pay/charge");
-    }
-
-    #[test]
-    fn a_label_names_its_submission() {
-        assert_eq!(number_of_label(&SHAPES[0].expected(&key(12))[0].label), Some(12));
-        assert_eq!(number_of_label("stranger/x"), None);
     }
 
     #[test]

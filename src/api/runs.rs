@@ -60,6 +60,9 @@ pub(super) struct RunView {
     /// Why it waits for an operator, if it does.
     #[serde(skip_serializing_if = "Option::is_none")]
     held_for: Option<String>,
+    /// Why it was asked to end before it had, if it was: the first who asked counts.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cancelled_for: Option<String>,
     /// Its calls that wait for a decision.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     in_doubt: Vec<String>,
@@ -119,8 +122,14 @@ impl RunView {
             ended_at_ms: row.ended_at,
             duration_ms: until.saturating_sub(row.submitted_at),
             held_for: row.held.clone(),
+            cancelled_for: row.cancelled.clone(),
             in_doubt,
         }
+    }
+
+    /// As it will be once the run has taken notice.
+    fn asked_to_end(self, reason: String) -> Self {
+        Self { cancelled_for: self.cancelled_for.or(Some(reason)), ..self }
     }
 
     pub(super) fn status(&self) -> Status {

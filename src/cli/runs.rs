@@ -9,6 +9,7 @@ use comfy_table::Table;
 use headframe::{
     Engine,
     durable::StreamId,
+    engine::Cancel,
     run::{Outcome, Row, RunId},
 };
 use serde_json::{Value, json};
@@ -195,6 +196,9 @@ fn show_text(out: Out, row: &Row, status: &str, progress: &Progress) -> Result<(
     if let Some(reason) = &row.held {
         about.add_row(["held for", &shown::cut(reason, 500)]);
     }
+    if let (Some(reason), None) = (&row.cancelled, &row.outcome) {
+        about.add_row(["asked to end", &shown::cut(reason, 500)]);
+    }
     if let Some(outcome) = &row.outcome {
         about.add_row(["outcome", &words::outcome(outcome)]);
     }
@@ -282,7 +286,9 @@ async fn cancel(common: &Common, out: Out, wanted: &str, reason: &str) -> Result
     };
     let Some(ended) = ended else { return Ok(interrupted(&engine, out, &mut signals, &again).await) };
     engine.stop().await;
-    told?;
+    if let Cancel::Known { reason } = told? {
+        out.note(format_args!("{run} was asked to end before: {}", shown::cut(&reason, 300)));
+    }
     tell_end(out, run, &ended?)
 }
 

@@ -3,19 +3,33 @@
 use std::sync::Arc;
 
 use headframe_actors::{
-    durable::{self, Address, StreamId, Tail},
+    durable::{self, Address, StreamId},
     run::{self, Outcome, Run, RunId},
 };
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use super::{Error, Inner};
+use super::{Error, Events, Inner};
 
 /// One run, wherever it stands.
 #[derive(Clone)]
 pub struct RunHandle {
     engine: Arc<Inner>,
     run: RunId,
+}
+
+/// What became of a wish to cancel a run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Cancel {
+    /// It is asked to end.
+    Asked,
+    /// It was asked to end before, and this changes nothing.
+    Known {
+        /// Why, by whoever was first.
+        reason: String,
+    },
+    /// It has ended.
+    Ended,
 }
 
 impl RunHandle {
@@ -82,24 +96,30 @@ impl RunHandle {
         Ok(serde_json::from_value(self.output().await?)?)
     }
 
-    /// Ask it to end as soon as what runs has an outcome.
+    /// Ask it to end as soon as what runs has an outcome. The first who asks counts: of two who ask in the same moment both
+    /// may be told that they were the first.
     ///
     /// # Errors
     /// If there is no such run, or the store closed.
-    pub async fn cancel(&self, reason: &str) -> Result<(), Error> {
+    pub async fn cancel(&self, reason: &str) -> Result<Cancel, Error> {
         let row = self.row().await?;
         if row.has_ended() {
-            return Ok(());
+            return Ok(Cancel::Ended);
+        }
+        if let Some(reason) = row.cancelled {
+            return Ok(Cancel::Known { reason });
         }
         let cancel = run::Message::Cancel { reason: reason.to_owned() };
-        Ok(self.engine.system().tell(Address::<Run>::new(row.actor), cancel).await.map_err(durable::Error::from)?)
+        self.engine.system().tell(Address::<Run>::new(row.actor), cancel).await.map_err(durable::Error::from)?;
+        Ok(Cancel::Asked)
     }
 
-    /// Its events, from the first on, as they become durable.
+    /// Its events, from the first on, as they become durable. A store that fails meanwhile is waited for, too, if the engine
+    /// opens it again.
     ///
     /// # Errors
     /// [`Error::NoRun`] if there is no such run.
-    pub async fn events(&self) -> Result<Tail, Error> {
-        Ok(self.engine.system().tail(StreamId(self.row().await?.actor.0)))
+    pub async fn events(&self) -> Result<Events, Error> {
+        Ok(Events::new(self.engine.clone(), StreamId(self.row().await?.actor.0)))
     }
 }

@@ -115,6 +115,7 @@ mod tests {
             ended_at,
             outcome: ended_at.map(|_| run::Outcome::Succeeded(Json::NULL)),
             held: None,
+            cancelled: None,
         }
     }
 

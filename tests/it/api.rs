@@ -76,10 +76,11 @@ fn a_cancelled_run_ends_as_cancelled() {
     let run = api.submit("nap", json!({}));
     assert_eq!(api.get(&format!("/v1/runs/{run}/result")).status, 202);
     let told = api.post(&format!("/v1/runs/{run}/cancel"), &json!({"reason": "not needed"}));
-    assert_eq!(told.status, 202, "{told:?}");
+    assert_eq!((told.status, &told.json()["cancelled_for"]), (202, &"not needed".into()), "{told:?}");
     let result = api.get(&format!("/v1/runs/{run}/result?wait=30s")).json();
     assert_eq!((&result["status"], &result["failure"]["message"]), (&"cancelled".into(), &"not needed".into()));
-    assert_eq!(api.post(&format!("/v1/runs/{run}/cancel"), &json!({})).status, 200);
+    let again = api.post(&format!("/v1/runs/{run}/cancel"), &json!({"reason": "again"}));
+    assert_eq!((again.status, &again.json()["cancelled_for"]), (200, &"not needed".into()), "{again:?}");
 }
 
 #[test]

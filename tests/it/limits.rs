@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use headframe::{Engine, RunHandle, durable::What, run::Outcome};
+use headframe::{Engine, RunHandle, durable::What, engine::Cancel, run::Outcome};
 use serde_json::{Value, json};
 
 const SOON: Duration = Duration::from_secs(30);
@@ -140,10 +140,14 @@ phases:
 "#,
     )
     .await;
-    run.cancel("the first").await.unwrap();
-    run.cancel("the second").await.unwrap();
+    assert_eq!(run.cancel("the first").await.unwrap(), Cancel::Asked);
+    let known = Cancel::Known { reason: "the first".to_owned() };
+    // The run takes notice in its own time, and ends before long.
+    let second = run.cancel("the second").await.unwrap();
+    assert!([Cancel::Asked, known, Cancel::Ended].contains(&second), "{second:?}");
     assert_eq!(outcome(&run).await, Outcome::Cancelled { reason: "the first".to_owned() });
-    run.cancel("the third").await.unwrap();
+    assert_eq!(run.row().await.unwrap().cancelled.as_deref(), Some("the first"));
+    assert_eq!(run.cancel("the third").await.unwrap(), Cancel::Ended);
     assert_eq!(outcome(&run).await, Outcome::Cancelled { reason: "the first".to_owned() });
     let events = events(&run, "run").await;
     assert_eq!(events.iter().filter(|event| event.get("Cancelled").is_some()).count(), 1);

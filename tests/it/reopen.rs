@@ -161,6 +161,47 @@ async fn a_call_that_runs_while_the_store_fails_is_not_begun_again_and_its_outco
     }
 }
 
+/// Whoever followed a run once heard nothing more of it when its store was opened again.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whoever_follows_a_run_hears_each_event_once_across_a_store_that_fails() {
+    let (begun, go_on) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+    let (begins, waits) = (begun.clone(), go_on.clone());
+    let tool = headframe::tool::Closure::new(Effect::IDEMPOTENT, move |_: Json| {
+        begins.notify_one();
+        let waits = waits.clone();
+        async move {
+            waits.notified().await;
+            Outcome::Done(Json::from(json!("done")))
+        }
+    });
+    let (disk, folder) = (Disk::new(false), tempfile::tempdir().unwrap());
+    let opens = disk.clone();
+    let builder = Engine::builder().tool("slow", tool).reopen(QUICK);
+    let engine = builder.start_with(move || opens.open(), folder.path()).await.unwrap();
+    let plan = Plan::builder("one").phase("only", |phase| phase.task("t", "slow", |task| task)).build();
+    let run = engine.submit(&engine.check(plan).unwrap(), keyed()).await.unwrap();
+    begun.notified().await;
+    let mut events = run.events().await.unwrap();
+    let mut numbers: Vec<_> = events.next().await.unwrap().unwrap().iter().map(|item| item.number).collect();
+    disk.fail_at(1, Tail::Lost);
+    let other = engine.check(Plan::builder("two").phase("only", |phase| phase.task("t", "echo", |task| task)).build());
+    assert!(engine.submit(&other.unwrap(), json!({})).await.is_err());
+    open_again(&engine).await;
+    go_on.notify_one();
+    let told = async {
+        let mut has_ended = false;
+        while !has_ended {
+            let items = events.next().await.unwrap().expect("it goes on in the next incarnation");
+            numbers.extend(items.iter().map(|item| item.number));
+            has_ended = items.iter().any(|item| item.kind == "run" && format!("{:?}", item.what).contains("Ended"));
+        }
+    };
+    tokio::time::timeout(SOON, told).await.expect("it is told in time");
+    assert_eq!(numbers, (numbers[0]..numbers[0] + numbers.len() as u64).collect::<Vec<_>>());
+    engine.stop().await;
+    assert!(events.next().await.unwrap().is_none(), "a stopped engine has no more to tell");
+}
+
 fn unwanted() -> Probe {
     panic!("what runs in this process is not probed")
 }

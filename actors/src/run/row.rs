@@ -33,6 +33,34 @@ pub struct Row {
     pub outcome: Option<Outcome>,
     /// Why it cannot go on without an operator, if it cannot: one of its actors lost a message, or cannot be loaded.
     pub held: Option<String>,
+    /// Why it was asked to end before it had, if it was: the first who asked counts.
+    pub cancelled: Option<String>,
+}
+
+/// Version 1 did not know that a run was asked to end. Frozen.
+#[derive(Deserialize)]
+struct Row1 {
+    run: RunId,
+    actor: ActorId,
+    namespace: String,
+    workflow: String,
+    plan: Digest,
+    labels: Vec<(String, String)>,
+    submitted_at: u64,
+    ended_at: Option<u64>,
+    outcome: Option<Outcome>,
+    held: Option<String>,
+}
+
+impl From<Row1> for Row {
+    fn from(old: Row1) -> Self {
+        let Row1 { run, actor, namespace, workflow, plan, labels, submitted_at, ended_at, outcome, held } = old;
+        let cancelled = match &outcome {
+            Some(Outcome::Cancelled { reason }) => Some(reason.clone()),
+            Some(Outcome::Succeeded(_) | Outcome::Failed { .. }) | None => None,
+        };
+        Self { run, actor, namespace, workflow, plan, labels, submitted_at, ended_at, outcome, held, cancelled }
+    }
 }
 
 /// How a run ended.
@@ -57,7 +85,7 @@ pub enum Outcome {
 
 impl Row {
     /// The format of a stored row.
-    pub const FORMAT: codec::Format = codec::Format::new("run/row", 1);
+    pub const FORMAT: codec::Format = codec::Format::new("run/row", 2);
 
     /// The stored form.
     #[must_use]
@@ -70,7 +98,11 @@ impl Row {
     /// # Errors
     /// If the bytes are not a row this build can read.
     pub fn decode(sealed: &[u8]) -> Result<Self, codec::Error> {
-        codec::open(Self::FORMAT, sealed)
+        let stored = codec::unwrap(Self::FORMAT.type_id, sealed)?;
+        match stored.format.version {
+            1 => stored.decode::<Row1>().map(Self::from),
+            _ => codec::open(Self::FORMAT, sealed),
+        }
     }
 
     /// Whether the run has ended.
@@ -111,6 +143,7 @@ mod tests {
             ended_at: None,
             outcome: None,
             held: Some("one of its actors lost a message".to_owned()),
+            cancelled: None,
         };
         let outcomes = [
             ("succeeded", Outcome::Succeeded(Json::NULL)),
@@ -121,11 +154,17 @@ mod tests {
             ("cancelled", Outcome::Cancelled { reason: "why".to_owned() }),
         ];
         let mut golden = Golden::of("run-row");
-        golden.value("held", Row::FORMAT, &running);
-        for (name, outcome) in outcomes {
-            let ended =
-                Row { ended_at: Some(1_795_244_941_000), outcome: Some(outcome), held: None, ..running.clone() };
-            golden.value(name, Row::FORMAT, &ended);
+        let ended = |outcome: Outcome| {
+            let cancelled = (!matches!(outcome, Outcome::Succeeded(_))).then(|| "why".to_owned());
+            let (ended_at, outcome) = (Some(1_795_244_941_000), Some(outcome));
+            Row { ended_at, outcome, held: None, cancelled, ..running.clone() }
+        };
+        let rows = outcomes.map(|(name, outcome)| (name, ended(outcome)));
+        for (name, row) in [("held", running.clone())].into_iter().chain(rows) {
+            golden.value(&format!("{name} version 2"), Row::FORMAT, &row);
+            // Version 1 knew of a cancel only when the run had ended with it, and is only read.
+            let is_known = matches!(row.outcome, Some(Outcome::Cancelled { .. }));
+            golden.read(name, Row::decode, &Row { cancelled: row.cancelled.filter(|_| is_known), ..row });
         }
         golden.bytes("key", &index_key(running.run));
         golden.bytes("key of the plan", &plan_key(running.plan));

@@ -216,6 +216,7 @@ impl Behavior for Run {
                 // It is told to everything that runs.
                 cut(&mut reason, REASON_MAX);
                 turn.emit(&Event::Cancelled { reason });
+                put_row(turn)?;
                 go_on(turn)
             }
             (Running, Message::DeadlineOver) => overdue(turn),
@@ -473,6 +474,7 @@ fn row(turn: &Turn<'_, Run>, plan: &Checked) -> Result<Row, Rejection> {
         ended_at: None,
         outcome: None,
         held: turn.state().held.clone(),
+        cancelled: turn.state().cancelled.clone(),
     })
 }
 

@@ -150,6 +150,24 @@ fn a_cancelled_run_whose_call_in_doubt_was_not_made_ends_as_cancelled() {
     assert!(decided > 0, "some of these cancels come while the call is under way");
 }
 
+/// A person who decided that a call is repeated once got it, although its run had been cancelled.
+#[test]
+fn a_repeat_that_a_person_decides_makes_no_call_for_a_run_that_is_cancelled() {
+    let mut decided = 0;
+    for cancel_after in 2..=6 {
+        let plan = Plan::builder("doubt").phase("only", |phase| phase.task("charge", "bank", |task| task));
+        let bank = Fake::loses_requests(Effect::AtMostOnce, 100);
+        let story = Story::of(plan.build()).tool("bank", bank).synced_eagerly();
+        let story = story.cancelled_after(cancel_after).repeated_by_decision(2);
+        decided += u32::from(story.undisturbed().decisions() == 3);
+        let endings = std::iter::once(story.undisturbed()).chain(story.dying_around_every_commit());
+        for ending in endings.filter(|ending| matches!(ending.outcome, Outcome::Cancelled { .. })) {
+            assert!(ending.invocations("bank") <= 1, "{} {cancel_after}", ending.death);
+        }
+    }
+    assert!(decided > 0, "some of these cancels come while the call is under way, and it is held again twice");
+}
+
 #[test]
 fn a_failed_task_fails_its_run_and_an_optional_one_does_not() {
     let plan = |optional: bool| {

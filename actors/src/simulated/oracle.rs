@@ -1,90 +1,96 @@
-//! What must be true when a telling has come to rest.
+//! What must be true after every death, and when a telling has come to rest: the shared oracle, and what only a
+//! simulation can see.
+
+use std::sync::Arc;
 
 use super::{
-    plans::NAP_MS,
-    telling::{Story, row, run_id},
+    plans::{NAP_MS, run_id},
+    telling::{Story, row},
 };
-use crate::durable::{Effect, Live, System, sim};
+use crate::{
+    durable::{Live, System, sim, store},
+    run::Outcome,
+    testing::oracle::{self, Findings, History, Invariant, Known, Look, Submission, Violation},
+};
 
-/// Check it; what is broken is written down, because a telling is told to its end.
-pub(super) async fn at_rest(story: &Story, system: &System) {
-    let mut broken = Vec::new();
-    runs(story, system, &mut broken).await;
-    store(story, system, &mut broken);
-    tools(story, &mut broken);
-    if !story.needs_unsticker() && !system.unstuck().is_empty() {
-        broken.push(format!("the unsticker acted where recovery alone should have sufficed: {:?}", system.unstuck()));
-    }
-    story.outside.broken.lock().extend(broken);
+/// What the next life will find.
+pub(super) fn after_a_death(story: &Story, findings: &mut Findings) {
+    let known = story.acknowledged.keys().map(|number| Known {
+        number: *number as u64,
+        run: run_id(*number).to_string(),
+        outcome: story.told.get(number).cloned(),
+    });
+    let known: Vec<_> = known.collect();
+    look(story, findings, |look, findings| look.after_a_death(&known, findings));
 }
 
-async fn runs(story: &Story, system: &System, broken: &mut Vec<String>) {
+fn look<T>(
+    story: &Story,
+    findings: &mut Findings,
+    at: impl FnOnce(&Look, &mut Findings) -> Result<T, store::Error>,
+) -> Option<T> {
+    let store = story.outside.store.lock().fork();
+    let looked = Live::fold(&store).and_then(|(live, _)| at(&Look::at(live, Arc::new(store)), findings));
+    looked.map_err(|error| findings.found(Violation::wrong(Invariant::I5, format!("it cannot be read: {error}")))).ok()
+}
+
+/// Everything that can be checked at rest.
+pub(super) async fn at_rest(story: &Story, system: &System) -> Findings {
+    let mut findings = story.outside.findings.lock().clone();
+    after_a_death(story, &mut findings);
+    store(story, system, &mut findings);
+    let told = look(story, &mut findings, Look::at_rest).unwrap_or_default();
+    let entries = story.outside.entries.lock().clone();
+    let mut submissions = Vec::new();
     for (number, work) in story.work.iter().enumerate() {
-        let Some(row) = row(system, number).await else {
-            broken.push(format!("I5: {} was acknowledged and is gone", work.name));
-            continue;
-        };
-        let Some(outcome) = &row.outcome else {
-            broken.push(format!("I1: {} did not end", work.name));
-            continue;
-        };
-        let effects = |tool| story.outside.effects(tool, &run_id(number).to_string());
-        if !(work.may_end)(outcome, effects("bank") == 1) {
-            broken.push(format!("{} ended as {outcome:?}, with {} charges", work.name, effects("bank")));
+        let run = run_id(number).to_string();
+        let found = row(system, number).await;
+        let outcome = found.as_ref().and_then(|row| row.outcome.clone());
+        if matches!(outcome, Some(Outcome::Succeeded(_))) && !work.may_succeed() {
+            findings.found(Violation::wrong(Invariant::I8, format!("{} ended well, and should be late", work.name)));
         }
-        if matches!(outcome, crate::run::Outcome::Succeeded(_)) {
-            let wrong = work.effects.iter().filter(|(tool, wanted)| effects(*tool) != *wanted);
-            broken.extend(wrong.map(|(tool, wanted)| {
-                format!("I4: {} had {} effects in {tool} instead of {wanted}", work.name, effects(*tool))
-            }));
-        }
-        let took_ms = row.ended_at.unwrap_or(0).saturating_sub(row.submitted_at);
+        let took_ms = found.as_ref().and_then(|row| Some(row.ended_at? - row.submitted_at)).unwrap_or(0);
         if work.name == "nap" && took_ms < NAP_MS {
-            broken.push(format!("I8: a nap of {NAP_MS} ms took {took_ms}"));
+            findings.found(Violation::wrong(Invariant::I8, format!("a nap of {NAP_MS} ms took {took_ms}")));
         }
+        let acknowledged = story.acknowledged.get(&number);
+        let again = story.actor_of(system, number).await;
+        submissions.push(Submission {
+            number: number as u64,
+            acknowledged: acknowledged.map(|_| run.clone()),
+            found: found.map(|_| run.clone()),
+            again: (again.as_ref() == acknowledged).then_some(run),
+            outcome,
+            expected: work.expected(),
+        });
     }
+    let lives = entries.iter().map(|entry| entry.call.life).max().unwrap_or(1);
+    let mut findings = oracle::check(&History { deaths: lives - 1, submissions, entries, told: told.clone(), findings });
+    let added = look(story, &mut findings.clone(), |look, _| look.add_evidence(&told, &mut findings.violations));
+    debug_assert!(added.is_some(), "what was read once can be read again");
+    findings
 }
 
-fn store(story: &Story, system: &System, broken: &mut Vec<String>) {
+fn store(story: &Story, system: &System, findings: &mut Findings) {
     let store = story.outside.store.lock().fork();
     let folded = Live::fold(&store.without_rows()).expect("what is durable can be folded").0;
+    let mut wrong = |invariant, what: String| findings.found(Violation::wrong(invariant, what));
     if !folded.actors.is_empty() || !folded.calls.is_empty() {
-        broken.push(format!("I3: these are left: {:#?} {:#?}", folded.actors, folded.calls));
+        wrong(Invariant::I3, format!("these are left: {:#?} {:#?}", folded.actors, folded.calls));
     }
     let given_up: Vec<_> = folded.dead_letters().filter(|(_, letter)| !letter.reason.starts_with("late")).collect();
     if !given_up.is_empty() {
-        broken.push(format!("I2: messages were given up: {given_up:#?}"));
+        wrong(Invariant::I2, format!("messages were given up: {given_up:#?}"));
     }
     let with_rows = Live::fold(&store).expect("rows and what came since can be folded").0;
     if sim::comparable(&with_rows) != sim::comparable(&folded) {
-        broken.push("I12: rows differ from the fold".to_owned());
+        wrong(Invariant::I12, "rows differ from the fold".to_owned());
     }
-    let scrubbed = system.scrubbed();
-    broken.extend(scrubbed.problems.iter().map(|problem| format!("I12: the scrubber found: {problem}")));
-    match system.ledger().verify() {
-        Ok(verified) => broken.extend(verified.problems.iter().map(|problem| format!("I7: {problem}"))),
-        Err(error) => broken.push(format!("I7: the ledger cannot be read: {error}")),
+    for problem in system.scrubbed().problems {
+        wrong(Invariant::I12, format!("the scrubber found: {problem}"));
     }
-}
-
-fn tools(story: &Story, broken: &mut Vec<String>) {
-    let deaths = story.deaths();
-    for (name, acted) in story.outside.books() {
-        for (key, invoked) in &acted.invoked {
-            let unknown = acted.lost.get(key).copied().unwrap_or(0);
-            let is_unsure = unknown > 0 || deaths > 0;
-            let refused = if is_unsure { acted.refused.get(key).copied().unwrap_or(0) } else { 0 };
-            let most = match acted.fake.effect {
-                Effect::AtMostOnce => 1,
-                Effect::Idempotent { .. } | Effect::Verify { .. } => 1 + deaths + unknown + refused,
-            };
-            if *invoked > most {
-                broken.push(format!("I4: {name} was called {invoked} times with one key, {most} allowed"));
-            }
-            let times = acted.acted.get(key).copied().unwrap_or(0);
-            if matches!(acted.fake.effect, Effect::Verify { .. } | Effect::AtMostOnce) && times > 1 {
-                broken.push(format!("I4: {name} acted {times} times with one key"));
-            }
-        }
+    if !story.needs_unsticker() && !system.unstuck().is_empty() {
+        let what = format!("the unsticker acted where recovery alone should have sufficed: {:?}", system.unstuck());
+        wrong(Invariant::Suite, what);
     }
 }

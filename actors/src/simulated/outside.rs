@@ -1,7 +1,7 @@
 //! What lies outside the process: the store, the clock, and tools whose effects no death undoes.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeMap,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -20,7 +20,10 @@ use crate::{
         store::Memory,
     },
     json::Json,
-    testing::fake::{Acted, Fake},
+    testing::{
+        fake::{Acted, Fake},
+        oracle::{Answer, Call, Entry, Findings, Invariant, Violation},
+    },
     tool::{CallContext, Tool},
 };
 
@@ -56,10 +59,10 @@ pub(super) struct Outside {
     pub(super) store: Mutex<Memory>,
     pub(super) now_ms: AtomicU64,
     books: Mutex<BTreeMap<&'static str, Acted>>,
-    /// Under which keys a tool had effects, by what was said for whom.
-    effects: Mutex<BTreeMap<(&'static str, String), BTreeSet<Key>>>,
-    /// What a check found that cannot be told where it was made.
-    pub(super) broken: Mutex<Vec<String>>,
+    /// Everything that was asked of the tools, in order.
+    pub(super) entries: Mutex<Vec<Entry>>,
+    /// What is wrong, and had to be seen when it was.
+    pub(super) findings: Mutex<Findings>,
 }
 
 impl Outside {
@@ -69,19 +72,9 @@ impl Outside {
             store: Mutex::new(Memory::with_rows()),
             now_ms: AtomicU64::new(DAWN_MS),
             books: Mutex::new(plans::tools().into_iter().map(|(name, fake)| (name, Acted::new(fake))).collect()),
-            effects: Mutex::default(),
-            broken: Mutex::default(),
+            entries: Mutex::default(),
+            findings: Mutex::default(),
         }
-    }
-
-    pub(super) fn books(&self) -> BTreeMap<&'static str, Acted> {
-        self.books.lock().clone()
-    }
-
-    /// How many effects a tool had for a run.
-    pub(super) fn effects(&self, tool: &str, run: &str) -> usize {
-        let effects = self.effects.lock();
-        effects.iter().filter(|((of, path), _)| *of == tool && path.starts_with(run)).map(|(_, keys)| keys.len()).sum()
     }
 
     /// What the books of a tool say of a key.
@@ -114,41 +107,60 @@ impl Worker {
         }
     }
 
-    /// I6: no call without an earlier durable intent.
+    /// I6, at once: no call without an earlier durable intent.
     fn check_intent(&self, cx: &CallContext) {
         let store = self.outside.store.lock().fork();
         let is_there = Live::fold(&store).is_ok_and(|(live, _)| live.calls.contains_key(&cx.call));
         if !is_there {
-            self.outside.broken.lock().push(format!("I6: {} was made before its intent was durable", cx.call));
+            let what = format!("{} was made before its intent was durable", cx.call);
+            self.outside.findings.lock().found(Violation::wrong(Invariant::I6, what));
         }
     }
 
-    fn act(&self, request: &Request) -> Outcome {
+    /// Act, and write it into the books.
+    fn act(&self, cx: &CallContext, request: &Request) -> (Outcome, Answering<'_>) {
         let mut books = self.outside.books.lock();
         let acted = books.get_mut(self.name).expect("it has books");
+        let acts = |acted: &Acted| acted.acted.get(&request.key).copied().unwrap_or(0);
+        let (before, honours_keys) = (acts(acted), matches!(self.fake.effect, Effect::Idempotent { .. }));
         let outcome = acted.call(request);
-        if acted.effects.contains_key(&request.key) {
-            let mut effects = self.outside.effects.lock();
-            effects.entry((self.name, request.path.clone())).or_default().insert(request.key);
-        }
-        outcome
+        let has_effect = acts(acted) > before && (before == 0 || !honours_keys);
+        let mut entries = self.outside.entries.lock();
+        let number = entries.len();
+        entries.push(Entry {
+            call: Call {
+                tool: self.name.to_owned(),
+                key: request.key.to_string(),
+                call: cx.call.to_string(),
+                label: plans::label(&request.path),
+                attempt: cx.attempt,
+                life: u32::try_from(cx.epoch.0).expect("there are few lives"),
+                epoch: cx.epoch.0,
+                // Until it has answered.
+                may_be_unheard: true,
+                only_once: self.fake.effect == Effect::AtMostOnce,
+            },
+            answer: match &outcome {
+                Outcome::Done(_) => Answer::Done,
+                Outcome::Failed(_) => Answer::Refused,
+                Outcome::Unknown(_) => Answer::Lost,
+            },
+            effect: has_effect.then_some(number as u64 + 1),
+            at_ms: self.clock.now_ms(),
+        });
+        (outcome, Answering { outside: &self.outside, number })
     }
 }
 
-/// A call that ends without an answer, whatever the reason, is one of which nobody knows.
+/// A call that has not answered yet.
 struct Answering<'a> {
-    worker: &'a Worker,
-    key: Key,
-    has_answered: bool,
+    outside: &'a Outside,
+    number: usize,
 }
 
-impl Drop for Answering<'_> {
-    fn drop(&mut self) {
-        if !self.has_answered {
-            let mut books = self.worker.outside.books.lock();
-            let acted = books.get_mut(self.worker.name).expect("it has books");
-            *acted.lost.entry(self.key).or_default() += 1;
-        }
+impl Answering<'_> {
+    fn answered(self) {
+        self.outside.entries.lock()[self.number].call.may_be_unheard = false;
     }
 }
 
@@ -172,7 +184,6 @@ impl Tool for Worker {
     async fn call(&self, cx: &CallContext, input: Json) -> Outcome {
         let request = self.request(cx, input);
         self.check_intent(cx);
-        let mut answering = Answering { worker: self, key: request.key, has_answered: false };
         let (sites, who) = (&self.outside.sites, Who::Call(cx.call));
         // One that always refuses is to be believed.
         if self.name != "refuses" {
@@ -181,11 +192,11 @@ impl Tool for Worker {
         if SLOW.contains(&self.name) {
             tokio::time::sleep(Duration::from_millis(3)).await;
         }
-        let outcome = self.act(&request);
+        let (outcome, answering) = self.act(cx, &request);
         if self.name != "refuses" {
             sites.pass(Site::AfterActing, who, &*self.clock).await;
         }
-        answering.has_answered = true;
+        answering.answered();
         outcome
     }
 

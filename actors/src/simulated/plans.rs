@@ -7,8 +7,12 @@ use serde_json::json;
 use crate::{
     durable::Effect,
     plan::{Checked, Plan, PlanBuilder, TaskBuilder},
-    run::Outcome,
-    testing::{Fake, story::NoTemplates},
+    run::RunId,
+    testing::{
+        Fake,
+        oracle::{Expected, Rule},
+        story::NoTemplates,
+    },
 };
 
 pub(super) const NAP_MS: u64 = 90_000;
@@ -22,14 +26,73 @@ pub(super) struct Work {
     pub(super) at_ms: u64,
     /// When it is cancelled, after that.
     pub(super) cancelled_after_ms: Option<u64>,
-    /// Where it has its effects, and how often when it ends well.
-    pub(super) effects: &'static [(&'static str, usize)],
-    /// Whether it may end like this, where its call that may be made once had its effect, or had not.
-    pub(super) may_end: fn(&Outcome, bool) -> bool,
+    /// What happens in it.
+    pub(super) labels: Labels,
+    /// How it ends.
+    pub(super) end: End,
 }
 
-fn succeeded(outcome: &Outcome) -> bool {
-    matches!(outcome, Outcome::Succeeded(_))
+/// What happens under each label, without the run's name.
+type Labels = &'static [(&'static str, Rule)];
+
+/// How a run may end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum End {
+    /// Well, whatever happens.
+    Well,
+    /// Well if its call that may be made once had its effect, and otherwise not.
+    AsCharged,
+    /// Cancelled, unless that came too late.
+    Cancelled,
+    /// Too late.
+    Late,
+}
+
+impl Work {
+    pub(super) fn expected(&self) -> Expected {
+        let label = |(label, rule): &(&str, Rule)| (format!("{}/{label}", self.name), *rule);
+        let failures = match self.end {
+            End::Well | End::Cancelled => Vec::new(),
+            End::AsCharged => vec!["decided".to_owned()],
+            End::Late => vec!["deadline".to_owned()],
+        };
+        Expected {
+            prefix: self.name.to_owned(),
+            labels: self.labels.iter().map(label).collect(),
+            failures: Some(failures),
+            may_be_cancelled: self.end == End::Cancelled,
+        }
+    }
+
+    /// Whether it may have ended well.
+    pub(super) fn may_succeed(&self) -> bool {
+        self.end != End::Late
+    }
+}
+
+/// What happens on a path, by the name of its run: `NAME/PHASE/TASK/ITEM`.
+pub(super) fn label(path: &str) -> String {
+    let (run, rest) = path.split_once('/').unwrap_or((path, ""));
+    let number = (0..NAMES.len()).find(|number| run_id(*number).to_string() == run);
+    let name = number.map_or(run, |number| NAMES[number]);
+    format!("{name}/{}", rest.replace('[', "/").replace(']', ""))
+}
+
+const CRASH: [(&str, Rule); 6] = [
+    ("first/fan/0", Rule::Once),
+    ("first/fan/1", Rule::Once),
+    ("first/fan/2", Rule::Once),
+    ("first/flaky", Rule::Once),
+    ("second/charge", Rule::Once),
+    ("second/note", Rule::Once),
+];
+
+/// The run of each name.
+const NAMES: [&str; 10] =
+    ["crash", "lossy", "mint", "nap", "fallback", "cancelled", "late", "doze", "snooze", "slumber"];
+
+pub(super) fn run_id(number: usize) -> RunId {
+    RunId([u8::try_from(number).expect("there are few") + 1; 16])
 }
 
 /// The tools of all runs.
@@ -72,13 +135,13 @@ pub(super) fn work(draw: impl Fn(u64) -> u64) -> Vec<Work> {
     let fallback = Plan::builder("fallback").phase("only", |phase| phase.task("try", "refuses", falls));
     let cancelled = Plan::builder("cancelled").phase("only", |phase| phase.task("dream", "dream", |task| task));
     let late = Plan::builder("late").phase("only", |phase| phase.task("dream", "dream", |task| task.deadline(LATE)));
-    let work = |name, plan: PlanBuilder, effects, may_end| Work {
+    let work = |name, plan: PlanBuilder, labels, end| Work {
         name,
         plan: plan.check(&NoTemplates).unwrap_or_else(|problems| panic!("{name}: {problems:?}")),
         at_ms: 0,
         cancelled_after_ms: None,
-        effects,
-        may_end,
+        labels,
+        end,
     };
     // Whoever waits leaves memory, and its parents with it: waking brings all of them back.
     let doze = |name| {
@@ -86,24 +149,19 @@ pub(super) fn work(draw: impl Fn(u64) -> u64) -> Vec<Work> {
             let phase = phase.sequential().task("doze", "doze", |task| task).task("note", "books", patient);
             phase.task("again", "doze", |task| task).task("send", "lossy", patient)
         });
-        work(name, plan, &[("books", 1), ("lossy", 1)], |outcome, _| succeeded(outcome))
+        work(name, plan, &[("only/note", Rule::Once), ("only/send", Rule::Once)], End::Well)
     };
     let mut all = vec![
-        work("crash", crash, &[("books", 4), ("flaky", 1), ("bank", 1)], |outcome, charged| {
-            succeeded(outcome) == charged && matches!(outcome, Outcome::Succeeded(_) | Outcome::Failed { .. })
-        }),
-        work("lossy", lossy, &[("lossy", 1)], |outcome, _| succeeded(outcome)),
-        work("mint", mint, &[("mint", 1)], |outcome, _| succeeded(outcome)),
-        work("nap", nap, &[("books", 1)], |outcome, _| succeeded(outcome)),
-        work("fallback", fallback, &[("lossy", 1)], |outcome, _| succeeded(outcome)),
-        work("cancelled", cancelled, &[], |outcome, _| {
-            matches!(outcome, Outcome::Succeeded(_) | Outcome::Cancelled { .. })
-        }),
-        work("late", late, &[], |outcome, _| {
-            matches!(outcome, Outcome::Failed { failure, .. } if failure.class == "deadline")
-        }),
+        work("crash", crash, &CRASH, End::AsCharged),
+        work("lossy", lossy, &[("only/send", Rule::Once)], End::Well),
+        work("mint", mint, &[("only/coin", Rule::Once)], End::Well),
+        work("nap", nap, &[("only/nap", Rule::Never), ("only/note", Rule::Once)], End::Well),
+        work("fallback", fallback, &[("only/try", Rule::Once)], End::Well),
+        work("cancelled", cancelled, &[("only/dream", Rule::Never)], End::Cancelled),
+        work("late", late, &[("only/dream", Rule::Never)], End::Late),
     ];
     all.extend(["doze", "snooze", "slumber"].map(doze));
+    assert!(all.iter().map(|work| work.name).eq(NAMES), "runs are found by their names");
     for (number, work) in all.iter_mut().enumerate() {
         work.at_ms = draw(number as u64) % 20_000;
     }

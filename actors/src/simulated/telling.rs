@@ -1,7 +1,7 @@
 //! One telling: lives that follow one another until all has come to rest.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeMap,
     sync::{Arc, atomic::Ordering},
     time::Duration,
 };
@@ -11,7 +11,7 @@ use bytes::Bytes;
 use super::{
     oracle,
     outside::{DAWN_MS, Outside, Virtual, Worker},
-    plans::{self, Work},
+    plans::{self, Work, run_id},
 };
 use crate::{
     clock::Clock,
@@ -22,9 +22,12 @@ use crate::{
     json::Json,
     phase::Phase,
     plan::{Effects, Evaluator, Plans, Sleeps, SleepsUntil},
-    run::{self, Run, RunId},
+    run::{self, Outcome, Run},
     task::Task,
-    testing::story::NoTemplates,
+    testing::{
+        oracle::{Findings, Invariant, Violation},
+        story::NoTemplates,
+    },
 };
 
 /// How often whoever watches looks.
@@ -48,7 +51,7 @@ pub(super) struct Telling {
     pub(super) lasted_ms: u64,
     /// Nothing happened for which the unsticker is needed.
     pub(super) is_gentle: bool,
-    pub(super) problems: Vec<String>,
+    pub(super) findings: Findings,
 }
 
 impl Telling {
@@ -58,7 +61,7 @@ impl Telling {
     }
 
     pub(super) fn verdict(&self) -> String {
-        if self.problems.is_empty() { "sound".to_owned() } else { self.problems.join("\n") }
+        self.findings.to_string()
     }
 
     /// # Panics
@@ -66,7 +69,7 @@ impl Telling {
     #[track_caller]
     pub(super) fn is_sound(&self) {
         assert!(
-            self.problems.is_empty(),
+            self.findings.hold(),
             "{}\nHEADFRAME_SEED={} cargo test -p headframe-actors --lib simulated::replay -- --nocapture",
             self.verdict(),
             self.seed
@@ -79,7 +82,7 @@ pub(super) fn tell(seed: u64) -> Telling {
     let sites = Arc::new(Sites::new(seed, rates(seed)));
     let outside = Arc::new(Outside::new(sites.clone()));
     let work = plans::work(|number| scrambled(seed.wrapping_mul(0x1_0001) ^ number));
-    let mut told = Story { outside: outside.clone(), work, acknowledged: BTreeMap::new(), unstuck: BTreeMap::new(), ended: BTreeSet::new(), lives: 0 };
+    let mut told = Story { outside: outside.clone(), work, acknowledged: BTreeMap::new(), unstuck: BTreeMap::new(), told: BTreeMap::new(), lives: 0 };
     loop {
         told.lives += 1;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
@@ -89,11 +92,10 @@ pub(super) fn tell(seed: u64) -> Telling {
         if is_over {
             break;
         }
-        let reopened = outside.store.lock().reopen();
-        *outside.store.lock() = reopened;
+        told.look_after_a_death();
     }
     let is_gentle = !told.needs_unsticker();
-    let problems = std::mem::take(&mut *outside.broken.lock());
+    let findings = outside.findings.lock().clone();
     Telling {
         seed,
         trace: sites.trace(),
@@ -102,7 +104,7 @@ pub(super) fn tell(seed: u64) -> Telling {
         unstuck: told.unstuck,
         lasted_ms: outside.now_ms.load(Ordering::SeqCst) - DAWN_MS,
         is_gentle,
-        problems,
+        findings,
     }
 }
 
@@ -132,8 +134,8 @@ pub(super) struct Story {
     /// The actors of the runs of which somebody was told that they are durable.
     pub(super) acknowledged: BTreeMap<usize, ActorId>,
     pub(super) unstuck: BTreeMap<&'static str, u64>,
-    /// Those that were seen to have ended.
-    ended: BTreeSet<usize>,
+    /// How those ended that were seen to have.
+    pub(super) told: BTreeMap<usize, Outcome>,
     lives: u32,
 }
 
@@ -169,6 +171,7 @@ impl Story {
                 return true;
             }
             heir = Some(system.abandon());
+            self.look_after_a_death();
             self.lives += 1;
             self.outside.sites.begin_life(clock.now_ms());
         }
@@ -186,7 +189,8 @@ impl Story {
             let open = self.look(system, now_ms).await;
             if open.is_empty() && now_ms > DAWN_MS + CALM_MS {
                 tokio::time::sleep(QUIET).await;
-                oracle::at_rest(self, system).await;
+                let findings = oracle::at_rest(self, system).await;
+                *self.outside.findings.lock() = findings;
                 self.count_unstuck(system);
                 system.stop(Duration::from_secs(5)).await;
                 return true;
@@ -197,8 +201,8 @@ impl Story {
                 return false;
             }
             if now_ms > DAWN_MS + CALM_MS + REST_MS {
-                let stuck = system.stuck().await;
-                self.outside.broken.lock().push(format!("I1: these did not end: {open:?}; {stuck:#?}"));
+                let what = format!("these did not end: {open:?}; {:#?}", system.stuck().await);
+                self.outside.findings.lock().found(Violation::lost(Invariant::I1, what));
                 return true;
             }
         }
@@ -267,10 +271,12 @@ impl Story {
             if !self.acknowledged.contains_key(&number) {
                 self.submit(system, number, now_ms).await;
             }
-            if !self.ended.contains(&number) && row(system, number).await.is_some_and(|row| row.has_ended()) {
-                self.ended.insert(number);
+            if !self.told.contains_key(&number)
+                && let Some(outcome) = row(system, number).await.and_then(|row| row.outcome)
+            {
+                self.told.insert(number, outcome);
             }
-            if !self.ended.contains(&number) {
+            if !self.told.contains_key(&number) {
                 open.push(name);
                 let is_over = |after_ms| now_ms >= at_ms + after_ms;
                 if self.work[number].cancelled_after_ms.is_some_and(is_over) {
@@ -291,6 +297,13 @@ impl Story {
     }
 
     async fn submit(&mut self, system: &System, number: usize, now_ms: u64) {
+        let Some(actor) = self.actor_of(system, number).await else { return };
+        self.outside.sites.tell(now_ms, &format!("{} is acknowledged as {actor}", self.work[number].name));
+        self.acknowledged.insert(number, actor);
+    }
+
+    /// Submit a run, again if need be: its actor.
+    pub(super) async fn actor_of(&self, system: &System, number: usize) -> Option<ActorId> {
         let begin = run::Begin {
             run: run_id(number),
             plan: self.work[number].plan.digest(),
@@ -300,13 +313,11 @@ impl Story {
         let first = run::Message::Start(begin);
         let key = Bytes::from(format!("key/{}", self.work[number].name));
         let names = |actor: ActorId| vec![(key.clone(), Bytes::copy_from_slice(&actor.0.to_be_bytes()))];
-        let actor = match system.spawn_root::<Run>(Some(key.clone()), names, &first).await {
-            Ok(Ok(address)) => address.id,
-            Ok(Err(existing)) => ActorId(u64::from_be_bytes(existing.0[..].try_into().expect("eight bytes"))),
-            Err(_) => return,
-        };
-        self.outside.sites.tell(now_ms, &format!("{} is acknowledged as {actor}", self.work[number].name));
-        self.acknowledged.insert(number, actor);
+        match system.spawn_root::<Run>(Some(key.clone()), names, &first).await {
+            Ok(Ok(address)) => Some(address.id),
+            Ok(Err(existing)) => Some(ActorId(u64::from_be_bytes(existing.0[..].try_into().expect("eight bytes")))),
+            Err(_) => None,
+        }
     }
 
     async fn cancel(&mut self, system: &System, number: usize, now_ms: u64) {
@@ -318,19 +329,19 @@ impl Story {
         }
     }
 
-    /// How often the process died, as far as its calls can tell.
-    pub(super) fn deaths(&self) -> u32 {
-        self.lives - 1
+    /// What is on the disk now is what the next life begins with.
+    fn look_after_a_death(&self) {
+        let mut findings = Findings::default();
+        oracle::after_a_death(self, &mut findings);
+        self.outside.findings.lock().add(findings);
+        let reopened = self.outside.store.lock().reopen();
+        *self.outside.store.lock() = reopened;
     }
 
     /// Whether a fault happened that only the unsticker can mend.
     pub(super) fn needs_unsticker(&self) -> bool {
         self.outside.sites.fired().keys().any(|(site, action)| site.is_lasting(*action))
     }
-}
-
-pub(super) fn run_id(number: usize) -> RunId {
-    RunId([u8::try_from(number).expect("there are few") + 1; 16])
 }
 
 pub(super) async fn row(system: &System, number: usize) -> Option<run::Row> {

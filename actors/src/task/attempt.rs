@@ -56,6 +56,18 @@ fn repeat_call(turn: &mut Turn<'_, Task>) -> Result<CallId, Rejection> {
     Ok(turn.call(request))
 }
 
+/// Nothing more is called, whoever wants it; and still nobody knows what became of the call.
+fn hold_again(turn: &mut Turn<'_, Task>) -> Result<(), Rejection> {
+    let why = if turn.state().stopping { "it is no longer wanted" } else { "its deadline is over" };
+    let message = format!("a repeat was decided, and no call is made any more, because {why}: did it happen, or not?");
+    let (failure, checkpoint) = (Failure::new("not-repeated", message), turn.state().checkpoint.clone());
+    let job = job(turn)?;
+    let request = request(turn, &ordered(turn, &job)?, &job, turn.state().attempt)?;
+    let call = turn.hold(request, failure.clone());
+    turn.emit(&Event::Doubted { call, checkpoint, failure });
+    Ok(())
+}
+
 /// A crash cut the attempt off before it had any effect: make the same one again.
 fn make_again(turn: &mut Turn<'_, Task>, failure: Failure, checkpoint: Option<Bytes>) -> Result<(), Rejection> {
     let job = job(turn)?;
@@ -110,25 +122,33 @@ pub(super) fn answered(turn: &mut Turn<'_, Task>, answer: Answer) -> Result<(), 
 
 /// No attempt with its key had an effect, certainly: try again under a new key, if the policy says so.
 pub(super) fn failed(turn: &mut Turn<'_, Task>, failure: Failure, checkpoint: Option<Bytes>) -> Result<(), Rejection> {
-    match wait(turn, &failure)? {
-        Some(wait_ms) => {
+    match next(turn, &failure)? {
+        Next::In(wait_ms) => {
             turn.emit(&Event::AttemptFailed { failure, wait_ms, checkpoint });
             back_off(turn, wait_ms);
             Ok(())
         }
-        None => gave_up(turn, failure),
+        Next::TooLate => {
+            let failure = deadline::too_late(turn, failure)?;
+            gave_up(turn, failure)
+        }
+        Next::Never => gave_up(turn, failure),
     }
 }
 
 /// The tool is idempotent: repeat with the same key, if the policy says so.
 fn unknown(turn: &mut Turn<'_, Task>, failure: Failure, checkpoint: Option<Bytes>) -> Result<(), Rejection> {
-    match wait(turn, &failure)? {
-        Some(wait_ms) => {
+    match next(turn, &failure)? {
+        Next::In(wait_ms) => {
             turn.emit(&Event::AttemptUnknown { failure, wait_ms, checkpoint });
             back_off(turn, wait_ms);
             Ok(())
         }
-        None => unknown_for_good(turn, failure, checkpoint),
+        Next::TooLate => {
+            let failure = deadline::too_late(turn, failure)?;
+            unknown_for_good(turn, failure, checkpoint)
+        }
+        Next::Never => unknown_for_good(turn, failure, checkpoint),
     }
 }
 
@@ -136,7 +156,8 @@ fn unknown(turn: &mut Turn<'_, Task>, failure: Failure, checkpoint: Option<Bytes
 /// key could be a second effect, and so could a fallback. Where neither is to come, what the tool said last is what the
 /// task ends with, wherever a process died before.
 fn refused(turn: &mut Turn<'_, Task>, failure: Failure, checkpoint: Option<Bytes>) -> Result<(), Rejection> {
-    if turn.state().overdue || fallback(turn)?.is_some() || wait(turn, &failure)?.is_some() {
+    let is_last = matches!(next(turn, &failure)?, Next::Never);
+    if turn.state().overdue || fallback(turn)?.is_some() || !is_last {
         return unknown(turn, failure, checkpoint);
     }
     gave_up(turn, failure)
@@ -194,13 +215,25 @@ fn back_off(turn: &mut Turn<'_, Task>, wait_ms: u64) {
     turn.timer(BACKOFF, wait_ms);
 }
 
-/// The wait before the next attempt; none if there is no next.
-fn wait(turn: &Turn<'_, Task>, failure: &Failure) -> Result<Option<u64>, Rejection> {
+/// What comes after an attempt that was not done.
+enum Next {
+    /// Another, after so many milliseconds.
+    In(u64),
+    /// Another would come, and the time that all attempts have together is over by then.
+    TooLate,
+    /// No other.
+    Never,
+}
+
+fn next(turn: &Turn<'_, Task>, failure: &Failure) -> Result<Next, Rejection> {
     let ordered = ordered(turn, &job(turn)?)?;
     let (retry, attempt) = (&ordered.means(turn)?.retry, turn.state().attempt);
-    let again = !turn.state().tries_no_more() && attempt < retry.max_attempts && retry.covers(&failure.class);
-    let wait_ms = || retry.wait_ms(attempt, turn.random(0)).max(failure.retry_after_ms.unwrap_or(0));
-    Ok(again.then(wait_ms))
+    if turn.state().tries_no_more() || attempt >= retry.max_attempts || !retry.covers(&failure.class) {
+        return Ok(Next::Never);
+    }
+    let wait_ms = retry.wait_ms(attempt, turn.random(0)).max(failure.retry_after_ms.unwrap_or(0));
+    let is_late = deadline::left_ms(turn, &ordered).is_some_and(|left_ms| wait_ms >= left_ms);
+    Ok(if is_late { Next::TooLate } else { Next::In(wait_ms) })
 }
 
 fn doubted(
@@ -216,7 +249,7 @@ fn doubted(
             return gave_up(turn, failure);
         }
         InDoubt::Repeat => {
-            if let Some(wait_ms) = wait(turn, &failure)? {
+            if let Next::In(wait_ms) = next(turn, &failure)? {
                 turn.settle(call);
                 turn.emit(&Event::AttemptUnknown { failure, wait_ms, checkpoint });
                 back_off(turn, wait_ms);
@@ -234,6 +267,7 @@ pub(super) fn decided(turn: &mut Turn<'_, Task>, answer: Answer) -> Result<(), R
     match answer.verdict {
         Verdict::Ended(Outcome::Done(output)) => end(turn, End::Done(output)),
         Verdict::Ended(Outcome::Failed(failure) | Outcome::Unknown(failure)) => gave_up(turn, failure),
+        Verdict::Repeat if turn.state().tries_no_more() => hold_again(turn),
         Verdict::Repeat => {
             let call = repeat_call(turn)?;
             turn.emit(&Event::Repeated { call });

@@ -1,6 +1,7 @@
 //! The time that all attempts of a task have together.
 //!
 //! **Invariant:** what is under way when it is over is asked to stop, and its outcome is awaited; what turns out done is done.
+//! An attempt that would come too late is not waited for.
 
 use super::{
     Ordered, attempt, end, job, ordered,
@@ -13,6 +14,18 @@ pub(super) fn begin(turn: &mut Turn<'_, Task>, ordered: &Ordered) {
     if let Some(ms) = ordered.task().deadline_ms {
         turn.timer(DEADLINE, ms);
     }
+}
+
+/// How much of it is left, if there is one. Builds that did not write down when a task began do not know.
+pub(super) fn left_ms(turn: &Turn<'_, Task>, ordered: &Ordered) -> Option<u64> {
+    let until_ms = turn.state().began_ms?.saturating_add(ordered.task().deadline_ms?);
+    Some(until_ms.saturating_sub(turn.now_ms()))
+}
+
+/// What a tool is given up with whose next attempt would come after the deadline.
+pub(super) fn too_late(turn: &Turn<'_, Task>, cause: Failure) -> Result<Failure, Rejection> {
+    let ms = ordered(turn, &job(turn)?)?.task().deadline_ms.unwrap_or_default();
+    Ok(because(format!("its next attempt would come after its deadline of {ms} ms"), cause))
 }
 
 /// It is over: nothing more is tried.
@@ -47,10 +60,12 @@ pub(super) fn failure(turn: &Turn<'_, Task>, cause: Option<Failure>) -> Result<F
     let ms = ordered(turn, &job(turn)?)?.task().deadline_ms.unwrap_or_default();
     let over = format!("its deadline of {ms} ms is over");
     Ok(match cause {
-        Some(cause) => {
-            let message = format!("{over}; its last attempt: {}: {}", cause.class, cause.message);
-            Failure { class: "deadline".to_owned(), message, ..cause }
-        }
+        Some(cause) => because(over, cause),
         None => Failure::new("deadline", over),
     })
+}
+
+fn because(what: String, cause: Failure) -> Failure {
+    let message = format!("{what}; its last attempt: {}: {}", cause.class, cause.message);
+    Failure { class: "deadline".to_owned(), message, ..cause }
 }

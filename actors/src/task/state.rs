@@ -235,6 +235,8 @@ pub struct State {
     /// Whether nobody knows how an attempt with the key at hand ended. What a later one with this key was refused is no
     /// proof about that one.
     pub unsure: bool,
+    /// When it began, in milliseconds since 1970; nothing if an older build wrote it down without.
+    pub began_ms: Option<u64>,
 }
 
 impl State {
@@ -247,8 +249,8 @@ impl State {
 impl Behavior for Task {
     const KIND: &'static str = "task";
     const VERSION: u16 = 1;
-    /// Version 1 knew no fallbacks and no deadline.
-    const STATE_VERSION: u16 = 2;
+    /// Version 1 knew no fallbacks and no deadline; version 2 did not know when it began.
+    const STATE_VERSION: u16 = 3;
     const MAY_REST: bool = false;
     type State = State;
     type Message = Message;
@@ -301,6 +303,7 @@ impl Behavior for Task {
             Event::Began { job, call, key_since_ms } => {
                 state.job = Some(job.clone());
                 state.key_since_ms = Some(*key_since_ms);
+                state.began_ms = Some(*key_since_ms);
                 state.attempt = 1;
                 state.status = Calling(*call);
             }
@@ -335,6 +338,7 @@ impl Behavior for Task {
             }
             Event::FellAsleep { job, from_ms, until_ms } => {
                 state.job = Some(job.clone());
+                state.began_ms.get_or_insert(*from_ms);
                 state.attempt += 1;
                 state.status = Sleeping { from_ms: *from_ms, until_ms: *until_ms };
             }

@@ -19,6 +19,7 @@ pub struct Fake {
     lost_requests: u32,
     blind_probes: u32,
     answer: Option<fn(&Json) -> Json>,
+    wait_ms: Option<u64>,
     pub(crate) sleeps_ms: Option<u64>,
 }
 
@@ -34,6 +35,7 @@ impl Fake {
             lost_requests: 0,
             blind_probes: 0,
             answer: None,
+            wait_ms: None,
             sleeps_ms: None,
         }
     }
@@ -86,6 +88,12 @@ impl Fake {
         Self { fails_later: calls, ..self }
     }
 
+    /// Whenever it refuses a call it asks to wait so long before the next, as `Retry-After` does.
+    #[must_use]
+    pub fn asking_to_wait(self, ms: u64) -> Self {
+        Self { wait_ms: Some(ms), ..self }
+    }
+
     /// Its first probes, so many, cannot tell what happened; all others tell the truth.
     #[must_use]
     pub fn with_blind_probes(self, probes: u32) -> Self {
@@ -129,7 +137,8 @@ impl Acted {
         if self.fake.fails > 0 {
             self.fake.fails -= 1;
             *self.refused.entry(request.key).or_default() += 1;
-            return Outcome::failed("refused", "not today");
+            let failure = Failure::new("refused", "not today");
+            return Outcome::Failed(Failure { retry_after_ms: self.fake.wait_ms, ..failure });
         }
         if self.fake.lost_requests > 0 {
             self.fake.lost_requests -= 1;

@@ -24,6 +24,7 @@ pub struct Story {
     poison: Option<u64>,
     eager: bool,
     checkpoints: Option<u64>,
+    repeats: u32,
 }
 
 /// Where a process died.
@@ -127,6 +128,7 @@ impl Story {
             poison: None,
             eager: false,
             checkpoints: None,
+            repeats: 0,
         }
     }
 
@@ -141,6 +143,14 @@ impl Story {
     #[must_use]
     pub fn cancelled_after(mut self, commits: u64) -> Self {
         self.cancel_after = Some(commits);
+        self
+    }
+
+    /// Let the person who decides what is in doubt say so many times that it is to be called again, before he looks into the
+    /// tool's books.
+    #[must_use]
+    pub fn repeated_by_decision(mut self, times: u32) -> Self {
+        self.repeats = times;
         self
     }
 
@@ -182,6 +192,7 @@ impl Story {
             poison: self.poison,
             eager: self.eager,
             checkpoints: self.checkpoints,
+            repeats: self.repeats,
         };
         World::new(plan, self.evaluate.clone(), tools, manner)
     }

@@ -31,6 +31,8 @@ struct Running {
     began: Instant,
     shared: Arc<Shared>,
     pulse: Heard,
+    /// Whether its caller does not want it any more.
+    is_unwanted: bool,
 }
 
 /// What was heard of a call that promises heartbeats, in looks of whoever listens.
@@ -91,11 +93,12 @@ impl InFlight {
         if running.contains_key(&call) || self.is_parked(call) {
             return false;
         }
-        if self.doomed.lock().remove(&call) || self.drains.load(Ordering::SeqCst) {
+        let is_unwanted = self.doomed.lock().remove(&call);
+        if is_unwanted || self.drains.load(Ordering::SeqCst) {
             shared.cancel.cancel();
         }
-        let began = crate::clock::monotonic();
-        running.insert(call, Running { path: path.clone(), began, shared: shared.clone(), pulse: Heard::default() });
+        let (path, shared, began) = (path.clone(), shared.clone(), crate::clock::monotonic());
+        running.insert(call, Running { path, began, shared, pulse: Heard::default(), is_unwanted });
         true
     }
 
@@ -144,13 +147,21 @@ impl InFlight {
         true
     }
 
-    /// Ask a call to stop; `false` if it is not running.
+    /// Its caller does not want a call any more: ask it to stop; `false` if it is not running.
     pub(crate) fn cancel(&self, call: CallId) -> bool {
-        let shared = self.running.lock().get(&call).map(|running| running.shared.clone());
+        let shared = self.running.lock().get_mut(&call).map(|running| {
+            running.is_unwanted = true;
+            running.shared.clone()
+        });
         shared.is_some_and(|shared| {
             shared.cancel.cancel();
             true
         })
+    }
+
+    /// Whether a call runs that its caller does not want any more.
+    pub(crate) fn is_unwanted(&self, call: CallId) -> bool {
+        self.running.lock().get(&call).is_some_and(|running| running.is_unwanted)
     }
 
     /// Cancel a call as soon as it would begin.

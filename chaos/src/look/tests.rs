@@ -1,14 +1,20 @@
 //! What a look into a folder is there to see, on a real one: a run that sleeps, and the same run when it has ended.
 
+use std::sync::Arc;
+
 use headframe::{
     Engine, RunHandle,
-    durable::{ActorId, What},
+    durable::{
+        ActorId, Live, What,
+        store::{Local, LocalOptions},
+    },
     plan::{InputKind, Plan},
+    run::Outcome,
+    testing::oracle::Invariant::{self, I1, I3, I5, I8, I12},
 };
 use serde_json::json;
 
 use super::*;
-use crate::oracle::Invariant;
 
 #[tokio::test]
 async fn a_run_that_sleeps_hangs_together_and_is_what_its_events_come_to() {
@@ -25,11 +31,11 @@ async fn a_run_that_sleeps_hangs_together_and_is_what_its_events_come_to() {
 #[tokio::test]
 async fn an_actor_without_its_parent_is_seen() {
     let scene = Scene::new().await;
-    let (mut live, ledger) = open(scene.folder.path()).unwrap();
+    let (mut live, store) = open(scene.folder.path());
     let root = live.actors.iter().find(|(_, row)| row.parent == ActorId::ENGINE).map(|(actor, _)| *actor).unwrap();
     live.actors.remove(&root);
     let mut findings = Findings::default();
-    agree(&live, &ledger, &mut findings).unwrap();
+    Look::at(live, Arc::new(store)).after_a_death(&[], &mut findings).unwrap();
     assert!(!findings.violations.is_empty());
     assert!(broken(&findings).into_iter().all(|invariant| invariant == I3), "{findings:?}");
 }
@@ -37,12 +43,12 @@ async fn an_actor_without_its_parent_is_seen() {
 #[tokio::test]
 async fn state_that_is_behind_its_events_is_seen() {
     let scene = Scene::new().await;
-    let (live, _) = open(scene.folder.path()).unwrap();
+    let (live, _) = open(scene.folder.path());
     scene.run.cancel("enough").await.unwrap();
     scene.run.outcome().await.unwrap();
-    let (_, ledger) = open(scene.folder.path()).unwrap();
+    let (_, store) = open(scene.folder.path());
     let mut findings = Findings::default();
-    agree(&live, &ledger, &mut findings).unwrap();
+    Look::at(live, Arc::new(store)).after_a_death(&[], &mut findings).unwrap();
     assert!(!findings.violations.is_empty());
     assert!(broken(&findings).into_iter().all(|invariant| invariant == I12), "{findings:?}");
 }
@@ -50,12 +56,7 @@ async fn state_that_is_behind_its_events_is_seen() {
 #[tokio::test]
 async fn what_was_acknowledged_and_is_not_there_or_ended_otherwise_is_seen() {
     let scene = Scene::new().await;
-    let (live, _) = open(scene.folder.path()).unwrap();
-    let look = |known: Known| {
-        let mut findings = Findings::default();
-        acknowledged(&live, &[known], &mut findings).unwrap();
-        broken(&findings)
-    };
+    let look = |known: Known| broken(&after_a_kill(scene.folder.path(), &[known]).unwrap());
     assert_eq!(look(Known { run: "run_that_never_was".to_owned(), ..scene.known(None) }), [I5]);
     assert_eq!(look(scene.known(Some(Outcome::Cancelled { reason: "so it was told".to_owned() }))), [I1]);
 }
@@ -75,8 +76,6 @@ async fn a_violation_is_shown_with_the_ledger_around_it() {
     assert!(violations[1].evidence[0].starts_with("ledger: 1 "));
     assert!(violations[1].evidence.iter().all(|line| !line.contains("Ended")));
 }
-
-const I8: Invariant = Invariant::I8;
 
 /// An engine with a run that sleeps.
 struct Scene {
@@ -107,6 +106,11 @@ impl Scene {
     fn known(&self, outcome: Option<Outcome>) -> Known {
         Known { number: 1, run: self.run.id().to_string(), outcome }
     }
+}
+
+fn open(folder: &Path) -> (Live, Local) {
+    let store = Local::open(folder, LocalOptions { read_only: true, ..LocalOptions::default() }).unwrap();
+    (Live::fold(&store).unwrap().0, store)
 }
 
 fn broken(findings: &Findings) -> Vec<Invariant> {

@@ -1,10 +1,7 @@
 //! A fault that never struck proves nothing, and neither does a check that had nothing to check: with enough calls, each
 //! must have.
 
-use super::{
-    Findings, Violation,
-    findings::Invariant::{self, Suite},
-};
+use super::{Findings, Invariant::Suite, Violation};
 use crate::recorder::{Answer, Entry};
 
 /// In so many calls every fault strikes.
@@ -32,7 +29,7 @@ pub(super) fn struck(entries: &[Entry], findings: &mut Findings) {
 
 /// Whether each invariant was put to the test at all.
 pub(super) fn put_to_the_test(calls: usize, findings: &mut Findings) {
-    let idle = Invariant::ALL.into_iter().filter(|invariant| findings.times(*invariant) == 0 && *invariant != Suite);
+    let idle = findings.never_tested().into_iter().filter(|invariant| *invariant != Suite);
     for invariant in idle.filter(|_| calls >= CALLS_ENOUGH).collect::<Vec<_>>() {
         findings.found(Violation::wrong(Suite, format!("in {calls} calls {invariant} was never put to the test")));
     }

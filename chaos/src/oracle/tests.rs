@@ -22,7 +22,7 @@ fn a_run_that_did_everything_once_is_fine() {
     assert!(
         Invariant::ALL
             .into_iter()
-            .filter(|invariant| *invariant != Suite)
+            .filter(|invariant| *invariant != Suite && invariant.nothing_to_test_yet().is_none())
             .all(|invariant| findings.times(invariant) > 0)
     );
 }
@@ -129,7 +129,7 @@ fn a_fault_that_never_struck_is_told() {
 fn an_invariant_that_was_never_put_to_the_test_is_told() {
     let mut facts = facts(1);
     facts.findings = Findings::default();
-    let never: Vec<_> = Invariant::ALL.into_iter().filter(|invariant| judge(&facts).times(*invariant) == 0).collect();
+    let never = judge(&facts).never_tested();
     assert_eq!(never, [Invariant::I2, Invariant::I3, Invariant::I7, Invariant::I8, Invariant::I12, Suite]);
     assert_eq!(broken(&facts), []);
     let mut findings = judge(&facts);
@@ -171,7 +171,7 @@ fn facts(count: u64) -> Facts {
     }
     Invariant::ALL
         .into_iter()
-        .filter(|invariant| *invariant != Suite)
+        .filter(|invariant| *invariant != Suite && invariant.nothing_to_test_yet().is_none())
         .for_each(|invariant| facts.findings.tested(invariant, 1));
     intend(&mut facts);
     facts

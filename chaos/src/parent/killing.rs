@@ -11,12 +11,7 @@ use super::{
     client::Client,
     stage::{Stage, Victim},
 };
-use crate::{
-    look::{self, Known},
-    oracle::Findings,
-    schedule::Death,
-    victim::Said,
-};
+use crate::{look, oracle::Findings, schedule::Death, victim::Said};
 
 /// A start that takes longer has failed.
 const START_MAX: Duration = Duration::from_secs(60);
@@ -62,7 +57,7 @@ impl Killing {
 
     /// Look at what the dead victim left, if anybody was ever told of anything.
     pub(super) async fn look(&mut self, stage: &Stage) -> anyhow::Result<()> {
-        let (data, known) = (stage.data().to_owned(), Known::all(&self.client));
+        let (data, known) = (stage.data().to_owned(), look::known(&self.client));
         if !known.is_empty() {
             let look = move || look::after_a_kill(&data, &known);
             let findings = tokio::task::spawn_blocking(look).await?.context("cannot read what the dead victim left")?;

@@ -13,7 +13,10 @@ use serde::Deserialize;
 use utoipa::ToSchema;
 
 use super::{Doubts, RunView};
-use crate::api::{body::Told, problem::Problem, query::Named, shared::Shared};
+use crate::{
+    api::{body::Told, problem::Problem, query::Named, shared::Shared},
+    engine::Cancel as Answered,
+};
 
 /// Most bytes of a reason.
 const REASON_MAX: usize = 2_000;
@@ -32,8 +35,8 @@ pub(in crate::api) struct Cancel {
     post, path = "/v1/runs/{run}/cancel", tag = "runs", request_body = Cancel,
     params(("run" = String, Path, description = "its id")),
     responses(
-        (status = ACCEPTED, body = RunView, description = "it was asked to end"),
-        (status = OK, body = RunView, description = "it had ended already"),
+        (status = ACCEPTED, body = RunView, description = "it is asked to end"),
+        (status = OK, body = RunView, description = "it had ended, or was asked to end before (`cancelled_for` says why): nothing changes"),
         (status = BAD_REQUEST, body = Problem), (status = NOT_FOUND, body = Problem),
         (status = UNSUPPORTED_MEDIA_TYPE, body = Problem), (status = TOO_MANY_REQUESTS, body = Problem),
         (status = SERVICE_UNAVAILABLE, body = Problem)
@@ -49,11 +52,11 @@ pub(in crate::api) async fn cancel(
         return Err(Problem::asked_wrongly(format!("`reason` has at most {REASON_MAX} bytes")));
     }
     let handle = shared.engine.run(run).await?;
-    let had_ended = handle.row().await?.has_ended();
-    if !had_ended {
-        handle.cancel(&reason).await?;
-    }
-    let status = if had_ended { StatusCode::OK } else { StatusCode::ACCEPTED };
+    let told = handle.cancel(&reason).await?;
     let view = RunView::new(&handle.row().await?, &Doubts::of(&shared.engine).await?);
+    let (status, view) = match told {
+        Answered::Asked => (StatusCode::ACCEPTED, view.asked_to_end(reason)),
+        Answered::Known { .. } | Answered::Ended => (StatusCode::OK, view),
+    };
     Ok((status, Json(view)).into_response())
 }

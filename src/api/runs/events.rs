@@ -18,7 +18,7 @@ use axum::{
 };
 use futures_util::stream;
 use headframe_actors::{
-    durable::{Item, Tail, What},
+    durable::{Item, What},
     run::RunId,
 };
 use serde::Deserialize;
@@ -31,7 +31,7 @@ use crate::{
         query::{self, Asked, Named},
         shared::Shared,
     },
-    engine::RunHandle,
+    engine::{Events, RunHandle},
 };
 
 /// How often a stream without news shows that it lives.
@@ -73,8 +73,8 @@ pub(in crate::api) async fn events(
         let detail = format!("{} event streams are open already; try again later", shared.limits.streams);
         Problem::new(StatusCode::SERVICE_UNAVAILABLE, "HF0310", detail).retry_after(5)
     })?;
-    let tail = handle.events().await?;
-    let reader = Reader { shared, handle, tail, after, ready: VecDeque::new(), at: At::Events, _permit: permit };
+    let events = handle.events().await?;
+    let reader = Reader { shared, handle, events, after, ready: VecDeque::new(), at: At::Events, _permit: permit };
     let told = stream::unfold(reader, |mut reader| async move {
         let event = reader.next().await?;
         Some((Ok::<_, Infallible>(event), reader))
@@ -86,7 +86,7 @@ pub(in crate::api) async fn events(
 struct Reader {
     shared: Arc<Shared>,
     handle: RunHandle,
-    tail: Tail,
+    events: Events,
     after: u64,
     ready: VecDeque<Item>,
     at: At,
@@ -123,7 +123,7 @@ impl Reader {
     /// Take the next batch; nothing if the stream ends without the run's end: a reader comes back then.
     async fn read(&mut self) -> Option<()> {
         let items = tokio::select! {
-            items = self.tail.next() => items,
+            items = self.events.next() => items,
             () = self.shared.drained() => return None,
         };
         let items = match items {

@@ -14,6 +14,7 @@ Workloads:
   w3  restart: a process with so many runs is killed, and another takes over
   w4  asleep: so many runs that wait for a durable timer
   w5  latency: one run of one task, again and again
+  w6  messages: durable tells and asks, and actors that tell each other
   w7  workers: a tool with 1, 10, 50 and 100 permits whose call takes 100 ms
 
 Examples:
@@ -25,21 +26,24 @@ Examples:
   headframe bench --workload w3 --runs 200 --state working
   headframe bench --workload w4 --runs 10000
   headframe bench --workload w5 -s 3 --warmup 1
-  headframe bench --workload w7 --workers 1,10 -s 3")]
+  headframe bench --workload w6 -c 1000 -s 3
+  headframe bench --workload w7 --workers 1,10 -s 3
+  headframe bench --quick -o json > before.json
+  headframe bench --quick --compare before.json --at-least 0.7")]
 pub(crate) struct Args {
     /// What to do
     #[arg(long, value_enum, default_value_t = Workload::W1)]
     pub(crate) workload: Workload,
-    /// Runs in flight (w1), tasks in flight (w2), or submissions at once (w3, w4) [default: 100; w3, w4: 1000]
+    /// Runs in flight (w1), tasks in flight (w2), submissions at once (w3, w4), or senders and actors (w6) [default: 100; w3, w4: 1000]
     #[arg(long, short, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     concurrency: Option<u32>,
-    /// Seconds to measure for (w1, w2, w5, and each number of workers of w7) [default: 5]
+    /// Seconds to measure for (w1, w2, w5, each kind of message of w6, each number of workers of w7) [default: 5]
     #[arg(long, short, value_parser = clap::value_parser!(u32).range(1..=86_400))]
     seconds: Option<u32>,
-    /// Seconds of the same work before measuring (w1, w2, w5, w7) [default: 0]
+    /// Seconds of the same work before measuring (w1, w2, w5, w6, w7) [default: 0]
     #[arg(long, value_parser = clap::value_parser!(u32).range(0..=86_400))]
     warmup: Option<u32>,
-    /// Bytes that each task is given and gives back (w1, w5) [default: 32]
+    /// Bytes that each task is given and gives back (w1, w5), or of each message (w6) [default: 32]
     #[arg(long, value_parser = clap::value_parser!(u32).range(2..=65_536))]
     payload: Option<u32>,
     /// What the tool promises about repeats (w1, w2, w5); several, with commas, are measured one after the other
@@ -61,6 +65,15 @@ pub(crate) struct Args {
     /// How many calls a tool does at once, one measurement each (w7) [default: 1,10,50,100]
     #[arg(long, value_delimiter = ',', value_parser = clap::value_parser!(u32).range(1..=10_000))]
     workers: Vec<u32>,
+    /// A few seconds of each workload that a change could slow down: w1 with 1, 100 and 1,000 runs in flight, w2, w5 and w6
+    #[arg(long, conflicts_with_all = ["workload", "concurrency", "seconds", "warmup", "payload", "effect", "items", "runs", "state", "rebuild", "workers"])]
+    quick: bool,
+    /// Say what became of each figure since an earlier measurement: a file that `bench -o json` wrote
+    #[arg(long, value_name = "FILE")]
+    pub(crate) compare: Option<PathBuf>,
+    /// Exit with 1 if a share of the disk's limit is less than so much of what it was
+    #[arg(long, value_name = "RATIO", requires = "compare")]
+    pub(crate) at_least: Option<f64>,
     /// Where to put the store that is measured: a folder inside this one, removed afterwards
     #[arg(long, default_value = ".")]
     pub(crate) dir: PathBuf,
@@ -79,6 +92,8 @@ pub(crate) enum Workload {
     W4,
     /// One run of one task, again and again
     W5,
+    /// Durable messages
+    W6,
     /// Workers whose task takes 100 ms
     W7,
 }
@@ -140,12 +155,23 @@ impl Args {
         self.effect.first().copied().unwrap_or(Effect::Idempotent)
     }
 
-    /// One measurement for each promise that was named.
+    /// One measurement for each promise that was named, or the few short ones.
     pub(crate) fn each(&self) -> Vec<Self> {
+        if self.quick {
+            let short = Self { seconds: Some(2), warmup: Some(1), quick: false, ..self.clone() };
+            let w1 = [1, 100, 1_000].map(|runs| Self { concurrency: Some(runs), ..short.clone() });
+            let others = [Workload::W2, Workload::W5, Workload::W6].map(|workload| Self { workload, ..short.clone() });
+            return w1.into_iter().chain(others).collect();
+        }
         match self.effect.len() {
             0 => vec![self.clone()],
             _ => self.effect.iter().map(|effect| Self { effect: vec![*effect], ..self.clone() }).collect(),
         }
+    }
+
+    /// Whether the reports are of one workload and differ by what the tool promises.
+    pub(crate) fn differ_by_effect(&self) -> bool {
+        !self.quick
     }
 
     pub(crate) fn items(&self) -> u32 {
@@ -166,12 +192,12 @@ impl Args {
 
     /// Refuse what the workload would not look at, because whoever gave it expects that it matters.
     pub(crate) fn must_fit(&self) -> Result<(), String> {
-        use Workload::{W1, W2, W3, W4, W5, W7};
+        use Workload::{W1, W2, W3, W4, W5, W6, W7};
         let given: [(&str, bool, &[Workload]); 9] = [
-            ("--concurrency", self.concurrency.is_some(), &[W1, W2, W3, W4]),
-            ("--seconds", self.seconds.is_some(), &[W1, W2, W5, W7]),
-            ("--warmup", self.warmup.is_some(), &[W1, W2, W5, W7]),
-            ("--payload", self.payload.is_some(), &[W1, W5]),
+            ("--concurrency", self.concurrency.is_some(), &[W1, W2, W3, W4, W6]),
+            ("--seconds", self.seconds.is_some(), &[W1, W2, W5, W6, W7]),
+            ("--warmup", self.warmup.is_some(), &[W1, W2, W5, W6, W7]),
+            ("--payload", self.payload.is_some(), &[W1, W5, W6]),
             ("--effect", !self.effect.is_empty(), &[W1, W2, W5]),
             ("--items", self.items.is_some(), &[W2]),
             ("--runs", self.runs.is_some(), &[W3, W4]),

@@ -45,6 +45,8 @@ pub(super) struct Report {
     bytes_per_task: f64,
     /// Processor time per task, all in.
     cpu_us_per_task: f64,
+    /// Tasks per second, of the limit.
+    of_limit: f64,
     #[serde(flatten)]
     limits: Limits,
 }
@@ -69,6 +71,7 @@ pub(super) async fn measure(scratch: &Path, args: &Args) -> Result<Report, Faile
     let tasks = times.len() as f64 * f64::from(items);
     let bytes_per_task = store.written_bytes as f64 / tasks;
     let after = limit::measure(scratch, at_once, bytes_per_task).await?;
+    let (limits, tasks_per_s) = (Limits::new(before, after, at_once), tasks / elapsed.as_secs_f64());
     Ok(Report {
         items,
         concurrency: at_once,
@@ -76,11 +79,12 @@ pub(super) async fn measure(scratch: &Path, args: &Args) -> Result<Report, Faile
         seconds: elapsed.as_secs_f64(),
         runs: times.len(),
         times: Times::from(&times),
-        tasks_per_s: tasks / elapsed.as_secs_f64(),
+        tasks_per_s,
         syncs_per_task: store.syncs as f64 / tasks,
         bytes_per_task,
         cpu_us_per_task: cpu.as_secs_f64() * 1e6 / tasks,
-        limits: Limits::new(before, after, at_once),
+        of_limit: tasks_per_s / limits.limit_per_s,
+        limits,
     })
 }
 
@@ -103,6 +107,7 @@ impl fmt::Display for Report {
         writeln!(f, "  syncs per task     {:>12.3}", self.syncs_per_task)?;
         writeln!(f, "  journal per task   {:>12.0} B", self.bytes_per_task)?;
         writeln!(f, "  CPU per task       {:>12.1} us", self.cpu_us_per_task)?;
+        writeln!(f, "  of the limit       {:>12.1} %", self.of_limit * 100.0)?;
         self.limits.fmt(f)
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use bytes::{Buf as _, Bytes};
 use headframe::api::Marker;
 use http_body_util::{BodyExt as _, Full, Limited};
-use hyper::{Request, Response, body::Incoming, client::conn::http1};
+use hyper::{Request, Response, StatusCode, body::Incoming, client::conn::http1};
 use hyper_util::rt::TokioIo;
 use serde_json::Value;
 use tokio::{net::TcpStream, task::JoinSet, time::timeout};
@@ -47,22 +47,34 @@ impl Client {
     }
 
     pub(crate) async fn get(&self, path: &str) -> Result<Value, Error> {
-        self.ask("GET", path, None, None).await
+        Ok(self.ask("GET", path, None, None).await?.1)
     }
 
     /// Change something; `key` makes a submission repeatable.
     pub(crate) async fn post(&self, path: &str, body: &Value, key: Option<&str>) -> Result<Value, Error> {
-        self.ask("POST", path, Some(body), key).await
+        Ok(self.ask("POST", path, Some(body), key).await?.1)
     }
 
-    async fn ask(&self, method: &str, path: &str, body: Option<&Value>, key: Option<&str>) -> Result<Value, Error> {
+    /// Ask for something that takes its time; also says whether it was taken on, or changes nothing.
+    pub(crate) async fn order(&self, path: &str, body: &Value) -> Result<(bool, Value), Error> {
+        let (status, told) = self.ask("POST", path, Some(body), None).await?;
+        Ok((status == StatusCode::ACCEPTED, told))
+    }
+
+    async fn ask(
+        &self,
+        method: &str,
+        path: &str,
+        body: Option<&Value>,
+        key: Option<&str>,
+    ) -> Result<(StatusCode, Value), Error> {
         let asked = async {
             let open = self.open(method, path, body, key).await?;
             let status = open.response.status();
             let read = Limited::new(open.response.into_body(), ANSWER_MAX).collect().await;
             let read = read.map_err(|error| self.broken(error.as_ref()))?;
             let told = serde_json::from_reader(read.aggregate().reader()).unwrap_or(Value::Null);
-            if status.is_success() { Ok(told) } else { Err(refused(status.as_u16(), &told)) }
+            if status.is_success() { Ok((status, told)) } else { Err(refused(status.as_u16(), &told)) }
         };
         let late = || Error::Unreachable(format!("the server at {} did not answer", self.marker.address));
         timeout(ANSWER, asked).await.unwrap_or_else(|_| Err(late()))

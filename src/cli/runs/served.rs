@@ -64,9 +64,13 @@ pub(super) async fn watch(client: &Client, wanted: &str, place: (&Common, Out)) 
 
 pub(super) async fn cancel(client: &Client, wanted: &str, reason: &str, out: Out) -> Result<Exit, Error> {
     let run = remote::find(client, wanted).await?;
-    let told = client.post(&format!("/v1/runs/{run}/cancel"), &json!({"reason": reason}), None).await?;
+    let (is_news, told) = client.order(&format!("/v1/runs/{run}/cancel"), &json!({"reason": reason})).await?;
     match out.format {
-        Format::Table if told["ended_at_ms"].is_null() => out.line(format_args!("{run} was asked to end"))?,
+        Format::Table if is_news => out.line(format_args!("{run} is asked to end"))?,
+        Format::Table if told["ended_at_ms"].is_null() => {
+            let first = told["cancelled_for"].as_str().unwrap_or_default();
+            out.line(format_args!("{run} was asked to end before: {}", shown::cut(first, 300)))?;
+        }
         Format::Table => {
             let status = told["status"].as_str().unwrap_or_default();
             out.line(format_args!("{run} has ended: {status}"))?;

@@ -1,6 +1,6 @@
 //! The command line, with a server on its folder.
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::served::Served;
 use crate::cli::place::{code, json as told_json, lines, stderr, stdout};
@@ -85,4 +85,36 @@ fn a_file_that_a_dead_server_left_behind_is_not_believed() {
     assert_eq!(listed.len(), 1, "its own runs, not those of the other");
     std::fs::write(dead.place.path(".headframe/server"), "{").unwrap();
     assert_eq!(code(&dead.place.run(&["runs", "resume"])), 0);
+}
+
+/// A repeat that was decided for a run which is being cancelled was once carried out; and a second cancel did not say that it
+/// was the second.
+#[test]
+fn a_charge_whose_run_is_cancelled_is_not_repeated_whoever_decides_it() {
+    let mut served = Served::new();
+    let run = served.api().submit("charge", json!({}));
+    served.wait_for_file("charging");
+    served.kill();
+    std::fs::remove_file(served.place.path("charging")).unwrap();
+    served.start();
+    let place = &served.place;
+    let api = served.api();
+    let doubt = || api.get("/v1/doubts").json()[0]["call"].clone();
+    let call = served.until(doubt, Value::is_string);
+    let first = place.run(&["runs", "cancel", &run, "--reason", "too dear"]);
+    assert!(stdout(&first).contains("is asked to end"), "{}", stdout(&first));
+    served.until(|| api.get(&format!("/v1/runs/{run}")).json(), |told| told["cancelled_for"] == "too dear");
+    let second = place.run(&["runs", "cancel", &run, "--reason", "too late"]);
+    assert!(stdout(&second).contains("was asked to end before: too dear"), "{}", stdout(&second));
+    assert_eq!(code(&place.run(&["doubt", "resolve", call.as_str().unwrap(), "--repeat"])), 0);
+    let again = served.until(doubt, |again| again.is_string() && *again != call);
+    let waits = api.get("/v1/stuck").json();
+    assert!(
+        waits[0]["sentence"].as_str().unwrap().contains("a repeat was decided, and no call is made any more"),
+        "{waits}"
+    );
+    assert!(!place.path("charging").exists(), "nothing was charged again");
+    assert_eq!(code(&place.run(&["doubt", "resolve", again.as_str().unwrap(), "--failed", "the bank says no"])), 0);
+    let watched = place.run(&["runs", "watch", &run, "-o", "json"]);
+    assert_eq!((code(&watched), &told_json(&watched)["failure"]["message"]), (1, &"too dear".into()));
 }

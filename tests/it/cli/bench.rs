@@ -56,6 +56,16 @@ fn a_fan_out_is_measured_over_its_items() {
 }
 
 #[test]
+fn messages_are_measured_beside_those_that_nobody_keeps() {
+    let told = measured("--workload w6 -c 8 -s 1");
+    is_positive(&told, &["ractor_per_s", "limit_per_s"]);
+    for kind in ["tell", "ask", "between"] {
+        is_positive(&told[kind], &["messages", "per_s", "syncs_per_message", "bytes_per_message"]);
+    }
+    assert!(told["tell"]["p50_ms"].is_number() && told["between"]["p50_ms"].is_null(), "{told}");
+}
+
+#[test]
 fn workers_are_measured_each_number_by_itself() {
     let told = measured("--workload w7 --workers 1,8 -s 1");
     let steps = told["steps"].as_array().unwrap();
@@ -86,12 +96,35 @@ fn a_killed_process_loses_no_run_whatever_they_were_doing() {
 }
 
 #[test]
+fn a_measurement_is_compared_with_an_earlier_one_and_only_with_its_like() {
+    let place = Place::new();
+    let line = ["bench", "-c", "4", "-s", "1", "-o", "json"];
+    fs::write(place.path("before"), place.run(&line).stdout).unwrap();
+    let with = |more: &[&str]| place.run(&[&line[..], &["--compare", "before"], more].concat());
+    let told = with(&[]);
+    assert_eq!(code(&told), 0, "{}", stderr(&told));
+    let figures = json(&told)[0]["figures"].as_array().unwrap().clone();
+    let share = figures.iter().find(|figure| figure["name"] == "of_limit").unwrap();
+    assert!(["before", "now", "ratio"].iter().all(|key| share[key].as_f64() > Some(0.0)), "{share}");
+    let worse = with(&["--at-least", "1000000"]);
+    assert_eq!(code(&worse), 1, "{}", stderr(&worse));
+    assert!(stderr(&worse).contains("of the share of the disk's limit that it had"), "{}", stderr(&worse));
+    let other = place.run(&["bench", "-c", "5", "-s", "1", "--compare", "before"]);
+    assert_eq!(code(&other), 2, "{}", stderr(&other));
+    fs::write(place.path("other"), "[{}]").unwrap();
+    for (file, why) in [("nowhere", "No such file"), ("other", "not what")] {
+        let told = place.run(&["bench", "-s", "1", "--compare", file]);
+        assert!(code(&told) == 2 && stderr(&told).contains(why), "{file}: {}", stderr(&told));
+    }
+}
+
+#[test]
 fn a_bench_refuses_what_its_workload_would_not_look_at() {
     let place = Place::new();
     let wrong = [
-        ("--workload w4 -s 3", "--seconds means nothing to workload w4; it is for w1, w2, w5, w7"),
+        ("--workload w4 -s 3", "--seconds means nothing to workload w4; it is for w1, w2, w5, w6, w7"),
         ("--rebuild", "--rebuild means nothing to workload w1; it is for w3"),
-        ("--workload w9", "w1, w2, w3, w4, w5, w7"),
+        ("--workload w9", "w1, w2, w3, w4, w5, w6, w7"),
         ("--workload w4 --runs 0", "0 is not in 1..="),
         ("--workload w7 --workers ten", "invalid"),
     ];

@@ -73,14 +73,23 @@ impl Accepted {
     }
 
     /// The system stops, and calls were asked to stop because of that, which is no outcome of theirs: the rows stay, and
-    /// the next life goes on with them. What was done is done, and what surely was not may still be.
-    pub(crate) fn keep_what_was_done(&mut self, now_ms: u64, outcomes: &mut Vec<(CallId, Outcome, Option<Bytes>)>) {
-        for (call, outcome, _) in outcomes.iter() {
+    /// the next life goes on with them. What was done is done, and what surely was not may still be, unless its caller does
+    /// not want it any more: that one is told whatever became of it.
+    pub(crate) fn keep_what_counts(
+        &mut self,
+        now_ms: u64,
+        outcomes: &mut Vec<(CallId, Outcome, Option<Bytes>)>,
+        is_unwanted: impl Fn(CallId) -> bool,
+    ) {
+        outcomes.retain(|(call, outcome, _)| {
+            if matches!(outcome, Outcome::Done(_)) || is_unwanted(*call) {
+                return true;
+            }
             if matches!(outcome, Outcome::Failed(_)) {
                 self.take_back_start(now_ms, *call);
             }
-        }
-        outcomes.retain(|(_, outcome, _)| matches!(outcome, Outcome::Done(_)));
+            false
+        });
     }
 
     /// Nobody knows whether a call happened: its tool is asked once that is durable, unless its caller is held.

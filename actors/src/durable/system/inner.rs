@@ -193,11 +193,25 @@ impl Inner {
 
     /// Take a turn's commit. One that has to wait for others to be brought into memory is left as it is.
     pub(crate) fn accept(self: &Arc<Self>, commit: &mut Commit) -> Result<Receipt, Unaccepted> {
-        match self.with_accepted(|accepted, now_ms| accepted.accept(now_ms, commit)) {
-            Ok(Ok(receipt)) => {
+        // A commit and its cancels are accepted together: no process dies between them.
+        let accepted = self.with_accepted(|accepted, now_ms| {
+            let mut receipt = accepted.accept(now_ms, commit)?;
+            let cancelled = std::mem::take(&mut receipt.cancelled).into_iter();
+            let told: Vec<_> = cancelled.filter_map(|call| self.cancel_in(accepted, now_ms, call)).collect();
+            Ok((receipt, told))
+        });
+        match accepted {
+            Ok(Ok((mut receipt, told))) => {
                 self.meters.mark(&commit.outbox.marks);
                 #[cfg(test)]
                 self.fault_at_once(Site::Accepted, Who::Actor(commit.actor));
+                for told in told {
+                    // The answer may be its next message: it is awake, and looks at its mailbox before it rests.
+                    self.ring_all(&told, Some(commit.actor));
+                    if told.ring.contains(&commit.actor) {
+                        receipt.next = receipt.next.or_else(|| self.head(commit.actor));
+                    }
+                }
                 self.ring_all(&receipt, Some(commit.actor));
                 Ok(receipt)
             }
@@ -299,7 +313,7 @@ impl Inner {
             let answered = self.with_accepted(|accepted, now_ms| {
                 accepted.all_here(accepted.callers(&batch))?;
                 if draining {
-                    accepted.keep_what_was_done(now_ms, &mut batch);
+                    accepted.keep_what_counts(now_ms, &mut batch, |call| self.in_flight.is_unwanted(call));
                 }
                 Ok(accepted.answer(now_ms, std::mem::take(&mut batch)))
             });
@@ -330,9 +344,15 @@ impl Inner {
     }
 
     fn cancel(self: &Arc<Self>, call: CallId) {
-        // Under the lock under which calls begin: one that runs is asked to stop. Of one that does not, the row goes,
-        // and with it any chance to begin. A probe goes on: whoever wants the call, what became of it must be known.
-        let idle = |accepted: &mut Accepted, now_ms| match accepted.live().calls.get(&call).map(|row| &row.state) {
+        if let Ok(Some(receipt)) = self.with_accepted(|accepted, now_ms| self.cancel_in(accepted, now_ms, call)) {
+            self.ring_all(&receipt, None);
+        }
+    }
+
+    /// Under the lock under which calls begin: one that runs is asked to stop. Of one that does not, the row goes, and with
+    /// it any chance to begin. A probe goes on: whoever wants the call, what became of it must be known.
+    fn cancel_in(&self, accepted: &mut Accepted, now_ms: u64, call: CallId) -> Option<Receipt> {
+        match accepted.live().calls.get(&call).map(|row| &row.state) {
             Some(RowState::Probing(_)) => None,
             _ if self.in_flight.cancel(call) => {
                 accepted.cancel_running(now_ms, call);
@@ -344,9 +364,6 @@ impl Inner {
                 None
             }
             Some(RowState::InDoubt(_)) | None => None,
-        };
-        if let Ok(Some(receipt)) = self.with_accepted(idle) {
-            self.ring_all(&receipt, None);
         }
     }
 

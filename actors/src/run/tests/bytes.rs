@@ -194,9 +194,13 @@ fn what_a_task_writes_keeps_its_bytes() {
         let read = |bytes: &[u8]| Task::migrate_state(codec::unwrap(Format::part("task", "state", 1).type_id, bytes)?);
         golden.read(&format!("state {at} State"), read, state);
     }
+    // Version 2 did not know when it began.
     for (at, state) in states.into_iter().enumerate() {
         let state = task::State { at: 1, fallbacks: vec![json()], overdue: at % 2 == 1, unsure: at % 2 == 0, ..state };
-        golden.value(&format!("state {at} version 2"), Format::part("task", "state", Task::STATE_VERSION), &state);
+        let read = |bytes: &[u8]| Task::migrate_state(codec::unwrap(Format::part("task", "state", 2).type_id, bytes)?);
+        golden.read(&format!("state {at} version 2"), read, &state);
+        let state = task::State { began_ms: Some(AT_MS), ..state };
+        golden.value(&format!("state {at} version 3"), Format::part("task", "state", Task::STATE_VERSION), &state);
     }
     golden.end();
 }

@@ -36,6 +36,13 @@ fn patient(task: TaskBuilder) -> TaskBuilder {
 fn is_late(ending: &crate::testing::Ending, wanted: &str) {
     let Outcome::Failed { task, failure } = &ending.outcome else { panic!("{}: {:?}", ending.death, ending.outcome) };
     assert_eq!((&**task, &*failure.class), (wanted, "deadline"), "{}", ending.death);
+    assert!(ending.took_ms <= MINUTE_MS, "{}: {} ms", ending.death, ending.took_ms);
+}
+
+/// Nothing that could end it sooner is left out.
+#[track_caller]
+fn is_late_by_the_clock(ending: &crate::testing::Ending, wanted: &str) {
+    is_late(ending, wanted);
     assert_eq!(ending.took_ms, MINUTE_MS, "{}", ending.death);
 }
 
@@ -43,12 +50,56 @@ fn is_late(ending: &crate::testing::Ending, wanted: &str) {
 fn a_task_ends_at_its_deadline_whatever_it_still_has_to_try_wherever_the_process_dies() {
     let fails = || of_task(Fake::fails(Effect::IDEMPOTENT, 1_000), patient);
     let sleeps = || of_task(Fake::sleeps(2 * MINUTE_MS), |task| task);
-    for story in
-        [fails(), fails().synced_eagerly(), fails().checkpointed_every(1), sleeps(), sleeps().checkpointed_every(1)]
-    {
+    for story in [fails(), fails().synced_eagerly(), fails().checkpointed_every(1)] {
         for ending in story.dying_around_every_commit() {
             is_late(&ending, "only/charge");
+            // What a former life may have called is a person's to decide.
+            assert!(ending.took_ms < MINUTE_MS || ending.decisions() > 0, "{}: {} ms", ending.death, ending.took_ms);
             assert_eq!(ending.effects("books"), 0, "{}", ending.death);
+        }
+    }
+    for story in [sleeps(), sleeps().checkpointed_every(1)] {
+        for ending in story.dying_around_every_commit() {
+            is_late_by_the_clock(&ending, "only/charge");
+            assert_eq!(ending.effects("books"), 0, "{}", ending.death);
+        }
+    }
+}
+
+/// A wait that reached beyond the deadline was once waited for, up to the deadline.
+#[test]
+fn an_attempt_that_would_come_after_the_deadline_is_not_waited_for() {
+    let slow = || Fake::fails(Effect::IDEMPOTENT, 1_000).asking_to_wait(2 * MINUTE_MS);
+    let alone = || of_task(slow(), patient);
+    for ending in [alone(), alone().checkpointed_every(1)].iter().flat_map(Story::dying_around_every_commit) {
+        is_late(&ending, "only/charge");
+        assert!(ending.took_ms == 0 || ending.decisions() > 0, "{}: {} ms", ending.death, ending.took_ms);
+    }
+    let replaced = || of_task(slow(), |task| patient(task).fallback("cash", |cash| cash));
+    for ending in [replaced(), replaced().checkpointed_every(1)].iter().flat_map(Story::dying_around_every_commit) {
+        if ending.decisions() > 0 {
+            // The person came after the deadline.
+            is_late(&ending, "only/charge");
+        } else {
+            assert!(succeeded(&ending.outcome), "{}: {:?}", ending.death, ending.outcome);
+            assert_eq!((ending.took_ms, ending.effects("cash")), (0, 1), "{}", ending.death);
+        }
+    }
+}
+
+#[test]
+fn what_a_tool_asks_to_wait_is_waited_wherever_the_process_dies() {
+    let refusals = 3;
+    let busy = Fake::fails(Effect::IDEMPOTENT, refusals).asking_to_wait(MINUTE_MS);
+    let story = || story(busy.clone(), |task| task.retry(10), |phase| phase, |run| run);
+    assert_eq!(story().undisturbed().took_ms, u64::from(refusals) * MINUTE_MS);
+    for story in [story(), story().synced_eagerly(), story().checkpointed_every(1)] {
+        for ending in story.dying_around_every_commit() {
+            assert!(succeeded(&ending.outcome), "{}: {:?}", ending.death, ending.outcome);
+            assert_eq!(ending.effects("bank"), 1, "{}", ending.death);
+            // The refusal that a crash took along was heard by nobody.
+            assert!(ending.took_ms >= u64::from(refusals - 1) * MINUTE_MS, "{}: {}", ending.death, ending.took_ms);
+            assert!(ending.invocations("bank") <= refusals + 2, "{}", ending.death);
         }
     }
 }
@@ -64,9 +115,9 @@ fn a_deadline_that_is_not_reached_changes_nothing() {
 
 #[test]
 fn no_fallback_is_called_after_the_deadline() {
-    let task = |task: TaskBuilder| patient(task).fallback("cash", |cash| cash);
-    for ending in of_task(Fake::fails(Effect::IDEMPOTENT, 1_000), task).dying_around_every_commit() {
-        is_late(&ending, "only/charge");
+    let task = |task: TaskBuilder| task.fallback("cash", |cash| cash);
+    for ending in of_task(Fake::sleeps(2 * MINUTE_MS), task).dying_around_every_commit() {
+        is_late_by_the_clock(&ending, "only/charge");
         assert_eq!(ending.invocations("cash"), 0, "{}", ending.death);
     }
 }
@@ -115,7 +166,7 @@ fn a_phase_ends_at_its_deadline_with_everything_in_it_wherever_the_process_dies(
     };
     for story in [fails(), fails().synced_eagerly(), fails().checkpointed_every(1)] {
         for ending in story.dying_around_every_commit() {
-            is_late(&ending, "only/charge");
+            is_late_by_the_clock(&ending, "only/charge");
             assert_eq!(ending.effects("books"), 0, "{}", ending.death);
         }
     }
@@ -129,7 +180,7 @@ fn a_run_ends_at_its_deadline_with_everything_in_it_wherever_the_process_dies() 
     };
     for story in [fails(), fails().synced_eagerly(), fails().checkpointed_every(1)] {
         for ending in story.dying_around_every_commit() {
-            is_late(&ending, "run");
+            is_late_by_the_clock(&ending, "run");
             assert_eq!(ending.effects("books"), 0, "{}", ending.death);
         }
     }
@@ -141,7 +192,7 @@ fn a_run_whose_call_is_in_doubt_at_its_deadline_waits_for_the_decision() {
         let bank = Fake::loses_answers(effect, 1_000).with_blind_probes(1_000);
         let story = story(bank, |task| task, |phase| phase, |run| run.deadline(MINUTE));
         for ending in story.dying_around_every_commit() {
-            is_late(&ending, "run");
+            is_late_by_the_clock(&ending, "run");
             assert!(ending.invocations("bank") <= 1, "{}", ending.death);
             assert_eq!(ending.effects("books"), 0, "nothing more is started: {}", ending.death);
         }

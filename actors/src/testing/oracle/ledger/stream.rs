@@ -2,18 +2,21 @@
 
 use std::collections::BTreeMap;
 
-use headframe::{
+use serde_json::Value;
+
+use super::{
+    super::{
+        Findings, Violation,
+        findings::Invariant::{I1, I2, I4},
+    },
+    Told, read,
+    task::Task,
+};
+use crate::{
     durable::{ActorId, Item},
     phase::Event as P,
     run::Event as R,
     task::Event as T,
-};
-use serde_json::Value;
-
-use super::{Told, read, task::Task};
-use crate::oracle::{
-    Findings, Violation,
-    findings::Invariant::{I1, I2, I4},
 };
 
 #[derive(Default)]

@@ -2,62 +2,63 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use headframe::run::Outcome;
 use serde_json::Value;
 
 use super::{
-    Findings, Submission, Violation,
+    Answer, Call, Entry, Findings, History, Rule, Submission, Violation,
     books::{Books, lines},
     findings::Invariant::{I1, I4, I5},
 };
-use crate::{
-    recorder::{Answer, Call, Entry},
-    workload::{self, Rule},
-};
-
-/// Classes of failure that a run of this workload may end with: a decision by the operator, or refusals in a row.
-const HONEST: [&str; 2] = ["decided", "refused"];
+use crate::run::Outcome;
 
 /// What the run says and what happened agree.
-pub(super) fn of_run(seed: u64, submission: &Submission, books: &Books<'_>, findings: &mut Findings) {
-    let (number, key) = (submission.number, workload::key(submission.number));
-    let expected = workload::SHAPES[workload::shape(seed, number)].expected(&key);
-    for workload::Expected { label, rule } in &expected {
-        let count = books.effects(label);
-        let most = usize::from(matches!(rule, Rule::Once | Rule::Maybe));
-        if count > most {
-            let violation = Violation::duplicated(I4, format!("`{label}` happened {count} times"));
-            findings.found(violation.of(number).showing(books.lines(label)));
-        }
-        let succeeded = matches!(submission.outcome, Some(Outcome::Succeeded(_)));
-        if succeeded && *rule == Rule::Once && count == 0 {
-            let what = format!("the run of `{label}` succeeded, and it never happened");
-            findings.found(Violation::lost(I4, what).of(number).showing(books.lines(label)));
-        }
-    }
+pub(super) fn of_run(submission: &Submission, books: &Books<'_>, findings: &mut Findings) {
+    let (number, expected) = (submission.number, &submission.expected);
+    labels(submission, books, findings);
     match &submission.outcome {
         Some(Outcome::Succeeded(output)) => {
-            let wanted = expected.iter().filter(|expected| expected.rule == Rule::Once);
-            let wanted = wanted.map(|expected| expected.label.as_str()).collect();
-            receipts(number, &output.value(), wanted, books, findings);
+            let wanted = expected.labels.iter().filter(|(_, rule)| **rule == Rule::Receipt);
+            receipts(number, &output.value(), wanted.map(|(label, _)| label.as_str()).collect(), books, findings);
         }
         Some(Outcome::Failed { task, failure }) => {
-            let label = workload::label_of(&key, task);
-            if !HONEST.contains(&failure.class.as_str()) {
+            let label = expected.label_of(task);
+            if expected.failures.as_ref().is_some_and(|classes| !classes.contains(&failure.class)) {
                 let what = format!("`{label}` failed for no good reason: {}: {}", failure.class, failure.message);
                 findings.found(Violation::wrong(I1, what).of(number).showing(books.lines(&label)));
             }
-            if books.effects(&label) > 0 {
+            if books.effects(&label) > 0 && expected.labels.get(&label) != Some(&Rule::Any) {
                 let what = format!("`{label}` failed, says its run, and it happened");
                 findings.found(Violation::duplicated(I4, what).of(number).showing(books.lines(&label)));
             }
         }
-        Some(Outcome::Cancelled { .. }) if workload::cancels(seed, number).is_some() => {}
+        Some(Outcome::Cancelled { .. }) if expected.may_be_cancelled => {}
         Some(Outcome::Cancelled { reason }) => {
-            let what = format!("the run of {key} was cancelled, and nobody did: {reason}");
+            let what = format!("the run of {} was cancelled, and nobody did: {reason}", expected.prefix);
             findings.found(Violation::wrong(I1, what).of(number));
         }
         None => {}
+    }
+}
+
+/// Nothing happened too often, and of a run that succeeded nothing too seldom.
+fn labels(submission: &Submission, books: &Books<'_>, findings: &mut Findings) {
+    let number = submission.number;
+    for (label, rule) in &submission.expected.labels {
+        let (least, most) = match rule {
+            Rule::Receipt | Rule::Once => (1, 1),
+            Rule::Maybe => (0, 1),
+            Rule::Never => (0, 0),
+            Rule::Any => continue,
+        };
+        let count = books.effects(label);
+        if count > most {
+            let violation = Violation::duplicated(I4, format!("`{label}` happened {count} times"));
+            findings.found(violation.of(number).showing(books.lines(label)));
+        }
+        if matches!(submission.outcome, Some(Outcome::Succeeded(_))) && count < least {
+            let what = format!("the run of `{label}` succeeded, and it never happened");
+            findings.found(Violation::lost(I4, what).of(number).showing(books.lines(label)));
+        }
     }
 }
 
@@ -95,8 +96,8 @@ fn collect(value: &Value, given: &mut Vec<(String, u64)>) {
     }
 }
 
-/// No key is used too often; a key of a tool without memory is used once at all.
-pub(super) fn keys(books: &Books<'_>, intents: &BTreeMap<String, u64>, findings: &mut Findings) {
+/// No key is used too often; one that may be used once is used once at all.
+pub(super) fn keys(history: &History, books: &Books<'_>, findings: &mut Findings) {
     findings.tested(I4, books.keys.len());
     let mut began: BTreeMap<u32, u64> = BTreeMap::new();
     for entry in books.keys.values().flatten() {
@@ -106,14 +107,14 @@ pub(super) fn keys(books: &Books<'_>, intents: &BTreeMap<String, u64>, findings:
     for (key, entries) in &books.keys {
         let Call { label, call, .. } = &entries[0].call;
         // Intended before its life called anybody: a former life may have made it.
-        let is_inherited = intents.get(call).is_some_and(|at_ms| *at_ms < began[&entries[0].call.life]);
-        let number = workload::number_of_label(label);
+        let is_inherited = history.told.intents.get(call).is_some_and(|at_ms| *at_ms < began[&entries[0].call.life]);
+        let number = books.submission_of(label);
         let tell = |violation: Violation| {
             let violation = Violation { submission: number, ..violation };
             violation.at_call(call).showing(lines(entries))
         };
-        let is_memoryless = entries[0].call.tool == "once" && entries.len() > 1;
-        if is_memoryless || is_used_too_often(entries, is_inherited) {
+        let is_repeated = entries[0].call.only_once && entries.len() > 1;
+        if is_repeated || is_used_too_often(entries, is_inherited) {
             let what = format!("`{label}` was called too often with key {key:.12}");
             findings.found(tell(Violation::duplicated(I4, what)));
         }
@@ -132,7 +133,7 @@ fn is_used_too_often(entries: &[&Entry], is_inherited: bool) -> bool {
     for entry in entries {
         // What an earlier life called with this key, and nobody heard of.
         is_unsure |= lives.keys().any(|life| *life < entry.call.life);
-        let is_lost = entry.answer == Answer::Lost || entry.call.deaf || is_timed(&entry.call);
+        let is_lost = entry.answer == Answer::Lost || entry.call.may_be_unheard;
         let is_excused = is_lost || (is_unsure && entry.answer == Answer::Refused);
         is_unsure |= is_lost;
         let (calls, excused) = lives.entry(entry.call.life).or_default();
@@ -140,11 +141,6 @@ fn is_used_too_often(entries: &[&Entry], is_inherited: bool) -> bool {
         *excused += usize::from(is_excused);
     }
     lives.values().any(|(calls, excused)| *calls > 1 + excused)
-}
-
-/// Whoever waits only for a short time may miss any answer on a busy machine.
-fn is_timed(call: &Call) -> bool {
-    call.tool == "slow"
 }
 
 /// A call's id belongs to one key for ever, and every life has a fencing token above the one before.
@@ -177,12 +173,13 @@ mod tests {
 
     fn called(life: u32, answer: Answer) -> Entry {
         let [tool, key, call, label] = ["flaky", "key", "call_1", "label"].map(str::to_owned);
-        let call = Call { tool, key, call, label, attempt: 1, life, epoch: 1, deaf: false };
+        let (may_be_unheard, only_once) = (false, false);
+        let call = Call { tool, key, call, label, attempt: 1, life, epoch: 1, may_be_unheard, only_once };
         Entry { call, answer, effect: None, at_ms: 1_000 }
     }
 
     fn too_often(calls: &[(u32, Answer)]) -> bool {
-        let entries: Vec<_> = calls.iter().map(|(life, answer)| called(*life, answer.clone())).collect();
+        let entries: Vec<_> = calls.iter().map(|(life, answer)| called(*life, *answer)).collect();
         is_used_too_often(&entries.iter().collect::<Vec<_>>(), false)
     }
 
@@ -190,12 +187,12 @@ mod tests {
     #[test]
     fn a_refusal_ends_a_key_unless_nobody_knows_what_became_of_a_call_before_it() {
         let (refused, lost) = (Answer::Refused, Answer::Lost);
-        assert!(!too_often(&[(1, refused.clone())]));
-        assert!(too_often(&[(1, refused.clone()), (1, refused.clone())]));
-        assert!(!too_often(&[(1, refused.clone()), (2, refused.clone()), (2, refused.clone())]), "cut off by a crash");
-        assert!(!too_often(&[(1, lost.clone()), (1, refused.clone()), (1, refused.clone())]), "an answer was lost");
-        assert!(too_often(&[(1, refused.clone()), (1, refused.clone()), (1, lost)]), "lost only afterwards");
-        let calls = [called(2, refused.clone()), called(2, refused)];
+        assert!(!too_often(&[(1, refused)]));
+        assert!(too_often(&[(1, refused), (1, refused)]));
+        assert!(!too_often(&[(1, refused), (2, refused), (2, refused)]), "cut off by a crash");
+        assert!(!too_often(&[(1, lost), (1, refused), (1, refused)]), "an answer was lost");
+        assert!(too_often(&[(1, refused), (1, refused), (1, lost)]), "lost only afterwards");
+        let calls = [called(2, refused), called(2, refused)];
         assert!(!is_used_too_often(&calls.iter().collect::<Vec<_>>(), true), "a former life intended it");
     }
 }

@@ -1,6 +1,13 @@
 //! Of each invariant that the ledger alone can break, a history that breaks that one, and no other.
 
-use headframe::{
+use serde::Serialize;
+use serde_json::json;
+
+use super::{
+    super::Invariant::{self, I2, I4, I8},
+    *,
+};
+use crate::{
     durable::{ActorId, CallId, Failure},
     json::Json,
     phase,
@@ -8,11 +15,6 @@ use headframe::{
     run::{self, Outcome, RunId},
     task,
 };
-use serde::Serialize;
-use serde_json::json;
-
-use super::*;
-use crate::oracle::Invariant::{self, I2, I4, I8};
 
 const RUN: u64 = 1;
 const PHASE: u64 = 2;
@@ -76,10 +78,10 @@ fn a_second_result_is_seen() {
 
 #[test]
 fn a_hole_is_seen() {
-    let mut history = History::default();
+    let mut witness = Witness::default();
     let hole = |number: u64| number + u64::from(number > 6);
-    items(&sound()).into_iter().for_each(|item| history.take(&Item { number: hole(item.number), ..item }));
-    assert_eq!(invariants(&history.end().1), [I7]);
+    items(&sound()).into_iter().for_each(|item| witness.take(&Item { number: hole(item.number), ..item }));
+    assert_eq!(invariants(&witness.end().1), [I7]);
 }
 
 #[test]
@@ -114,13 +116,13 @@ fn decisions_are_counted() {
     let failure = Failure::new("reset", "nobody knows");
     items[5].2 = event(&task::Event::Doubted { call: CallId(8), checkpoint: None, failure });
     items[6].2 = event(&task::Event::Repeated { call: CallId(9) });
-    let mut history = History::default();
+    let mut witness = Witness::default();
     let note = Note::Decided { call: CallId(8), decision: "repeat".to_owned(), by: "chaos".to_owned() };
     for item in self::items(&items) {
-        history.take(&item);
+        witness.take(&item);
     }
-    history.note(&event(&note));
-    let (told, findings) = history.end();
+    witness.note(&event(&note));
+    let (told, findings) = witness.end();
     assert_eq!((told.doubted, told.decided, findings.violations), (1, 1, Vec::new()));
 }
 
@@ -176,9 +178,9 @@ fn items(steps: &[Step]) -> Vec<Item> {
 }
 
 fn story(steps: &[Step]) -> (Told, Findings) {
-    let mut history = History::default();
-    items(steps).iter().for_each(|item| history.take(item));
-    history.end()
+    let mut witness = Witness::default();
+    items(steps).iter().for_each(|item| witness.take(item));
+    witness.end()
 }
 
 fn broken(steps: &[Step]) -> Vec<Invariant> {

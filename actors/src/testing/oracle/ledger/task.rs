@@ -1,12 +1,14 @@
 //! One task: calls and their results, waits and their ends.
 
-use headframe::{durable::CallId, task::Event as T};
-
-use super::{SLACK_MS, Told, stream::Place};
-use crate::oracle::{
-    Violation,
-    findings::Invariant::{I4, I8},
+use super::{
+    super::{
+        Violation,
+        findings::Invariant::{I4, I8},
+    },
+    SLACK_MS, Told,
+    stream::Place,
 };
+use crate::{durable::CallId, task::Event as T};
 
 /// What a task waits for.
 #[derive(Clone, Copy, Default)]

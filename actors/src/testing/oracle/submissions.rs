@@ -6,7 +6,7 @@ use super::{
 };
 
 pub(super) fn durable(submission: &Submission, findings: &mut Findings) {
-    let Submission { number, acknowledged, found: stored, again, outcome } = submission;
+    let Submission { number, acknowledged, found: stored, again, outcome, .. } = submission;
     findings.tested(I5, usize::from(acknowledged.is_some()));
     findings.tested(I1, usize::from(acknowledged.is_some()));
     if acknowledged.is_some() && stored != acknowledged {

@@ -16,7 +16,6 @@ mod tests;
 
 use std::collections::{BTreeMap, HashMap};
 
-use headframe::durable::{Item, Note, StreamId, What};
 use serde::{Deserialize as _, de::DeserializeOwned};
 use serde_json::Value;
 
@@ -25,28 +24,29 @@ use super::{
     Findings, Violation,
     findings::Invariant::{I1, I7},
 };
+use crate::durable::{Item, Note, StreamId, What};
 
 /// Times are whole milliseconds, and those of two processes are read from the clock one after the other.
 pub(super) const SLACK_MS: u64 = 5;
 
-/// What else is known from the ledger.
+/// What the ledger tells, beside what is wrong with it.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Told {
+pub struct Told {
     /// Whether all of it was read.
-    pub(crate) is_whole: bool,
+    pub is_whole: bool,
     /// When each call was intended, in milliseconds since 1970.
-    pub(crate) intents: BTreeMap<String, u64>,
+    pub intents: BTreeMap<String, u64>,
     /// The stream of each run.
-    pub(crate) streams: BTreeMap<String, StreamId>,
+    pub streams: BTreeMap<String, StreamId>,
     /// Calls that were held for a decision.
-    pub(crate) doubted: u64,
+    pub doubted: u64,
     /// Decisions.
-    pub(crate) decided: u64,
+    pub decided: u64,
 }
 
-/// The ledger so far.
+/// Reads the ledger, event by event, and tells of it at the end.
 #[derive(Default)]
-pub(crate) struct History {
+pub struct Witness {
     streams: HashMap<StreamId, Stream>,
     /// How long each stream is.
     lengths: HashMap<StreamId, u64>,
@@ -54,9 +54,9 @@ pub(crate) struct History {
     findings: Findings,
 }
 
-impl History {
+impl Witness {
     /// The next event of its stream.
-    pub(crate) fn take(&mut self, item: &Item) {
+    pub fn take(&mut self, item: &Item) {
         self.findings.tested(I7, 1);
         self.is_dense(item);
         match &item.what {
@@ -105,7 +105,7 @@ impl History {
     }
 
     /// It was all; every run has ended.
-    pub(crate) fn end(mut self) -> (Told, Findings) {
+    pub fn end(mut self) -> (Told, Findings) {
         for (id, stream) in self.streams {
             let what = format!("{id} does not close with the end of its run");
             self.findings.found(Violation::lost(I1, what).of_run(stream.run).at_event(self.lengths[&id]));
