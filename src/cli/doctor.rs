@@ -144,7 +144,9 @@ fn files(common: &Common) -> Vec<Finding> {
         Err(_) => {}
     }
     if fs::read_dir(&common.data).is_ok_and(|mut names| names.any(|name| name.is_ok_and(|name| is_put_aside(&name)))) {
-        found.push(well("what was put aside (`journal.damaged-*`, `live.bad-*`, `before-format-*`) can go once nobody wants to look at it"));
+        found.push(well(
+            "what was put aside (`journal.damaged-*`, `live.bad-*`, `before-*`) can go once nobody wants to look at it",
+        ));
     }
     found
 }
@@ -152,7 +154,9 @@ fn files(common: &Common) -> Vec<Finding> {
 fn is_put_aside(entry: &fs::DirEntry) -> bool {
     let name = entry.file_name();
     let name = name.to_string_lossy();
-    ["journal.damaged-", "live.bad-", "before-format-"].iter().any(|prefix| name.starts_with(prefix))
+    ["journal.damaged-", "live.bad-", "before-format-", "before-versions-"]
+        .iter()
+        .any(|prefix| name.starts_with(prefix))
 }
 
 fn damage(loss: &Loss) -> String {

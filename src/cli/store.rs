@@ -207,6 +207,7 @@ fn stats(common: &Common, out: Out) -> Result<Exit, Error> {
     let unfinished = runs.iter().filter(|row| !row.has_ended()).count();
     let (artifacts, artifact_bytes) = artifacts(&common.data.join("artifacts"))?;
     let checked = Local::check(&common.data)?;
+    let (images, image_bytes) = images(&common.data)?;
     let [keys, once] = [SUBMISSION_KEYS, MESSAGE_KEYS].map(|prefix| live.keys(prefix));
     let figures = json!({
         "records": checked.records, "bytes": checked.bytes, "segments": checked.files, "actors": live.actors.len(),
@@ -219,6 +220,7 @@ fn stats(common: &Common, out: Out) -> Result<Exit, Error> {
         "base_last_record": checked.bases.last, "ledger_segments": checked.ledger.files,
         "ledger_events": checked.ledger.entries, "ledger_bytes": checked.ledger.bytes,
         "ledger_last_record": checked.ledger.last, "row_bytes": checked.row_bytes, "ballast_bytes": checked.ballast_bytes,
+        "images_before_upgrades": images, "image_bytes": image_bytes,
     });
     match (out.format, figures.as_object()) {
         (Format::Table, Some(figures)) => {
@@ -232,6 +234,28 @@ fn stats(common: &Common, out: Out) -> Result<Exit, Error> {
         _ => out.json(&figures)?,
     }
     Ok(Exit::Ok)
+}
+
+/// How many images were kept before upgrades, and their bytes; what they share with the store counts, too.
+fn images(folder: &Path) -> std::io::Result<(u64, u64)> {
+    let mut sum = (0, 0);
+    for entry in std::fs::read_dir(folder)? {
+        let entry = entry?;
+        let is_image = entry.file_name().to_string_lossy().starts_with("before-");
+        if is_image && entry.file_type()?.is_dir() {
+            sum = (sum.0 + 1, sum.1 + bytes_in(&entry.path())?);
+        }
+    }
+    Ok(sum)
+}
+
+fn bytes_in(folder: &Path) -> std::io::Result<u64> {
+    let mut bytes = 0;
+    for entry in std::fs::read_dir(folder)? {
+        let entry = entry?;
+        bytes += if entry.file_type()?.is_dir() { bytes_in(&entry.path())? } else { entry.metadata()?.len() };
+    }
+    Ok(bytes)
 }
 
 /// How many there are, and their bytes. Opening them as an engine does would tidy up among them.

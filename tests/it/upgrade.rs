@@ -1,8 +1,8 @@
 //! Stores that older builds wrote, with work in flight: opened, finished and verified by this one.
 //!
-//! `tests/fixtures/format/N` is what a build of format N left behind when it was killed. It stays for good. That of format 2
-//! was made by `cargo test -p headframe --test it -- --ignored leave_a_store_of_format_2_behind`; a change of the format
-//! gets a folder of its own, made in the same way by the last build before the change.
+//! `tests/fixtures/format/N` is what a build of format N left behind when it was killed. It stays for good. That of format 3
+//! was made by `cargo test -p headframe --test it -- --ignored leave_a_store_of_format_3_behind`; a change of the format
+//! gets a folder of its own, made in the same way by the first build that writes it.
 
 use std::{fs, path::Path, sync::Arc, time::Duration};
 
@@ -23,8 +23,11 @@ const LEFT_MS: u64 = 1_795_244_940_000;
 
 /// When the store of format 2 was.
 const LEFT_2_MS: u64 = 1_795_600_000_000;
+/// When the store of format 3 was.
+const LEFT_3_MS: u64 = 1_795_700_000_000;
 const HOUR_MS: u64 = 3_600_000;
 const FORMAT_2: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/format/2");
+const FORMAT_3: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/format/3");
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_store_of_format_1_with_work_in_flight_is_opened_finished_and_kept_as_it_was() {
@@ -90,12 +93,62 @@ async fn a_store_of_format_2_with_work_in_flight_is_opened_and_finished() {
     assert_eq!(Local::check_rows(folder.path()).unwrap().problems, Vec::<String>::new());
 }
 
-/// Makes `tests/fixtures/format/2`, as a build that was killed would leave it.
+/// Everything that a run can be in the middle of: a sleep, a wait for the next attempt before a fallback, a deadline, a call in
+/// doubt, a call that is told to stop.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_store_of_format_3_with_work_in_flight_is_opened_and_finished() {
+    let folder = tempfile::tempdir().unwrap();
+    copy(Path::new(FORMAT_3), folder.path());
+    let found = Local::check(folder.path()).unwrap();
+    assert_eq!(found.problems, Vec::<String>::new());
+    assert!(found.bases.files >= 2 && found.ledger.files >= 1, "bases and ledger segments are a part of it: {found:?}");
+    let clock = Arc::new(ManualClock::at(LEFT_3_MS));
+    let engine = engine(folder.path(), &clock).await;
+    let runs = engine.runs().await.unwrap();
+    let mut open: Vec<_> = runs.iter().filter(|run| !run.has_ended()).map(|run| &*run.workflow).collect();
+    open.sort_unstable();
+    assert_eq!(open, ["cancelled", "charge", "fixture", "fixture", "late"]);
+    let doubts = engine.doubts().await.unwrap();
+    assert_eq!(doubts.len(), 1, "{doubts:?}");
+    engine.resolve(doubts[0].0, Decision::Happened(json!({"charged": 7}).into()), "the test").await.unwrap();
+    for row in runs.iter().filter(|run| !run.has_ended()) {
+        let run = engine.run(row.run).await.unwrap();
+        ends(&run, &clock).await;
+        let outcome = run.outcome().await.unwrap();
+        match &*row.workflow {
+            "late" => assert!(
+                matches!(&outcome, run::Outcome::Failed { failure, .. } if failure.class == "deadline"),
+                "{outcome:?}"
+            ),
+            "cancelled" => assert!(matches!(outcome, run::Outcome::Cancelled { .. }), "{outcome:?}"),
+            "fixture" => assert_eq!(run.output().await.unwrap(), json!({"price": "the default"}), "the fallback's"),
+            _ => assert!(matches!(outcome, run::Outcome::Succeeded(_)), "{outcome:?}"),
+        }
+    }
+    assert_eq!(engine.system().ledger().verify().unwrap().problems, Vec::<String>::new());
+    engine.stop().await;
+    assert_eq!(Local::check(folder.path()).unwrap().problems, Vec::<String>::new());
+    assert_eq!(Local::check_rows(folder.path()).unwrap().problems, Vec::<String>::new());
+}
+
+/// What format 3 stands for, besides its files: events and states of these versions. A newer version of any of them needs a
+/// newer format, so that builds before it refuse the folder as a whole.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_newer_version_of_an_event_or_a_state_comes_with_a_newer_format() {
+    let folder = tempfile::tempdir().unwrap();
+    engine(folder.path(), &Arc::new(ManualClock::at(LEFT_3_MS))).await.stop().await;
+    for name in ["format", "versions"] {
+        let [today, kept] = [folder.path(), Path::new(FORMAT_3)].map(|of| fs::read_to_string(of.join(name)).unwrap());
+        assert_eq!(today, kept, "{name}: see actors/src/durable/store/local/format.rs");
+    }
+}
+
+/// Makes `tests/fixtures/format/3`, as a build that was killed would leave it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "makes a fixture, which is made once"]
-async fn leave_a_store_of_format_2_behind() {
+async fn leave_a_store_of_format_3_behind() {
     let folder = tempfile::tempdir().unwrap();
-    let clock = Arc::new(ManualClock::at(LEFT_2_MS - HOUR_MS));
+    let clock = Arc::new(ManualClock::at(LEFT_3_MS - HOUR_MS));
     let engine = engine(folder.path(), &clock).await;
     // History, until there are bases and ledger segments.
     let say = Plan::builder("say")
@@ -109,35 +162,42 @@ async fn leave_a_store_of_format_2_behind() {
     while Local::check(folder.path()).unwrap().ledger.files < 2 {
         engine.submit(&say, json!({})).await.unwrap().outcome().await.unwrap();
     }
-    // One that waits for its next attempt, one that sleeps, and a charge of which nobody will know.
-    let plan = engine.load(Path::new(FORMAT_2).join("plan.yaml")).unwrap();
+    // One that waits for its next attempt, one that sleeps, one with a deadline, a charge of which nobody will know, and one
+    // that is told to stop.
+    let plan = engine.load(Path::new(FORMAT_3).join("plan.yaml")).unwrap();
     for advanced in [HOUR_MS / 2, 0] {
         engine.submit(&plan, json!({})).await.unwrap();
         tokio::time::sleep(Duration::from_millis(500)).await;
         clock.advance(advanced);
         tokio::time::sleep(Duration::from_millis(500)).await;
     }
-    let charge = Plan::builder("charge").phase("pay", |phase| phase.task("charge", "bank", |task| task));
-    engine.submit(&engine.check(charge.build()).unwrap(), json!({})).await.unwrap();
-    while engine.system().figures().calls == 0 {
-        tokio::time::sleep(Duration::from_millis(20)).await;
+    let late = engine.load(Path::new(FORMAT_3).join("late.yaml")).unwrap();
+    engine.submit(&late, json!({})).await.unwrap();
+    for (name, tool) in [("charge", "bank"), ("cancelled", "deaf")] {
+        let plan = Plan::builder(name).phase("only", |phase| phase.task("call", tool, |task| task));
+        let run = engine.submit(&engine.check(plan.build()).unwrap(), json!({})).await.unwrap();
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        if name == "cancelled" {
+            run.cancel("nobody wants it").await.unwrap();
+        }
     }
     tokio::time::sleep(Duration::from_secs(1)).await;
+    assert_eq!(engine.system().figures().calls, 2);
     // HEAD first: it may lag behind the journal, and never leads.
-    let kept = ["HEAD", "format", "open", "flight", "journal", "base", "ledger"];
-    for name in kept {
-        let (from, to) = (folder.path().join(name), Path::new(FORMAT_2).join(name));
+    for name in ["HEAD", "format", "versions", "open", "flight", "journal", "base", "ledger"] {
+        let (from, to) = (folder.path().join(name), Path::new(FORMAT_3).join(name));
         if from.is_dir() {
             copy(&from, &to);
         } else {
             fs::copy(from, to).unwrap();
         }
     }
-    let _ = fs::remove_file(Path::new(FORMAT_2).join("journal/spare.new"));
+    let _ = fs::remove_file(Path::new(FORMAT_3).join("journal/spare.new"));
     engine.stop().await;
 }
 
-/// Small files, so that a little history makes bases and ledger segments; and a bank that never answers.
+/// Small files, so that a little history makes bases and ledger segments; a bank that never answers, and a tool that does not hear that
+/// it is to stop.
 async fn engine(folder: &Path, clock: &Arc<ManualClock>) -> Engine {
     let options = LocalOptions {
         segment_bytes: 16 * 1024,
@@ -148,6 +208,7 @@ async fn engine(folder: &Path, clock: &Arc<ManualClock>) -> Engine {
     let bank = Effect::AtMostOnce;
     let engine = Engine::builder().data(folder).clock(clock.clone()).store_options(options);
     let engine = engine.closure("bank", bank, |_| std::future::pending());
+    let engine = engine.closure("deaf", Effect::IDEMPOTENT, |_| std::future::pending());
     engine.checkpoint(Duration::from_millis(50), 1 << 20).start().await.unwrap()
 }
 

@@ -122,7 +122,8 @@ pub(crate) async fn run_as_task(inner: Arc<Inner>, mut since: Sequence) {
             is_due(&inner, &mut core, began)
         };
         if !is_due {
-            inner.captured.heard(inner.pace.every.min(LOOK_AGAIN)).await;
+            let elapsed = crate::clock::monotonic().duration_since(began);
+            inner.captured.heard(pause(inner.pace.every, elapsed)).await;
             continue;
         }
         inner.fault(Site::BeforeCapture, Who::Nobody).await;
@@ -165,8 +166,7 @@ fn wait_until_due(inner: &Inner) -> bool {
         if is_due(inner, &mut core, began) {
             return true;
         }
-        let pause = inner.pace.every.saturating_sub(began.elapsed()).clamp(Duration::from_millis(5), inner.pace.every);
-        let _ = inner.captured.wait_for(&mut core, pause.min(LOOK_AGAIN));
+        let _ = inner.captured.wait_for(&mut core, pause(inner.pace.every, began.elapsed()));
         look_for_shortage(inner, &mut core);
     }
 }
@@ -180,6 +180,14 @@ fn is_due(inner: &Inner, core: &mut Core, began: Instant) -> bool {
     let is_due = core.accepted.live().changed() > 0 && (is_old || is_large) || core.checkpoint_asked;
     core.checkpoint_asked &= !is_due;
     is_due
+}
+
+/// How long nobody looks. When the time has come and nothing has changed, it is not looked for more often than before.
+fn pause(every: Duration, elapsed: Duration) -> Duration {
+    match every.checked_sub(elapsed) {
+        Some(left) if !left.is_zero() => left.clamp(Duration::from_millis(5), LOOK_AGAIN),
+        Some(_) | None => LOOK_AGAIN,
+    }
 }
 
 /// Ask the store whether it is short of room; without the lock, because it may give room back, or take it again.
@@ -415,4 +423,18 @@ fn has_checkpoint(core: &Core, wanted: u64) -> bool {
 
 fn why_no_checkpoint(core: &Core) -> String {
     core.checkpoint_trouble.clone().unwrap_or_else(|| "it took too long".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// An idle system once looked two hundred times a second.
+    #[test]
+    fn a_system_without_changes_is_looked_at_four_times_a_second() {
+        let every = Duration::from_secs(5);
+        let pauses = [0, 4_900, 4_999, 5_000, 60_000].map(|ms| pause(every, Duration::from_millis(ms)).as_millis());
+        assert_eq!(pauses, [250, 100, 5, 250, 250]);
+        assert_eq!(pause(Duration::from_millis(20), Duration::ZERO).as_millis(), 20);
+    }
 }

@@ -90,6 +90,8 @@ pub(crate) trait Instance: Send {
 /// A behaviour, whatever its type.
 pub(crate) trait Kind: Send + Sync {
     fn name(&self) -> &'static str;
+    /// The versions of its events and of its state.
+    fn versions(&self) -> (u16, u16);
     fn may_rest(&self) -> bool;
     fn supervision(&self) -> Policy;
     fn load(&self, snapshot: Option<&Bytes>, events: &[Bytes]) -> Result<Box<dyn Instance>, codec::Error>;
@@ -162,6 +164,10 @@ impl<B: Behavior> Kind for Of<B> {
         B::KIND
     }
 
+    fn versions(&self) -> (u16, u16) {
+        (B::VERSION, B::STATE_VERSION)
+    }
+
     fn may_rest(&self) -> bool {
         B::MAY_REST
     }
@@ -223,6 +229,15 @@ impl Registry {
     #[must_use]
     pub fn name(&self, kind: u32) -> &'static str {
         self.get(kind).map_or("unknown", |kind| kind.name())
+    }
+
+    /// The versions that all kinds write, by kind and part.
+    pub(crate) fn versions(&self) -> std::collections::BTreeMap<String, u16> {
+        let of = |kind: &Arc<dyn Kind>| {
+            let (event, state) = kind.versions();
+            [(format!("{} event", kind.name()), event), (format!("{} state", kind.name()), state)]
+        };
+        self.0.values().flat_map(of).collect()
     }
 
     /// The storage names of all kinds.

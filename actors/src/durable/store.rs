@@ -294,6 +294,15 @@ pub struct Stats {
 
 /// Keeps records. Blocking: the committer calls it from a thread of its own.
 pub trait Store: Send + Sync + 'static {
+    /// What this life may write: for each kind and part (`task state`) its version. Comes before [`open`](Self::open).
+    ///
+    /// # Errors
+    /// If something was written with a newer version; nothing was changed then.
+    fn claim(&self, versions: BTreeMap<String, u16>) -> Result<(), Error> {
+        let _ = versions;
+        Ok(())
+    }
+
     /// Find the rows that a start begins from; called once, before [`recover`](Store::recover). Without it, or without
     /// rows, a start begins from nothing.
     ///
@@ -448,6 +457,20 @@ pub enum Error {
         /// The newest version this build reads.
         known: u32,
     },
+    /// A behaviour wrote with a newer version than this build knows.
+    #[error(
+        "HF0005: {file} says that {part}s of version {found} were written here, and this build reads up to {known}; use a newer build"
+    )]
+    NewerVersion {
+        /// The file.
+        file: PathBuf,
+        /// The kind, and whether it is its event or its state.
+        part: String,
+        /// The version that was written.
+        found: u16,
+        /// The newest version this build reads.
+        known: u16,
+    },
     /// The operating system refused.
     #[error("HF0006: cannot {action} {file}: {source}")]
     Io {
@@ -510,4 +533,11 @@ pub enum Error {
         /// What is wrong with it.
         cause: String,
     },
+}
+
+impl Error {
+    /// Whether a file was not there.
+    pub(crate) fn is_gone(&self) -> bool {
+        matches!(self, Self::Io { source, .. } if source.kind() == std::io::ErrorKind::NotFound)
+    }
 }

@@ -2,6 +2,7 @@
 
 mod asleep;
 mod cancel;
+mod corruption;
 
 use std::{
     sync::{
@@ -45,6 +46,7 @@ mod spares;
 mod stalls;
 mod supervision;
 mod tree;
+mod upgrade;
 mod verify;
 
 const SOON: Duration = Duration::from_secs(10);

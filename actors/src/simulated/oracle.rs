@@ -29,7 +29,8 @@ fn look<T>(
     findings: &mut Findings,
     at: impl FnOnce(&Look, &mut Findings) -> Result<T, store::Error>,
 ) -> Option<T> {
-    let store = story.outside.store.lock().fork();
+    // The records alone: rows would leave what is asleep out of the index.
+    let store = story.outside.store.lock().without_rows();
     let looked = Live::fold(&store).and_then(|(live, _)| at(&Look::at(live, Arc::new(store)), findings));
     looked.map_err(|error| findings.found(Violation::wrong(Invariant::I5, format!("it cannot be read: {error}")))).ok()
 }

@@ -2,27 +2,28 @@
 //!
 //! **Invariant:** nothing is larger in memory than the file is on disk, whatever a length in it claims.
 
-use std::{io, path::Path};
+use std::{io, sync::Arc};
 
 use super::{
-    disk::{Access, Disk, File},
+    disk::{Disk, File},
     frame::{self, Frame},
+    segment::Segment,
 };
 
 const CHUNK: usize = 256 * 1024;
 
 /// A file being read.
 pub(crate) struct Reader {
-    file: Box<dyn File>,
+    file: Arc<dyn File>,
     len: u64,
     buffer: Vec<u8>,
     at: u64,
 }
 
 impl Reader {
-    /// Open a file.
-    pub(crate) fn open(disk: &dyn Disk, path: &Path) -> io::Result<Self> {
-        let file = disk.open(path, Access::Read)?;
+    /// Open a segment's file.
+    pub(crate) fn open(disk: &dyn Disk, segment: &Segment) -> io::Result<Self> {
+        let file = segment.open(disk)?;
         let len = file.len()?;
         Ok(Self { file, len, buffer: Vec::new(), at: 0 })
     }

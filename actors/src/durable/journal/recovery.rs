@@ -73,13 +73,7 @@ pub(crate) fn end(disk: &dyn Disk, survey: &Survey, cut: Option<Sequence>) -> Re
 }
 
 /// Read what is wanted.
-pub(crate) fn read(
-    disk: &dyn Disk,
-    folder: &std::path::Path,
-    wanted: Wanted,
-    take: &mut Take<'_>,
-) -> Result<Found, Error> {
-    let survey = Survey::take(disk, folder)?;
+pub(crate) fn read(disk: &dyn Disk, survey: Survey, wanted: Wanted, take: &mut Take<'_>) -> Result<Found, Error> {
     let cut = wanted.cut;
     let (floor, mut base, mut tail_bytes) = (survey.floor(), Base::default(), 0);
     let cut = cut.map(|cut| cut.max(floor));
@@ -218,7 +212,9 @@ fn tidy(setup: &Setup, found: &Found) -> Result<(), Error> {
     Ok(())
 }
 
-/// Whether any of its records come before the new segment's first.
+/// Whether any of its records come before the new segment's first, and count. One that does not count would come back to
+/// life when the one that replaced it is trimmed.
 fn stays(segment: &Segment, found: &Found) -> bool {
-    segment.header.as_ref().is_ok_and(|header| header.first <= found.base.sequence)
+    let counts = found.survey.live.iter().any(|live| live.number == segment.number);
+    counts && segment.header.as_ref().is_ok_and(|header| header.first <= found.base.sequence)
 }

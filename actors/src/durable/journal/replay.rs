@@ -129,7 +129,7 @@ impl Walk<'_> {
 
     fn segment(&self, here: &Here<'_>, cursor: &mut Cursor, visit: &mut Visit<'_>) -> Result<Stop, Error> {
         let path = &here.segment.path;
-        let mut reader = Reader::open(self.disk, path).map_err(super::io("open", path))?;
+        let mut reader = Reader::open(self.disk, here.segment).map_err(super::io("open", path))?;
         let mut offset = HEADER;
         while here.relief != Some(cursor.next) {
             let frame = reader.frame(offset).map_err(super::io("read", path))?;
@@ -226,7 +226,7 @@ impl Here<'_> {
     }
 
     fn behind(&self, disk: &dyn Disk, offset: u64, cursor: &Cursor) -> io::Result<Behind> {
-        let mut reader = Reader::open(disk, &self.segment.path)?;
+        let mut reader = Reader::open(disk, self.segment)?;
         let Some(written) = reader.first_written(offset)? else { return Ok(Behind::Nothing) };
         if !self.header.synced {
             // Without a sync each, a power cut may keep a later record and lose an earlier one.

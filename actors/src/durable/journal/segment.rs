@@ -6,8 +6,9 @@
 //! **Invariant:** a file has its final name only once its header is synced, so a header that cannot be read is damage.
 
 use std::{
-    io,
+    fmt, io,
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 use super::{
@@ -56,6 +57,18 @@ pub(crate) struct Segment {
     pub(crate) path: PathBuf,
     /// What it says, or why that cannot be read.
     pub(crate) header: Result<Header, String>,
+    /// The file, if it is kept open: whoever only looks reads on when it is removed.
+    pub(crate) held: Option<Held>,
+}
+
+/// A file that is kept open.
+#[derive(Clone)]
+pub(crate) struct Held(Arc<dyn File>);
+
+impl fmt::Debug for Held {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Held")
+    }
 }
 
 /// A segment's file.
@@ -94,6 +107,11 @@ pub(crate) fn publish(disk: &dyn Disk, folder: &Path, from: &Path, number: u64) 
 impl Segment {
     /// Read what a file says about itself.
     pub(crate) fn read(disk: &dyn Disk, folder: &Path, number: u64) -> Result<Self, Error> {
+        Self::read_and_hold(disk, folder, number).map(|segment| Self { held: None, ..segment })
+    }
+
+    /// The same, and keep the file open.
+    pub(crate) fn read_and_hold(disk: &dyn Disk, folder: &Path, number: u64) -> Result<Self, Error> {
         let path = path(folder, number);
         let file = disk.open(&path, Access::Read).map_err(super::io("open", &path))?;
         let mut bytes = [0; USED];
@@ -106,7 +124,15 @@ impl Segment {
             }
             Ok(header) => Ok(header),
         };
-        Ok(Self { number, path, header })
+        Ok(Self { number, path, header, held: Some(Held(file.into())) })
+    }
+
+    /// Its file, to be read.
+    pub(crate) fn open(&self, disk: &dyn Disk) -> io::Result<Arc<dyn File>> {
+        match &self.held {
+            Some(Held(file)) => Ok(file.clone()),
+            None => disk.open(&self.path, Access::Read).map(Arc::from),
+        }
     }
 }
 

@@ -27,6 +27,10 @@ pub(crate) enum Fate {
     Kept,
     /// None of it is.
     Lost,
+    /// All of it is, but for the second half of the last write.
+    Torn,
+    /// All of it is, but the last write left zeros.
+    Zeroed,
     /// Some of it is: pages, and beginnings of the changes to folders, by the throw of a die.
     Pages(u64),
     /// The same, in sectors of 512 bytes.
@@ -52,6 +56,17 @@ struct State {
     random: u64,
     log: Vec<String>,
     meanwhile: Option<(u64, PathBuf, Vec<u8>)>,
+    /// The last step, if it was a write.
+    write: Option<Write>,
+}
+
+/// A write, and what was there before.
+#[derive(Clone)]
+struct Write {
+    inode: usize,
+    start: usize,
+    before: Vec<u8>,
+    zeros: bool,
 }
 
 #[derive(Clone, Default)]
@@ -113,13 +128,43 @@ impl SimDisk {
         let state = self.0.lock();
         let mut dice = Dice(match fate {
             Fate::Pages(seed) | Fate::Sectors(seed) => seed,
-            Fate::Kept | Fate::Lost => 0,
+            Fate::Kept | Fate::Lost | Fate::Torn | Fate::Zeroed => 0,
         });
         let names = names_after(&state, fate, &mut dice);
-        let files = state.files.iter().map(|inode| inode.after(fate, &mut dice)).collect();
+        let mut files: Vec<_> = state.files.iter().map(|inode| inode.after(fate, &mut dice)).collect();
+        if let Some(write) = state.write.as_ref().filter(|_| matches!(fate, Fate::Torn | Fate::Zeroed)) {
+            write.spoil(&mut files[write.inode], fate);
+        }
         let (folders, random) = (state.folders.clone(), state.random);
         let synced_names = names.clone();
         SimDisk(Arc::new(Mutex::new(State { files, names, synced_names, folders, random, ..State::default() })))
+    }
+
+    /// What kind of step the last one was.
+    pub(crate) fn operation(&self) -> &'static str {
+        let state = self.0.lock();
+        let step = state.log.last().map_or("", String::as_str);
+        match step.split_whitespace().next() {
+            Some("create") => "create",
+            Some("write") if state.write.as_ref().is_some_and(|write| write.zeros) => "zero-fill",
+            Some("write") => "write",
+            Some("cut") => "cut",
+            Some("rename") => "rename",
+            Some("link") => "link",
+            Some("remove") => "unlink",
+            Some("sync") if step.starts_with("sync folder") => "fsync of a folder",
+            Some("sync") => "fsync",
+            _ => "none",
+        }
+    }
+
+    /// Put everything below a folder into a real one.
+    pub(crate) fn write_out(&self, folder: &Path, into: &Path) {
+        for path in self.paths() {
+            let to = into.join(path.strip_prefix(folder).expect("it is below it"));
+            std::fs::create_dir_all(to.parent().expect("it is in a folder")).unwrap();
+            std::fs::write(to, self.bytes(&path)).unwrap();
+        }
     }
 
     /// Change a file behind everybody's back.
@@ -167,6 +212,7 @@ impl SimDisk {
             return Err(io::Error::other("the process is no more"));
         }
         state.steps += 1;
+        state.write = None;
         let step = state.steps;
         state.log.push(what());
         match state.fails_at {
@@ -305,9 +351,11 @@ impl File for SimFile {
         let mut state = self.disk.step(|| format!("write {} bytes at {offset} of file {}", bytes.len(), self.inode))?;
         let (now, start) = (&mut state.files[self.inode].now, usize::try_from(offset).unwrap());
         now.resize(now.len().max(start + bytes.len()), 0);
+        let before = now[start..start + bytes.len()].to_vec();
         now[start..start + bytes.len()].copy_from_slice(bytes);
         let pages = start / PAGE..(start + bytes.len()).div_ceil(PAGE);
         state.files[self.inode].dirty.extend(pages);
+        state.write = Some(Write { inode: self.inode, start, before, zeros: bytes.iter().all(|byte| *byte == 0) });
         Ok(())
     }
 
@@ -351,7 +399,7 @@ impl Inode {
 
     fn after(&self, fate: Fate, dice: &mut Dice) -> Self {
         let bytes = match fate {
-            Fate::Kept => self.now.clone(),
+            Fate::Kept | Fate::Torn | Fate::Zeroed => self.now.clone(),
             Fate::Lost => self.synced.clone(),
             Fate::Pages(_) => self.mixed(PAGE, dice),
             Fate::Sectors(_) => self.mixed(SECTOR, dice),
@@ -373,6 +421,19 @@ impl Inode {
             }
         }
         bytes
+    }
+}
+
+impl Write {
+    fn spoil(&self, inode: &mut Inode, fate: Fate) {
+        let bytes = &mut inode.now[self.start..self.start + self.before.len()];
+        if fate == Fate::Zeroed {
+            bytes.fill(0);
+        } else {
+            let half = bytes.len() / 2;
+            bytes[half..].copy_from_slice(&self.before[half..]);
+        }
+        inode.synced = inode.now.clone();
     }
 }
 
@@ -403,7 +464,7 @@ fn names_after(state: &State, fate: Fate, dice: &mut Dice) -> BTreeMap<PathBuf, 
     for folder in &state.folders {
         let changes: Vec<_> = state.changes.iter().filter(|change| change.is_in(folder)).collect();
         let kept = match fate {
-            Fate::Kept => changes.len(),
+            Fate::Kept | Fate::Torn | Fate::Zeroed => changes.len(),
             Fate::Lost => 0,
             Fate::Pages(_) | Fate::Sectors(_) => usize::try_from(dice.next()).unwrap() % (changes.len() + 1),
         };

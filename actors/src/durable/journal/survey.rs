@@ -1,7 +1,7 @@
 //! What lies in a data folder, before any record is read.
 //!
 //! **Invariant:** `HEAD` is read before the journal's names are listed, so that what it promises is among them even while
-//! another process writes.
+//! another process writes. A file that was removed between the look at the names and the look into it is no damage.
 
 use std::{
     io,
@@ -35,15 +35,30 @@ pub(crate) struct Survey {
 impl Survey {
     /// Look.
     pub(crate) fn take(disk: &dyn Disk, folder: &Path) -> Result<Self, Error> {
-        let head = head::read(disk, &folder.join(head::NAME))?;
+        Self::look(disk, folder, Segment::read)
+    }
+
+    /// Look, and keep the segments open: another process may remove them while we read.
+    pub(crate) fn hold(disk: &dyn Disk, folder: &Path) -> Result<Self, Error> {
+        Self::look(disk, folder, Segment::read_and_hold)
+    }
+
+    fn look(disk: &dyn Disk, folder: &Path, read: Read) -> Result<Self, Error> {
+        loop {
+            let head = head::read(disk, &folder.join(head::NAME))?;
+            let names = listed(disk, folder)?;
+            match Self::of(disk, folder, head, &names, read) {
+                // Whoever trims the journal was quicker. If not, it is there by name and not to be opened.
+                Err(error) if error.is_gone() && listed(disk, folder)? != names => {}
+                survey => return survey,
+            }
+        }
+    }
+
+    fn of(disk: &dyn Disk, folder: &Path, head: head::Found, names: &[String], read: Read) -> Result<Self, Error> {
         let journal = folder.join(segment::FOLDER);
-        let mut names = match disk.list(&journal) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
-            names => names.map_err(super::io("list", &journal))?,
-        };
-        names.sort();
         let numbers = names.iter().filter_map(|name| segment::number(name));
-        let all = numbers.map(|number| Segment::read(disk, &journal, number)).collect::<Result<Vec<_>, _>>()?;
+        let all = numbers.map(|number| read(disk, &journal, number)).collect::<Result<Vec<_>, _>>()?;
         let unfinished = names.iter().filter(|name| name.ends_with(".new")).map(|name| journal.join(name)).collect();
         let survey = Self { folder: folder.to_path_buf(), head, live: live(&all), all, unfinished };
         survey.fits()?;
@@ -131,6 +146,18 @@ impl Survey {
     fn inconsistent(&self, cause: &str) -> Error {
         Error::Inconsistent { folder: self.folder.clone(), cause: cause.to_owned() }
     }
+}
+
+type Read = fn(&dyn Disk, &Path, u64) -> Result<Segment, Error>;
+
+fn listed(disk: &dyn Disk, folder: &Path) -> Result<Vec<String>, Error> {
+    let journal = folder.join(segment::FOLDER);
+    let mut names = match disk.list(&journal) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
+        names => names.map_err(super::io("list", &journal))?,
+    };
+    names.sort();
+    Ok(names)
 }
 
 /// From a segment's first sequence on, segments before it count for nothing.

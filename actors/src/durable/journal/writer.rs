@@ -109,7 +109,7 @@ impl Active {
 
     /// As others see it.
     pub(crate) fn segment(&self) -> Segment {
-        Segment { number: self.header.number, path: self.path.clone(), header: Ok(self.header) }
+        Segment { number: self.header.number, path: self.path.clone(), header: Ok(self.header), held: None }
     }
 
     fn sync(&self) -> Result<(), Error> {

@@ -8,6 +8,7 @@
 //! FOLDER/ballast          room that is given back when the disk is full (`ballast.rs`)
 //! FOLDER/open             there while a life lasts (`lives.rs`)
 //! FOLDER/format           the newest format that wrote here (`format.rs`)
+//! FOLDER/versions         the newest versions of events and states that were written here (`versions.rs`)
 //! ```
 //! A thread of its own makes bases and ledger segments, and removes what they replace (`archiver.rs`).
 //!
@@ -32,6 +33,7 @@ mod parts;
 mod past;
 mod scrub;
 pub(crate) mod shelf;
+mod versions;
 
 use std::{fmt, ops::ControlFlow, path::Path, sync::Arc, time::Duration};
 
@@ -50,6 +52,7 @@ use crate::durable::{
         lock, recovery,
         replay::Walk,
         segment,
+        survey::Survey,
         writer::{Setup, Shared, Writer},
     },
 };
@@ -115,10 +118,12 @@ impl Default for Tuning {
 }
 
 /// What a start begins from.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Default)]
 struct Begun {
     from: Sequence,
     store: Option<u64>,
+    /// The journal that goes with the rows; it is looked at again if there is none.
+    survey: Option<Survey>,
 }
 
 /// A data folder.
@@ -130,6 +135,8 @@ pub struct Local {
     options: LocalOptions,
     /// The rows, once they are opened.
     shelf: Mutex<Option<Arc<LiveRows>>>,
+    /// What this life may write.
+    versions: Mutex<versions::Versions>,
     /// How far the rows go, and which store they belong to.
     begun: Mutex<Begun>,
     archiver: Mutex<Option<Archiver>>,
@@ -252,6 +259,7 @@ impl Local {
             setup,
             options,
             shelf: Mutex::new(None),
+            versions: Mutex::default(),
             begun: Mutex::default(),
             archiver: Mutex::new(None),
             ballast,
@@ -273,16 +281,21 @@ impl Local {
     }
 
     fn prepare(&self) -> Result<Opened, Error> {
-        let found = ground::prepare(&self.setup, self.options.cut_after)?;
-        *self.begun.lock() = Begun { from: found.opened.from, store: Some(found.store) };
+        let found = ground::prepare(&self.setup, self.options.cut_after, &self.versions.lock())?;
+        *self.begun.lock() = Begun { from: found.opened.from, store: Some(found.store), survey: None };
         *self.shelf.lock() = Some(found.shelf);
         Ok(found.opened)
     }
 
     fn open_without_rows(&self) -> Result<Opened, Error> {
-        let opened = ground::image(&*self.setup.disk, &self.setup.folder)?;
-        self.begun.lock().from = opened.from;
+        let (opened, survey) = ground::image(&*self.setup.disk, &self.setup.folder)?;
+        *self.begun.lock() = Begun { from: opened.from, store: None, survey: Some(survey) };
         Ok(opened)
+    }
+
+    fn survey(&self) -> Result<Survey, Error> {
+        let (disk, folder) = (&*self.setup.disk, &self.setup.folder);
+        if self.options.read_only { Survey::hold(disk, folder) } else { Survey::take(disk, folder) }
     }
 
     fn look(&self, found: &recovery::Found) -> Epoch {
@@ -294,6 +307,12 @@ impl Local {
 }
 
 impl Store for Local {
+    fn claim(&self, ours: versions::Versions) -> Result<(), Error> {
+        versions::refuse_newer(&self.setup.folder, &ours)?;
+        *self.versions.lock() = ours;
+        Ok(())
+    }
+
     fn open(&self) -> Result<Opened, Error> {
         if self.options.read_only {
             return self.open_without_rows();
@@ -309,9 +328,13 @@ impl Store for Local {
         if writer.is_some() {
             return Err(misuse("it was recovered before"));
         }
-        let Begun { from, store } = *self.begun.lock();
+        let Begun { from, store, survey } = std::mem::take(&mut *self.begun.lock());
+        let survey = match survey {
+            Some(survey) if self.options.read_only => survey,
+            _ => self.survey()?,
+        };
         let wanted = recovery::Wanted { after: from, cut: self.options.cut_after };
-        let found = recovery::read(&*self.setup.disk, &self.setup.folder, wanted, visit)?;
+        let found = recovery::read(&*self.setup.disk, survey, wanted, visit)?;
         let mut repairs = found.repairs.clone();
         let epoch = if self.options.read_only {
             self.look(&found)
@@ -334,6 +357,9 @@ impl Store for Local {
     }
 
     fn scan(&self, from: Sequence, visit: &mut dyn FnMut(Sequence, &[u8]) -> bool) -> Result<(), Error> {
+        // Segments are not removed while somebody reads them; and not after somebody looked which there are.
+        let reading = self.shared.lock().reading.clone();
+        let _reading = reading.read();
         let (segments, durable) = {
             let shared = self.shared.lock();
             (shared.segments.clone(), shared.durable)
@@ -341,9 +367,6 @@ impl Store for Local {
         if from > durable {
             return Ok(());
         }
-        // Segments are not removed while somebody reads them.
-        let _reading = self.shared.lock().reading.clone();
-        let _reading = _reading.read();
         let walk = Walk { disk: &*self.setup.disk, segments: &segments, floor: durable };
         walk.run_from(from.max(Sequence(1)), &mut |record| {
             let wanted = record.sequence <= durable && visit(record.sequence, record.frame.payload);

@@ -310,6 +310,7 @@ impl SystemBuilder {
     /// # Errors
     /// If the store does not recover.
     pub async fn start(self, store: Arc<dyn Store>) -> Result<System, store::Error> {
+        store.claim(self.registry.versions())?;
         let opened = store.open()?;
         let (live, recovered) = Live::start(&*store, &opened)?;
         for repair in opened.repairs.iter().chain(&recovered.repairs) {

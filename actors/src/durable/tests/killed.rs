@@ -128,9 +128,9 @@ fn options() -> LocalOptions {
 }
 
 /// Everything in a folder, by its path in there.
-type Files = Vec<(PathBuf, Vec<u8>)>;
+pub(super) type Files = Vec<(PathBuf, Vec<u8>)>;
 
-fn read_all(folder: &Path) -> Files {
+pub(super) fn read_all(folder: &Path) -> Files {
     let (mut files, mut folders) = (Vec::new(), vec![PathBuf::new()]);
     while let Some(inside) = folders.pop() {
         for entry in fs::read_dir(folder.join(&inside)).unwrap() {

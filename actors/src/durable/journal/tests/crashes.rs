@@ -168,6 +168,29 @@ fn a_start_makes_room_for_all_that_it_writes_again() {
     assert!(log[filled].starts_with(&format!("write {} bytes at 0 ", 4096 + 10 * (5000 + frame::OVERHEAD))), "{log:?}");
 }
 
+/// Of two segments that begin with the same record, the replaced one once stayed. It came back to life when the other was
+/// trimmed: `store verify` told of damage where there was none, and `doctor` offered to accept its loss.
+#[test]
+fn a_segment_that_was_replaced_is_gone_after_the_next_start_wherever_the_one_before_died() {
+    let disk = SimDisk::default();
+    let mut opened = recover(&disk, Mode::default()).unwrap();
+    opened.append_all(&["a", "b"]);
+    let killed = opened.killed(&disk);
+    for (first, second) in (0..25).flat_map(|first| (0..25).map(move |second| (first, second))) {
+        let mut disk = killed.after_crash(Fate::Kept);
+        for death in [first, second] {
+            disk.die_after(death);
+            let _ = recover(&disk, Mode::default());
+            disk = disk.after_crash(Fate::Kept);
+        }
+        let opened = recover(&disk, Mode::default()).unwrap();
+        assert_eq!(texts(&opened), ["a", "b"]);
+        let survey = super::super::survey::Survey::take(&disk, Path::new(FOLDER)).unwrap();
+        let numbers = |segments: &[segment::Segment]| segments.iter().map(|segment| segment.number).collect::<Vec<_>>();
+        assert_eq!(numbers(&survey.all), numbers(&survey.live), "after steps {first} and {second}");
+    }
+}
+
 #[test]
 fn the_story_is_long_enough_to_matter() {
     let (mut disk, mut witness) = (SimDisk::default(), Witness::default());

@@ -3,6 +3,8 @@
 //! The records are real ones (`crashes/tale.rs`), so that what is found is compared as state and as history.
 
 mod archiver;
+mod at_scale;
+mod beside;
 mod loss;
 mod tale;
 

@@ -1,17 +1,29 @@
 //! The newest format that wrote in a folder, and what is kept before the first start of a newer one.
 //!
 //! ```text
-//! FOLDER/format              a number: 1 is a journal alone (and no such file), 2 has rows, bases and ledger segments
-//! FOLDER/before-format-1/    HEAD and journal as format 1 left them
+//! FOLDER/format              a number: 1 is a journal alone (and no such file), 2 has rows, bases and ledger segments, 3 has
+//!                            values that builds of 2 do not read (plans 3, calls 2, states of tasks 2, how actors are looked after)
+//! FOLDER/versions            the newest versions of events and states that behaviours wrote here (`versions.rs`)
+//! FOLDER/before-format-2/    what format 2 left: HEAD, journal, bases, ledger; its file `format` is written last
+//! FOLDER/before-versions-1/  the same, from before a behaviour wrote with a newer version
 //! ```
-//! **Invariants:** the image is whole before the first byte of a newer format is written. Nothing that an older build could
-//! misunderstand is written before the number is raised, and a build does not open what a newer one wrote.
+//! Whoever wants to go back puts what is in there in the place of what is in the folder, and removes `live`.
+//!
+//! **Invariants:** the image is whole before the first byte of a newer format is written, and made again as long as none
+//! is. Nothing that an older build could misunderstand is written before the number is raised, and a build does not open
+//! what a newer one wrote: it refuses before it writes a byte. Whatever version of a value this build writes and the one
+//! before does not read raises the number.
 
 use std::{
     fs, io,
     path::{Path, PathBuf},
 };
 
+use super::{
+    archive,
+    base::{self, Base},
+    versions,
+};
 use crate::durable::{
     dying,
     id::Sequence,
@@ -25,7 +37,7 @@ use crate::durable::{
 };
 
 /// The format that this build writes, and the newest that it reads.
-pub(super) const FORMAT: u32 = 2;
+pub(super) const FORMAT: u32 = 3;
 /// Before there was a file that says so.
 const FIRST: u32 = 1;
 const NAME: &str = "format";
@@ -38,6 +50,7 @@ pub(super) fn read(folder: &Path) -> Result<u32, Error> {
     let path = folder.join(NAME);
     let text = match fs::read_to_string(&path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(FIRST),
+        Err(error) if error.kind() == io::ErrorKind::InvalidData => String::new(),
         text => text.map_err(journal::io("read", &path))?,
     };
     match text.trim().parse() {
@@ -50,48 +63,103 @@ pub(super) fn read(folder: &Path) -> Result<u32, Error> {
     }
 }
 
-/// Raise the format of a folder to this build's; a sentence says what was kept of an older one.
-pub(super) fn raise(disk: &dyn Disk, folder: &Path, survey: &Survey) -> Result<Option<String>, Error> {
-    let found = read(folder)?;
-    if found == FORMAT && folder.join(NAME).exists() {
-        return Ok(None);
+/// Refuse what a newer build wrote, also where it forgot to say so in `format`.
+pub(super) fn refuse_newer(disk: &dyn Disk, folder: &Path) -> Result<(), Error> {
+    read(folder)?;
+    let is_newer = |error: Error| if matches!(error, Error::Newer { .. }) { Err(error) } else { Ok(()) };
+    for (_, path) in base::list(disk, &folder.join(base::FOLDER))? {
+        Base::open(disk, &path).map(drop).or_else(is_newer)?;
     }
-    let kept = if survey.is_new() { None } else { Some(keep(disk, folder, survey, found)?) };
-    write(disk, folder)?;
-    Ok(kept.map(|image| {
-        format!(
-            "the folder was of format {found} and is of format {FORMAT} now; what it was is kept in {}",
-            image.display()
-        )
-    }))
+    // One is enough: whoever writes a newer one writes it behind those that are there.
+    match archive::list(disk, &folder.join(archive::FOLDER))?.last() {
+        Some((_, path)) => archive::Segment::open(disk, path).map(drop).or_else(is_newer),
+        None => Ok(()),
+    }
 }
 
-/// Keep HEAD and journal as they are.
-fn keep(disk: &dyn Disk, folder: &Path, survey: &Survey, found: u32) -> Result<PathBuf, Error> {
-    let image = folder.join(format!("before-format-{found}"));
-    if image.exists() {
-        return Ok(image);
+/// Raise the format of a folder to this build's, and the versions to those of its behaviours; a sentence says what was kept.
+pub(super) fn raise(
+    disk: &dyn Disk,
+    folder: &Path,
+    survey: &Survey,
+    wanted: &versions::Versions,
+) -> Result<Option<String>, Error> {
+    let (found, written) = (read(folder)?, versions::read(folder)?);
+    let (is_older, versions) = (found < FORMAT || !folder.join(NAME).exists(), versions::raised(&written, wanted));
+    // Where nothing said so before, the number did.
+    let is_behind = versions.is_some() && !written.is_empty();
+    let mut told = None;
+    if !survey.is_new() && (is_older || is_behind) {
+        let name = if is_older { format!("before-format-{found}") } else { versions::image(folder) };
+        let image = keep(disk, folder, survey, &name, found)?;
+        let what = if is_older {
+            format!("the folder was of format {found} and is of format {FORMAT} now")
+        } else {
+            "behaviours write newer versions than any build that wrote here".to_owned()
+        };
+        told = Some(format!("{what}; what it was is kept in {}", image.display()));
     }
-    let new = folder.join(format!("before-format-{found}.new"));
-    if new.exists() {
-        fs::remove_dir_all(&new).map_err(journal::io("remove", &new))?;
+    if let Some(versions) = versions {
+        versions::write(disk, folder, &versions)?;
     }
-    let inner = new.join(segment::FOLDER);
-    fs::create_dir_all(&inner).map_err(journal::io("create", &inner))?;
-    let head = folder.join(journal::head::NAME);
-    if head.exists() {
-        put(disk, &head, &new, false)?;
+    if is_older {
+        write(disk, folder)?;
     }
-    for (at, segment) in survey.all.iter().enumerate() {
-        put(disk, &segment.path, &inner, is_closed(survey, at))?;
+    Ok(told)
+}
+
+/// Keep all that a start reads as it is; not the rows, which are built again.
+fn keep(disk: &dyn Disk, folder: &Path, survey: &Survey, name: &str, found: u32) -> Result<PathBuf, Error> {
+    let (image, new) = (folder.join(name), folder.join(format!("{name}.new")));
+    // What an attempt before this one has kept may be older than what is here: nothing was raised since.
+    for former in [&new, &image] {
+        match fs::remove_dir_all(former) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(journal::io("remove", former)(error)),
+            _ => {}
+        }
     }
-    for folder in [&inner, &new] {
-        sync(disk, folder)?;
+    let parts: [(&str, Vec<(PathBuf, bool)>); 3] = [
+        (
+            segment::FOLDER,
+            survey.all.iter().enumerate().map(|(at, of)| (of.path.clone(), is_closed(survey, at))).collect(),
+        ),
+        (
+            base::FOLDER,
+            base::list(disk, &folder.join(base::FOLDER))?.into_iter().map(|(_, path)| (path, true)).collect(),
+        ),
+        (archive::FOLDER, inside(disk, &folder.join(archive::FOLDER))?.into_iter().map(|path| (path, true)).collect()),
+    ];
+    for (part, files) in parts {
+        let inner = new.join(part);
+        fs::create_dir_all(&inner).map_err(journal::io("create", &inner))?;
+        for (file, is_closed) in files {
+            put(disk, &file, &inner, is_closed)?;
+        }
+        sync(disk, &inner)?;
     }
+    for file in [journal::head::NAME, "open", "flight", versions::NAME].map(|name| folder.join(name)) {
+        if file.exists() {
+            put(disk, &file, &new, false)?;
+        }
+    }
+    let number = new.join(NAME);
+    disk::write(disk, &number, format!("{found}\n").as_bytes()).map_err(journal::io("write", &number))?;
+    sync(disk, &new)?;
     dying::point();
     fs::rename(&new, &image).map_err(journal::io("create", &image))?;
     sync(disk, folder)?;
     Ok(image)
+}
+
+/// The files in a folder, if it is there.
+fn inside(disk: &dyn Disk, folder: &Path) -> Result<Vec<PathBuf>, Error> {
+    match disk.list(folder) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
+        names => {
+            let names = names.map_err(journal::io("list", folder))?;
+            Ok(names.into_iter().filter(|name| !name.ends_with(".new")).map(|name| folder.join(name)).collect())
+        }
+    }
 }
 
 /// Whether nobody writes to a segment again: a start cuts the one in which the sure part of the journal ends.
@@ -110,7 +178,7 @@ pub(super) fn put(disk: &dyn Disk, file: &Path, into: &Path, is_closed: bool) ->
     disk::copy(disk, file, &to).map_err(journal::io("copy", file))
 }
 
-fn write(disk: &dyn Disk, folder: &Path) -> Result<(), Error> {
+pub(super) fn write(disk: &dyn Disk, folder: &Path) -> Result<(), Error> {
     let (new, path) = (folder.join("format.new"), folder.join(NAME));
     dying::point();
     let written = disk::write(disk, &new, format!("{FORMAT}\n").as_bytes());
@@ -133,7 +201,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         assert_eq!(read(folder.path()).unwrap(), 1, "where there is no such file");
         write(&crate::durable::journal::disk::RealDisk, folder.path()).unwrap();
-        assert_eq!(fs::read(folder.path().join("format")).unwrap(), b"2\n");
-        assert_eq!(read(folder.path()).unwrap(), 2);
+        assert_eq!(fs::read(folder.path().join("format")).unwrap(), b"3\n");
+        assert_eq!(read(folder.path()).unwrap(), 3);
     }
 }

@@ -14,6 +14,7 @@ use super::{
     live_rows::LiveRows,
     lives,
     shelf::{Check, Shelf},
+    versions::Versions,
 };
 use crate::durable::{
     dying,
@@ -38,12 +39,13 @@ pub(super) struct Found {
 }
 
 /// Have rows that fit the journal.
-pub(super) fn prepare(setup: &Setup, cut: Option<Sequence>) -> Result<Found, Error> {
+pub(super) fn prepare(setup: &Setup, cut: Option<Sequence>, versions: &Versions) -> Result<Found, Error> {
     let (disk, folder) = (&*setup.disk, setup.folder.join(FOLDER));
+    format::refuse_newer(disk, &setup.folder)?;
     let survey = Survey::take(disk, &setup.folder)?;
     let end = recovery::end(disk, &survey, cut)?;
     let store = survey.store().unwrap_or_else(|| disk.random());
-    let mut repairs: Vec<_> = format::raise(disk, &setup.folder, &survey)?.into_iter().collect();
+    let mut repairs: Vec<_> = format::raise(disk, &setup.folder, &survey, versions)?.into_iter().collect();
     let check = if lives::is_unended(disk, &setup.folder) { Check::Rows } else { Check::Mark };
     lives::begin(disk, &setup.folder)?;
     let unusable = setup.folder.join(UNUSABLE);
@@ -167,14 +169,17 @@ pub(super) fn newest(
     end: Option<Sequence>,
     told: &mut Vec<String>,
 ) -> Result<Option<Base>, Error> {
-    let listed = base::list(disk, &folder.join(base::FOLDER))?;
-    for (sequence, path) in listed.into_iter().rev() {
+    let bases = || base::list(disk, &folder.join(base::FOLDER));
+    let mut listed = bases()?;
+    while let Some((sequence, path)) = listed.pop() {
         if end.is_some_and(|end| sequence > end) {
             continue;
         }
         match Base::open(disk, &path).and_then(|base| base.verify().map(|_| base)) {
             Ok(base) => return Ok(Some(base)),
             Err(error @ Error::Newer { .. }) => return Err(error),
+            // Another process removed it after it had made newer ones.
+            Err(error) if error.is_gone() && !bases()?.iter().any(|(_, there)| *there == path) => listed = bases()?,
             Err(error) => {
                 tracing::error!(%error, "a base image is damaged and is not used");
                 told.push(format!("a base image is damaged and was not used: {error}"));
@@ -184,21 +189,37 @@ pub(super) fn newest(
     Ok(None)
 }
 
-/// For those who only look: the newest base as rows.
-pub(super) fn image(disk: &dyn Disk, folder: &Path) -> Result<Opened, Error> {
+/// For those who only look: the newest base as rows, and the journal as it is at the same moment.
+pub(super) fn image(disk: &dyn Disk, folder: &Path) -> Result<(Opened, Survey), Error> {
     format::read(folder)?;
-    let mut repairs = Vec::new();
-    let newest = newest(disk, folder, None, &mut repairs)?;
-    Ok(Opened { repairs, ..newest.map(opened).unwrap_or_default() })
+    let mut last = None;
+    loop {
+        let mut repairs = Vec::new();
+        let newest = newest(disk, folder, None, &mut repairs)?;
+        let opened = Opened { repairs, ..newest.map(opened).unwrap_or_default() };
+        let survey = Survey::hold(disk, folder)?;
+        // Another process may have made newer bases, and trimmed the journal behind this one. If it did not, it is damage,
+        // and told of when the journal is read.
+        if survey.first() <= opened.from.next() || last == Some((opened.from, survey.first())) {
+            return Ok((opened, survey));
+        }
+        last = Some((opened.from, survey.first()));
+    }
 }
 
 /// The newest base that holds nothing after a record, as rows. Its blocks are checked when they are read.
 pub(super) fn image_before(disk: &dyn Disk, folder: &Path, until: Sequence) -> Result<Opened, Error> {
-    let listed = base::list(disk, &folder.join(base::FOLDER))?;
-    let Some((_, path)) = listed.into_iter().rfind(|(sequence, _)| *sequence <= until) else {
-        return Ok(Opened::default());
-    };
-    Ok(opened(Base::open(disk, &path)?))
+    loop {
+        let listed = base::list(disk, &folder.join(base::FOLDER))?;
+        let Some((_, path)) = listed.iter().rfind(|(sequence, _)| *sequence <= until) else {
+            return Ok(Opened::default());
+        };
+        match Base::open(disk, path) {
+            // The archiver removed it after it was listed.
+            Err(error) if error.is_gone() && base::list(disk, &folder.join(base::FOLDER))? != listed => {}
+            base => return base.map(opened),
+        }
+    }
 }
 
 fn opened(base: Base) -> Opened {

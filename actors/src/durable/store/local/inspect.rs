@@ -28,7 +28,7 @@ use crate::durable::{
 /// Check a folder.
 pub(crate) fn check(disk: &dyn Disk, folder: &Path) -> Result<Checked, Error> {
     format::read(folder)?;
-    let survey = Survey::take(disk, folder)?;
+    let survey = Survey::hold(disk, folder)?;
     if survey.is_new() {
         let cause = "there is no store here".to_owned();
         return Err(Error::Inconsistent { folder: folder.to_path_buf(), cause });
@@ -85,7 +85,7 @@ fn bases(disk: &dyn Disk, survey: &Survey, checked: &mut Checked) -> Result<(), 
                 let told = || format!("{} holds more than the journal, which ends at {}", path.display(), checked.last);
                 checked.problems.extend(is_ahead.then(told));
             }
-            Err(error) if is_gone(&error) => {}
+            Err(error) if error.is_gone() => {}
             Err(error) => checked.problems.push(error.to_string()),
         }
     }
@@ -103,6 +103,7 @@ fn ledger(disk: &dyn Disk, survey: &Survey, checked: &mut Checked) -> Result<(),
                 checked.ledger.last = segment.range().to.0;
                 segments.push(segment);
             }
+            Err(error) if error.is_gone() => {}
             Err(error) => checked.problems.push(error.to_string()),
         }
     }
@@ -128,10 +129,6 @@ fn ledger(disk: &dyn Disk, survey: &Survey, checked: &mut Checked) -> Result<(),
 
 fn len(disk: &dyn Disk, path: &Path) -> Option<u64> {
     disk.open(path, Access::Read).and_then(|file| file.len()).ok()
-}
-
-fn is_gone(error: &Error) -> bool {
-    matches!(error, Error::Io { source, .. } if source.kind() == io::ErrorKind::NotFound)
 }
 
 /// Whether a process works in a folder.

@@ -25,14 +25,25 @@ struct Archived {
     connected: Result<(), String>,
 }
 
-/// Open what there is.
+/// Open what there is, as it is at one moment.
 pub(super) fn read(disk: &dyn Disk, folder: &Path) -> Result<Box<dyn Past>, Error> {
-    let Counted { files, lost, end } = Counted::list(disk, folder)?;
+    loop {
+        let counted = Counted::list(disk, folder)?;
+        let end = counted.end;
+        match open(disk, folder, counted) {
+            // Whoever puts more into the ledger removes the base at which it ended.
+            Err(_) if Counted::list(disk, folder)?.end != end => {}
+            opened => return opened.map(|archived| Box::new(archived) as _),
+        }
+    }
+}
+
+fn open(disk: &dyn Disk, folder: &Path, Counted { files, lost, end }: Counted) -> Result<Archived, Error> {
     let segments = files.iter().map(|(_, path)| Segment::open(disk, path)).collect::<Result<Vec<_>, _>>()?;
     let store = segments.first().map_or(0, |segment| segment.header().store);
     let connected = losses::connected(folder, store, &segments, &lost).map_err(|error| error.to_string());
     let ground = BaseGround::at(disk, folder, end)?;
-    Ok(Box::new(Archived { segments, lost, end, ground, connected }))
+    Ok(Archived { segments, lost, end, ground, connected })
 }
 
 /// The ledger segments that count.

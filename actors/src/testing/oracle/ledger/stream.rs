@@ -38,6 +38,8 @@ struct Actor {
     ended: u32,
     /// Its parent wrote down that it ended.
     heard: u32,
+    /// It has its fallbacks, and does what it is to do next.
+    prepared: bool,
     task: Task,
 }
 
@@ -119,10 +121,12 @@ impl Stream {
     fn task(&mut self, event: T, told: &mut Told, place: &mut Place<'_>) {
         let actor = self.actors.entry(place.item.actor).or_default();
         let is_first = match &event {
-            T::Began { .. } => true,
-            T::FellAsleep { .. } => actor.began == 0,
+            T::Prepared { .. } => true,
+            T::Began { .. } => !actor.prepared,
+            T::FellAsleep { .. } | T::Failed { .. } | T::Stopped => actor.began == 0,
             _ => false,
         };
+        actor.prepared = matches!(event, T::Prepared { .. });
         self.act(is_first, place);
         let actor = self.actors.entry(place.item.actor).or_default();
         actor.task.take(&event, told, place);

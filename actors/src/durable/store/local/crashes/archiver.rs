@@ -8,7 +8,7 @@ use crate::durable::store::{Past, Recovered, Stats, Store};
 const NO_SPACE: i32 = 28;
 
 /// Three lives in which bases are made, history is put into ledger segments, and the journal is trimmed.
-fn story(disk: &mut SimDisk, tale: &Tale, acknowledged: &mut u64) -> Result<(), Error> {
+pub(super) fn story(disk: &mut SimDisk, tale: &Tale, acknowledged: &mut u64) -> Result<(), Error> {
     for (life, stops) in [&[9, 16, 19][..], &[24, 27], &[31, 36]].iter().enumerate() {
         let mut opened = open(disk)?;
         opened.examine(tale, *acknowledged, &|| format!("life {life}"));

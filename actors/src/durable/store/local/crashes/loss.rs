@@ -10,7 +10,7 @@ use crate::durable::journal::segment;
 
 /// What is wrong with the journal.
 #[derive(Clone, Copy, Debug)]
-enum Damage {
+pub(super) enum Damage {
     /// One bit of the segment that holds a record.
     Bit(u64),
     /// One bit of each of two.
@@ -20,6 +20,9 @@ enum Damage {
     /// One bit of the base at which the ledger ends.
     Base,
 }
+
+const DAMAGES: [Damage; 6] =
+    [Damage::Bit(28), Damage::Bit(20), Damage::Bits(20, 28), Damage::Gone(20), Damage::Gone(29), Damage::Base];
 
 /// A base at each of these records, the history up to the last but one in ledger segments, and some records more.
 fn told(tale: &Tale, bases: &[u64], last: u64) -> SimDisk {
@@ -63,7 +66,7 @@ fn damaged(tale: &Tale, damage: Damage) -> SimDisk {
     disk
 }
 
-fn accept(disk: &SimDisk) -> Result<(), Error> {
+pub(super) fn accept(disk: &SimDisk) -> Result<(), Error> {
     let local = unread(disk)?;
     let settled = loss::accept(&local, 1_000_000);
     local.release();
@@ -86,17 +89,16 @@ fn lost(disk: &SimDisk) -> Vec<(Sequence, Sequence)> {
 fn an_accepted_loss_costs_no_more_wherever_the_process_dies_on_the_way() {
     let tale = Tale::of(60);
     let mut points = Vec::new();
-    let damages =
-        [Damage::Bit(28), Damage::Bit(20), Damage::Bits(20, 28), Damage::Gone(20), Damage::Gone(29), Damage::Base];
-    for damage in damages {
+    for damage in DAMAGES {
         let (until, steps, lost) = accepted(&tale, damage);
+        let plot = Plot { damage, until, lost };
         for step in 0..=steps {
             let disk = damaged(&tale, damage);
             disk.die_after(step);
             let _ = accept(&disk);
             for fate in FATES {
                 let scene = || format!("{damage:?}: {}", scene(&disk, step, fate));
-                settles(&disk.after_crash(fate), &tale, (until, &lost), &scene);
+                settles(&disk.after_crash(fate), &tale, &plot, &scene);
             }
         }
         points.push(steps);
@@ -104,18 +106,42 @@ fn an_accepted_loss_costs_no_more_wherever_the_process_dies_on_the_way() {
     assert_eq!(points, [53, 64, 64, 55, 50, 22], "crash points");
 }
 
+/// A loss that is accepted, and what it comes to when nobody dies.
+pub(super) struct Plot {
+    damage: Damage,
+    until: Sequence,
+    lost: Vec<(Sequence, Sequence)>,
+}
+
+impl Plot {
+    /// The disk before it is accepted.
+    pub(super) fn disk(&self, tale: &Tale) -> SimDisk {
+        damaged(tale, self.damage)
+    }
+}
+
+/// One for each kind of damage.
+pub(super) fn plots(tale: &Tale) -> Vec<Plot> {
+    let plot = |damage| {
+        let (until, _, lost) = accepted(tale, damage);
+        Plot { damage, until, lost }
+    };
+    DAMAGES.map(plot).into()
+}
+
 /// Doing it again goes on; then all that is not lost is there, and the store takes records.
-fn settles(
+pub(super) fn settles(
     disk: &SimDisk,
     tale: &Tale,
-    (until, lost_before): (Sequence, &[(Sequence, Sequence)]),
+    Plot { until, lost: lost_before, .. }: &Plot,
     scene: &dyn Fn() -> String,
 ) {
+    let until = *until;
     accept(disk).unwrap_or_else(|error| panic!("{error}: {}", scene()));
     assert_eq!(loss::plan(disk, Path::new("data")).unwrap(), None, "{}", scene());
     let life = open(disk).unwrap_or_else(|error| panic!("{error}: {}", scene()));
     assert!(life.last >= until, "{} of {until}: {}", life.last, scene());
-    assert_eq!(lost(disk), lost_before, "{}", scene());
+    assert_eq!(lost(disk), *lost_before, "{}", scene());
     let is_lost = |record: u64| lost_before.iter().any(|(from, to)| (from.0..=to.0).contains(&record));
     let mut wanted = tale.history(until);
     wanted.retain(|item| !is_lost(item.record));
