@@ -114,7 +114,11 @@ mod at_scale {
         assert_eq!(theirs.len() as u64, seeds, "{said}");
         // The other way round: what was told before must not matter.
         for seed in (1..=seeds).rev() {
-            assert_eq!(format!("{:016x}", tell(seed).digest()), theirs[&seed], "seed {seed}: tell it twice to see where");
+            assert_eq!(
+                format!("{:016x}", tell(seed).digest()),
+                theirs[&seed],
+                "seed {seed}: tell it twice to see where"
+            );
         }
         note("actor faults: replay", &[("seeds", json!(seeds)), ("processes", json!(2)), ("differ", json!(0))]);
     }
@@ -163,24 +167,35 @@ impl Told {
         let by_site: BTreeMap<_, _> =
             self.fired.iter().map(|((site, action), count)| (format!("{site:?}/{action:?}"), count)).collect();
         let actions = |action| json!(self.of(action));
-        note("actor faults", &[
-            ("seeds", json!(format!("1..={}", self.tellings))),
-            ("distinct_traces", json!(self.digests.len())),
-            ("lives", json!(self.lives)),
-            ("virtual_hours", json!(self.virtual_ms / 3_600_000)),
-            ("pairs_declared", json!(Site::pairs().count())),
-            ("pairs_fired", json!(self.fired.len())),
-            ("faults", json!(self.fired.values().sum::<u64>())),
-            ("kills", actions(Action::Kill)),
-            ("panics", actions(Action::Panic)),
-            ("hangs", actions(Action::Hang)),
-            ("losses", actions(Action::Drop)),
-            ("process_deaths", actions(Action::Die)),
-            ("fired", json!(by_site)),
-            ("unstuck", json!(self.unstuck)),
-            ("tested", json!(Invariant::ALL.map(|it| (it.to_string(), self.findings.times(it))).into_iter().collect::<BTreeMap<_, _>>())),
-            ("tellings_in_which_the_unsticker_must_not_act", json!(self.gentle)),
-            ("seconds", json!(crate::clock::monotonic().duration_since(began).as_secs())),
-        ]);
+        note(
+            "actor faults",
+            &[
+                ("seeds", json!(format!("1..={}", self.tellings))),
+                ("distinct_traces", json!(self.digests.len())),
+                ("lives", json!(self.lives)),
+                ("virtual_hours", json!(self.virtual_ms / 3_600_000)),
+                ("pairs_declared", json!(Site::pairs().count())),
+                ("pairs_fired", json!(self.fired.len())),
+                ("faults", json!(self.fired.values().sum::<u64>())),
+                ("kills", actions(Action::Kill)),
+                ("panics", actions(Action::Panic)),
+                ("hangs", actions(Action::Hang)),
+                ("losses", actions(Action::Drop)),
+                ("process_deaths", actions(Action::Die)),
+                ("fired", json!(by_site)),
+                ("unstuck", json!(self.unstuck)),
+                (
+                    "tested",
+                    json!(
+                        Invariant::ALL
+                            .map(|it| (it.to_string(), self.findings.times(it)))
+                            .into_iter()
+                            .collect::<BTreeMap<_, _>>()
+                    ),
+                ),
+                ("tellings_in_which_the_unsticker_must_not_act", json!(self.gentle)),
+                ("seconds", json!(crate::clock::monotonic().duration_since(began).as_secs())),
+            ],
+        );
     }
 }

@@ -20,11 +20,11 @@ use ractor::ActorCell;
 use tokio::sync::Notify;
 
 pub(crate) use self::site::{Action, Pair, Site, Who};
+pub(crate) use super::supervision::scrambled;
 use super::{
     id::Sequence,
     system::{Drive, Inner},
 };
-pub(crate) use super::supervision::scrambled;
 use crate::clock::Clock;
 
 /// A host panics so often at most: of the fourth message that it dies of within ten seconds it would be given up.

@@ -30,6 +30,8 @@ mod state;
 #[cfg(test)]
 mod tests;
 
+#[cfg(test)]
+pub(crate) use self::backoff::scrambled;
 pub use self::{
     backoff::Backoff,
     child::{ChildId, Status},
@@ -42,8 +44,6 @@ pub use self::{
     restart_log::{RestartLog, RestartRecord},
     spec::{ChildSpec, Setup, StartFailure, Starting},
 };
-#[cfg(test)]
-pub(crate) use self::backoff::scrambled;
 pub(crate) use self::{
     group::{Sibling, together},
     intensity::Window,

@@ -36,10 +36,6 @@ use std::{
 use bytes::Bytes;
 use tokio::sync::oneshot;
 
-pub(crate) use self::{
-    drive::Drive,
-    inner::{Core, Ended, Inner, Observed, Unaccepted},
-};
 #[cfg(feature = "testing")]
 pub(crate) use self::resume::read_window;
 pub use self::{
@@ -51,6 +47,10 @@ pub use self::{
     send::SendError,
     tree::Killed,
     view::Census,
+};
+pub(crate) use self::{
+    drive::Drive,
+    inner::{Core, Ended, Inner, Observed, Unaccepted},
 };
 use super::{
     accepted::{Entered, Entrance, Existing},

@@ -66,7 +66,8 @@ pub(super) async fn at_rest(story: &Story, system: &System) -> Findings {
         });
     }
     let lives = entries.iter().map(|entry| entry.call.life).max().unwrap_or(1);
-    let mut findings = oracle::check(&History { deaths: lives - 1, submissions, entries, told: told.clone(), findings });
+    let mut findings =
+        oracle::check(&History { deaths: lives - 1, submissions, entries, told: told.clone(), findings });
     let added = look(story, &mut findings.clone(), |look, _| look.add_evidence(&told, &mut findings.violations));
     debug_assert!(added.is_some(), "what was read once can be read again");
     findings

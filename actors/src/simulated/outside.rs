@@ -117,14 +117,8 @@ impl Worker {
         }
     }
 
-    /// Act, and write it into the books.
-    fn act(&self, cx: &CallContext, request: &Request) -> (Outcome, Answering<'_>) {
-        let mut books = self.outside.books.lock();
-        let acted = books.get_mut(self.name).expect("it has books");
-        let acts = |acted: &Acted| acted.acted.get(&request.key).copied().unwrap_or(0);
-        let (before, honours_keys) = (acts(acted), matches!(self.fake.effect, Effect::Idempotent { .. }));
-        let outcome = acted.call(request);
-        let has_effect = acts(acted) > before && (before == 0 || !honours_keys);
+    /// Write down that it was called. Until it has answered, nobody knows.
+    fn begin(&self, cx: &CallContext, request: &Request) -> Answering<'_> {
         let mut entries = self.outside.entries.lock();
         let number = entries.len();
         entries.push(Entry {
@@ -136,19 +130,32 @@ impl Worker {
                 attempt: cx.attempt,
                 life: u32::try_from(cx.epoch.0).expect("there are few lives"),
                 epoch: cx.epoch.0,
-                // Until it has answered.
                 may_be_unheard: true,
                 only_once: self.fake.effect == Effect::AtMostOnce,
             },
-            answer: match &outcome {
-                Outcome::Done(_) => Answer::Done,
-                Outcome::Failed(_) => Answer::Refused,
-                Outcome::Unknown(_) => Answer::Lost,
-            },
-            effect: has_effect.then_some(number as u64 + 1),
+            answer: Answer::Lost,
+            effect: None,
             at_ms: self.clock.now_ms(),
         });
-        (outcome, Answering { outside: &self.outside, number })
+        Answering { outside: &self.outside, number }
+    }
+
+    /// Act, and write down what came of it.
+    fn act(&self, request: &Request, answering: &Answering<'_>) -> Outcome {
+        let mut books = self.outside.books.lock();
+        let acted = books.get_mut(self.name).expect("it has books");
+        let acts = |acted: &Acted| acted.acted.get(&request.key).copied().unwrap_or(0);
+        let (before, honours_keys) = (acts(acted), matches!(self.fake.effect, Effect::Idempotent { .. }));
+        let outcome = acted.call(request);
+        let has_effect = acts(acted) > before && (before == 0 || !honours_keys);
+        let entry = &mut self.outside.entries.lock()[answering.number];
+        entry.answer = match &outcome {
+            Outcome::Done(_) => Answer::Done,
+            Outcome::Failed(_) => Answer::Refused,
+            Outcome::Unknown(_) => Answer::Lost,
+        };
+        entry.effect = has_effect.then_some(answering.number as u64 + 1);
+        outcome
     }
 }
 
@@ -184,6 +191,7 @@ impl Tool for Worker {
     async fn call(&self, cx: &CallContext, input: Json) -> Outcome {
         let request = self.request(cx, input);
         self.check_intent(cx);
+        let answering = self.begin(cx, &request);
         let (sites, who) = (&self.outside.sites, Who::Call(cx.call));
         // One that always refuses is to be believed.
         if self.name != "refuses" {
@@ -192,7 +200,7 @@ impl Tool for Worker {
         if SLOW.contains(&self.name) {
             tokio::time::sleep(Duration::from_millis(3)).await;
         }
-        let (outcome, answering) = self.act(cx, &request);
+        let outcome = self.act(&request, &answering);
         if self.name != "refuses" {
             sites.pass(Site::AfterActing, who, &*self.clock).await;
         }

@@ -123,9 +123,7 @@ fn once(task: TaskBuilder) -> TaskBuilder {
 pub(super) fn work(draw: impl Fn(u64) -> u64) -> Vec<Work> {
     let fan = |task: TaskBuilder| patient(task.for_each(json!([1, 2, 3])));
     let crash = Plan::builder("crash")
-        .phase("first", |phase| {
-            phase.max_parallel(2).task("fan", "books", fan).task("flaky", "flaky", patient)
-        })
+        .phase("first", |phase| phase.max_parallel(2).task("fan", "books", fan).task("flaky", "flaky", patient))
         .phase("second", |phase| phase.sequential().task("charge", "bank", once).task("note", "books", patient));
     let lossy = Plan::builder("lossy").phase("only", |phase| phase.task("send", "lossy", patient));
     let mint = Plan::builder("mint").phase("only", |phase| phase.task("coin", "mint", patient));

@@ -82,7 +82,14 @@ pub(super) fn tell(seed: u64) -> Telling {
     let sites = Arc::new(Sites::new(seed, rates(seed)));
     let outside = Arc::new(Outside::new(sites.clone()));
     let work = plans::work(|number| scrambled(seed.wrapping_mul(0x1_0001) ^ number));
-    let mut told = Story { outside: outside.clone(), work, acknowledged: BTreeMap::new(), unstuck: BTreeMap::new(), told: BTreeMap::new(), lives: 0 };
+    let mut told = Story {
+        outside: outside.clone(),
+        work,
+        acknowledged: BTreeMap::new(),
+        unstuck: BTreeMap::new(),
+        told: BTreeMap::new(),
+        lives: 0,
+    };
     loop {
         told.lives += 1;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
@@ -117,7 +124,13 @@ fn rates(seed: u64) -> BTreeMap<Pair, u16> {
         let is_gentle = seed.is_multiple_of(3);
         let rate = match dice % 4 {
             _ if is_gentle && pair.0.is_lasting(pair.1) => return None,
-            _ if is_focus => if pair.0.is_rare() { 900 } else { 400 },
+            _ if is_focus => {
+                if pair.0.is_rare() {
+                    900
+                } else {
+                    400
+                }
+            }
             0 if pair.0.is_rare() => 300,
             0 => [2, 5, 10, 30, 60][usize::try_from(dice >> 32).expect("64 bits") % 5],
             _ => return None,
@@ -310,9 +323,28 @@ impl Story {
             input: Json::NULL,
             labels: Vec::new(),
         };
-        let first = run::Message::Start(begin);
         let key = Bytes::from(format!("key/{}", self.work[number].name));
-        let names = |actor: ActorId| vec![(key.clone(), Bytes::copy_from_slice(&actor.0.to_be_bytes()))];
+        let submitted_at = DAWN_MS + self.work[number].at_ms;
+        let names = |actor: ActorId| {
+            let row = run::Row {
+                run: begin.run,
+                actor,
+                namespace: "default".to_owned(),
+                workflow: self.work[number].name.to_owned(),
+                plan: begin.plan,
+                labels: Vec::new(),
+                submitted_at,
+                ended_at: None,
+                outcome: None,
+                held: None,
+                cancelled: None,
+            };
+            vec![
+                (key.clone(), Bytes::copy_from_slice(&actor.0.to_be_bytes())),
+                (run::index_key(begin.run), row.encode()),
+            ]
+        };
+        let first = run::Message::Start(begin.clone());
         match system.spawn_root::<Run>(Some(key.clone()), names, &first).await {
             Ok(Ok(address)) => Some(address.id),
             Ok(Err(existing)) => Some(ActorId(u64::from_be_bytes(existing.0[..].try_into().expect("eight bytes")))),

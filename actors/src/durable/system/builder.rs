@@ -449,8 +449,7 @@ async fn launch(inner: Arc<Inner>, start: Start, repairs: Vec<String>) -> Result
     let internal = |cause: String| store::Error::Closed { cause };
     // From here on, whatever goes wrong ends all of it.
     let ending = Ending::of(inner.clone());
-    drive::start(&inner, start.rows_at, start.long_turn, start.limits)
-        .map_err(|error| internal(error.to_string()))?;
+    drive::start(&inner, start.rows_at, start.long_turn, start.limits).map_err(|error| internal(error.to_string()))?;
     inner.note_start(start.last_record_ms);
     inner.take_suspects(start.suspects).await;
     inner.permit_what_runs();

@@ -72,12 +72,7 @@ impl Signal {
 }
 
 /// Start the committer, the checkpointer and the watcher of long turns.
-pub(super) fn start(
-    inner: &Arc<Inner>,
-    rows_at: Sequence,
-    long_turn: LongTurn,
-    limits: Limits,
-) -> std::io::Result<()> {
+pub(super) fn start(inner: &Arc<Inner>, rows_at: Sequence, long_turn: LongTurn, limits: Limits) -> std::io::Result<()> {
     match inner.drive {
         Drive::Threads => {
             spawn_committer(inner)?;

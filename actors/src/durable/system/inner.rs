@@ -15,7 +15,12 @@ use tokio::sync::{Notify, broadcast, oneshot, watch};
 use super::{
     Error,
     drive::{Drive, Signal},
-    janitor::Janitor, jumps::Clocks, passivation::Idle, restarts::Restarts, scrubber::Scrubs, tree::Beside,
+    janitor::Janitor,
+    jumps::Clocks,
+    passivation::Idle,
+    restarts::Restarts,
+    scrubber::Scrubs,
+    tree::Beside,
     unstick::Unstick,
 };
 #[cfg(test)]
