@@ -14,6 +14,8 @@
 //!
 //! Told again is one seed with `HEADFRAME_SEED=17 cargo test -p headframe-actors --lib simulated::replay -- --nocapture`.
 
+#![expect(clippy::print_stdout, reason = "whoever tells a seed again wants to read it")]
+
 mod oracle;
 mod outside;
 mod plans;

@@ -143,7 +143,7 @@ impl Sites {
                 self.died.notify_one();
                 std::future::pending().await
             }
-            Action::Kill | Action::Drop | Action::Late | Action::Error => {}
+            Action::Kill | Action::Drop | Action::Late | Action::Error | Action::Race => {}
         }
         Some(action)
     }
@@ -245,6 +245,16 @@ impl Inner {
             _ => {}
         }
         Some(action)
+    }
+
+    /// What another host of the same actor would do with this message, had its keeper's death left it running.
+    pub(super) fn take_beside(self: &std::sync::Arc<Self>, actor: super::id::ActorId, entry: &super::entry::Entry) {
+        let Some(mut other) = self.load(actor) else { return };
+        let activation = other.activation();
+        let mut commit = other.take(actor, entry, &self.ids, &self.extensions);
+        // Whoever must be brought into memory first leaves the message to the other.
+        let _ = self.accept(&mut commit);
+        let _ = self.with_accepted(|accepted, _| accepted.deactivate(actor, activation));
     }
 
     pub(super) fn ring_later(self: &std::sync::Arc<Self>, actor: super::id::ActorId) {

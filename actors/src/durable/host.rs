@@ -219,8 +219,10 @@ impl Guest {
         let mut commit =
             taken.unwrap_or_else(|| active.take(self.actor, entry, &self.inner.ids, &self.inner.extensions));
         #[cfg(test)]
-        if let Some(Action::Error) = self.inner.fault_at_once(Site::Decided, Who::Actor(self.actor)) {
-            return Err(Unaccepted::Fenced);
+        match self.inner.fault_at_once(Site::Decided, Who::Actor(self.actor)) {
+            Some(Action::Error) => return Err(Unaccepted::Fenced),
+            Some(Action::Race) => self.inner.take_beside(self.actor, entry),
+            _ => {}
         }
         let is_dirty = active.is_dirty;
         let accepted = self.inner.accept(&mut commit);

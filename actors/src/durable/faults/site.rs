@@ -21,6 +21,8 @@ pub(crate) enum Action {
     Late,
     /// It is refused.
     Error,
+    /// Another host of the same actor is quicker, as one is that a keeper's death left running.
+    Race,
     /// The whole process dies.
     Die,
 }
@@ -160,12 +162,12 @@ impl Site {
 
     /// What can go wrong there.
     pub(crate) fn actions(self) -> &'static [Action] {
-        use Action::{Die, Drop, Error, Hang, Kill, Late, Panic, Sleep, Yield};
+        use Action::{Die, Drop, Error, Hang, Kill, Late, Panic, Race, Sleep, Yield};
         match self {
             Self::HostRung | Self::HostWaits => &[Yield, Sleep, Hang, Panic, Kill],
             // A turn never waits, so neither does a fault in one.
             Self::BeforeLoad | Self::AfterLoad | Self::BeforeTurn | Self::Accepted => &[Panic, Kill],
-            Self::Decided => &[Panic, Kill, Error],
+            Self::Decided => &[Panic, Kill, Error, Race],
             Self::BeforePassivation => &[Panic, Kill],
             Self::LetGo => &[Panic],
             Self::Ring => &[Drop, Late],
