@@ -185,6 +185,8 @@ impl Story {
             }
             heir = Some(system.abandon());
             self.look_after_a_death();
+            // The oracle tells by the time what a former life intended.
+            tokio::time::sleep(Duration::from_millis(10)).await;
             self.lives += 1;
             self.outside.sites.begin_life(clock.now_ms());
         }
