@@ -221,7 +221,10 @@ impl Site {
 
     /// Whether a fault there loses bells that nobody rings again but the unsticker.
     pub(super) fn loses_bells(self, action: Action) -> bool {
-        matches!((self, action), (Self::Accepted | Self::TimersFired, Action::Panic) | (Self::SpawnHost, Action::Error))
+        matches!(
+            (self, action),
+            (Self::Accepted | Self::TimersFired | Self::LetGo, Action::Panic) | (Self::SpawnHost, Action::Error)
+        )
     }
 }
 
