@@ -26,6 +26,8 @@ mod committer;
 mod directory;
 mod dying;
 mod entry;
+#[cfg(test)]
+pub(crate) mod faults;
 mod flight;
 mod host;
 mod hosted;

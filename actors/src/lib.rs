@@ -26,6 +26,8 @@ pub mod plan;
 pub mod run;
 #[cfg(feature = "testing")]
 mod scale;
+#[cfg(all(test, feature = "testing"))]
+mod simulated;
 #[cfg(feature = "testing")]
 mod small_disk;
 pub mod task;

@@ -17,10 +17,10 @@
 #[cfg(test)]
 mod at_scale;
 mod dice;
-mod fake;
+pub(crate) mod fake;
 pub mod oracle;
-mod simulation;
-mod world;
+pub(crate) mod simulation;
+pub(crate) mod world;
 
 pub use self::{
     fake::Fake,

@@ -11,16 +11,22 @@
 //! **Invariants:** only what is durable is written; when a write fails, everything it held is written again by a later
 //! one. This thread needs no commit to get on.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    ops::ControlFlow,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use parking_lot::MutexGuard;
 
+#[cfg(test)]
+use super::faults::{Site, Who};
 use super::{
     accepted::Accepted,
     id::Sequence,
     live::Capture,
     store::{self, Checkpoint},
-    system::{Core, Inner},
+    system::{Core, Drive, Inner},
 };
 use crate::mutant::Mutant;
 
@@ -86,16 +92,12 @@ impl Job {
 pub(crate) fn run(inner: &Arc<Inner>, mut since: Sequence) {
     while wait_until_due(inner) {
         let Some(job) = capture(inner) else { return };
-        match write(inner, job, since) {
+        match inner.runtime.block_on(write(inner, job, since)) {
             Some(Ok(from)) => since = from,
             Some(Err(error)) => {
-                if let store::Error::Rows { .. } = error {
-                    // They are built again by the next start, and nothing else helps.
-                    return inner.close(&error.to_string());
+                if not_written(inner, &error).is_break() {
+                    return;
                 }
-                inner.meters.checkpoint_failures.increment(1);
-                tracing::warn!(%error, "rows could not be written; the journal has everything, and they will be tried again");
-                inner.report_checkpoint(Some(error.to_string()));
                 let mut core = inner.core.lock();
                 look_for_shortage(inner, &mut core);
                 if core.closed.is_none() {
@@ -108,6 +110,52 @@ pub(crate) fn run(inner: &Arc<Inner>, mut since: Sequence) {
     }
 }
 
+/// The same as a task.
+#[cfg(test)]
+pub(crate) async fn run_as_task(inner: Arc<Inner>, mut since: Sequence) {
+    let mut began = crate::clock::monotonic();
+    loop {
+        let is_due = {
+            let mut core = inner.core.lock();
+            if core.closed.is_some() {
+                return;
+            }
+            is_due(&inner, &mut core, began)
+        };
+        if !is_due {
+            let elapsed = crate::clock::monotonic().duration_since(began);
+            inner.captured.heard(pause(inner.pace.every, elapsed)).await;
+            continue;
+        }
+        inner.fault(Site::BeforeCapture, Who::Nobody).await;
+        let Some(job) = capture_as_task(&inner).await else { return };
+        inner.fault(Site::BeforeRows, Who::Nobody).await;
+        match write(&inner, job, since).await {
+            Some(Ok(from)) => since = from,
+            Some(Err(error)) => {
+                if not_written(&inner, &error).is_break() {
+                    return;
+                }
+                tokio::time::sleep(RETRY).await;
+            }
+            None => return,
+        }
+        began = crate::clock::monotonic();
+    }
+}
+
+/// They will be tried again, unless nothing helps but a start, which builds them again.
+fn not_written(inner: &Inner, error: &store::Error) -> ControlFlow<()> {
+    if let store::Error::Rows { .. } = error {
+        inner.close(&error.to_string());
+        return ControlFlow::Break(());
+    }
+    inner.meters.checkpoint_failures.increment(1);
+    tracing::warn!(%error, "rows could not be written; the journal has everything, and they will be tried again");
+    inner.report_checkpoint(Some(error.to_string()));
+    ControlFlow::Continue(())
+}
+
 /// Sleep until rows are to be written; `false` when the system ends.
 fn wait_until_due(inner: &Inner) -> bool {
     let mut core = inner.core.lock();
@@ -116,17 +164,23 @@ fn wait_until_due(inner: &Inner) -> bool {
         if core.closed.is_some() {
             return false;
         }
-        // What room there is belongs to the work that was let in, until memory holds too much.
-        let waits = core.shortage.is_some() && inner.unsaved() < inner.pace.bytes_max / 2;
-        let is_old = began.elapsed() >= inner.pace.every && !waits;
-        let is_large = inner.unsaved() >= inner.pace.bytes && !waits;
-        if core.accepted.live().changed() > 0 && (is_old || is_large) || core.checkpoint_asked {
-            core.checkpoint_asked = false;
+        if is_due(inner, &mut core, began) {
             return true;
         }
         let _ = inner.captured.wait_for(&mut core, pause(inner.pace.every, began.elapsed()));
         look_for_shortage(inner, &mut core);
     }
+}
+
+/// Whether rows are to be written, so long after the last time.
+fn is_due(inner: &Inner, core: &mut Core, began: Instant) -> bool {
+    // What room there is belongs to the work that was let in, until memory holds too much.
+    let waits = core.shortage.is_some() && inner.unsaved() < inner.pace.bytes_max / 2;
+    let is_old = crate::clock::monotonic().duration_since(began) >= inner.pace.every && !waits;
+    let is_large = inner.unsaved() >= inner.pace.bytes && !waits;
+    let is_due = core.accepted.live().changed() > 0 && (is_old || is_large) || core.checkpoint_asked;
+    core.checkpoint_asked &= !is_due;
+    is_due
 }
 
 /// How long nobody looks. When the time has come and nothing has changed, it is not looked for more often than before.
@@ -156,13 +210,8 @@ fn capture(inner: &Inner) -> Option<Job> {
     core.job = Some(Job::default());
     core.checkpoint_runs = true;
     loop {
-        if core.closed.is_some() {
-            return None;
-        }
-        // Nothing was accepted for a while: no need to wait for whoever seals.
-        slice(inner, &mut core);
-        if core.job.as_ref().is_none_or(Job::is_whole) {
-            return core.job.take();
+        if let Some(captured) = captured(inner, &mut core) {
+            return captured;
         }
         if core.accepted.boundary().is_some() {
             // Others first; there is more to take.
@@ -171,6 +220,31 @@ fn capture(inner: &Inner) -> Option<Job> {
             let _ = inner.captured.wait_for(&mut core, Duration::from_millis(5));
         }
     }
+}
+
+#[cfg(test)]
+async fn capture_as_task(inner: &Inner) -> Option<Job> {
+    {
+        let mut core = inner.core.lock();
+        core.job = Some(Job::default());
+        core.checkpoint_runs = true;
+    }
+    loop {
+        if let Some(captured) = captured(inner, &mut inner.core.lock()) {
+            return captured;
+        }
+        inner.captured.heard(Duration::from_millis(5)).await;
+    }
+}
+
+/// What is captured, once that is everything, or nothing when the system ends.
+fn captured(inner: &Inner, core: &mut Core) -> Option<Option<Job>> {
+    if core.closed.is_some() {
+        return Some(None);
+    }
+    // Nothing was accepted for a while: no need to wait for whoever seals.
+    slice(inner, core);
+    core.job.as_ref().is_none_or(Job::is_whole).then(|| core.job.take())
 }
 
 /// Take the next slice of whatever is being captured. Called under the lock, after a record was sealed.
@@ -185,7 +259,7 @@ pub(crate) fn slice(inner: &Inner, core: &mut Core) {
 }
 
 /// Write what was captured, once it is durable; `None` when the system ends first.
-fn write(inner: &Arc<Inner>, job: Job, since: Sequence) -> Option<Result<Sequence, store::Error>> {
+async fn write(inner: &Arc<Inner>, job: Job, since: Sequence) -> Option<Result<Sequence, store::Error>> {
     let from = job.from.unwrap_or(since);
     if job.capture.changes.is_empty() {
         // What changed is gone again.
@@ -194,10 +268,15 @@ fn write(inner: &Arc<Inner>, job: Job, since: Sequence) -> Option<Result<Sequenc
         return Some(Ok(since));
     }
     if !Mutant::CheckpointPastDurable.is_chosen() {
-        inner.runtime.block_on(inner.until_durable(job.to)).ok()?;
+        inner.until_durable(job.to).await.ok()?;
     }
     let began = crate::clock::monotonic();
     let checkpoint = Checkpoint { since, from, to: job.to, meta: job.meta, changes: &job.capture.changes };
+    #[cfg(test)]
+    if inner.fault_at_once(Site::WriteRows, Who::Nobody).is_some() {
+        inner.with_accepted(|accepted, _| accepted.not_checkpointed(job.capture)).ok()?;
+        return Some(Err(store::Error::Closed { cause: "a fault".to_owned() }));
+    }
     let written = inner.store.checkpoint(&checkpoint, &mut || inner.pause_checkpoint());
     let rows = job.capture.changes.len();
     match written {
@@ -273,7 +352,7 @@ impl Inner {
 
     /// Between two batches of rows: let others have the disk and the processor, unless it is getting late.
     fn pause_checkpoint(&self) -> bool {
-        if self.unsaved() < self.pace.bytes_max / 2 {
+        if self.drive == Drive::Threads && self.unsaved() < self.pace.bytes_max / 2 {
             std::thread::sleep(Duration::from_millis(1));
         }
         self.core.lock().closed.is_none()
@@ -288,25 +367,67 @@ impl Inner {
     }
 
     /// Write all rows that changed until now, and wait for it.
-    pub(crate) fn checkpoint_now(&self, within: Duration) -> Result<(), String> {
+    pub(crate) async fn checkpoint_now(self: &Arc<Self>, within: Duration) -> Result<(), String> {
+        let Some(wanted) = self.ask_for_checkpoint() else { return Ok(()) };
+        match self.drive {
+            Drive::Threads => {
+                let inner = self.clone();
+                let done = self.blocking(move || inner.wait_for_checkpoint(wanted, within)).await;
+                done.unwrap_or_else(|_| Err("the system stopped".to_owned()))
+            }
+            #[cfg(test)]
+            Drive::Tasks => {
+                let done = async {
+                    while !has_checkpoint(&self.core.lock(), wanted) {
+                        tokio::time::sleep(Duration::from_millis(1)).await;
+                        self.core.lock().ask_again(wanted);
+                    }
+                };
+                tokio::time::timeout(within, done).await.map_err(|_| why_no_checkpoint(&self.core.lock()))
+            }
+        }
+    }
+
+    /// Which checkpoint has all that changed until now; nothing if there is nothing to be written.
+    fn ask_for_checkpoint(&self) -> Option<u64> {
         let mut core = self.core.lock();
         let (runs, more) = (core.checkpoint_runs, core.accepted.live().changed() > 0);
         if self.rows.is_none() || !runs && !more {
-            return Ok(());
+            return None;
         }
-        // One that is under way has all that it was in time for; what came since is in the one after it.
-        let wanted = core.checkpoints + 1 + u64::from(runs && more);
         core.checkpoint_asked |= more;
         self.captured.notify_all();
+        // One that is under way has all that it was in time for; what came since is in the one after it.
+        Some(core.checkpoints + 1 + u64::from(runs && more))
+    }
+
+    fn wait_for_checkpoint(&self, wanted: u64, within: Duration) -> Result<(), String> {
+        let mut core = self.core.lock();
         let until = crate::clock::monotonic() + within;
-        while core.checkpoints < wanted && core.closed.is_none() {
+        while !has_checkpoint(&core, wanted) {
             if self.captured.wait_until(&mut core, until).timed_out() {
-                return Err(core.checkpoint_trouble.clone().unwrap_or_else(|| "it took too long".to_owned()));
+                return Err(why_no_checkpoint(&core));
             }
-            core.checkpoint_asked |= core.checkpoints < wanted;
+            core.ask_again(wanted);
         }
         Ok(())
     }
+}
+
+impl Core {
+    /// The one that was under way may have failed.
+    fn ask_again(&mut self, wanted: u64) {
+        self.checkpoint_asked |= self.checkpoints < wanted;
+    }
+}
+
+/// Whether it is written, or never will be.
+fn has_checkpoint(core: &Core, wanted: u64) -> bool {
+    core.checkpoints >= wanted || core.closed.is_some()
+}
+
+fn why_no_checkpoint(core: &Core) -> String {
+    core.checkpoint_trouble.clone().unwrap_or_else(|| "it took too long".to_owned())
 }
 
 #[cfg(test)]

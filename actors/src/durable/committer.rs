@@ -15,6 +15,8 @@ use std::{
 
 use parking_lot::MutexGuard;
 
+#[cfg(test)]
+use super::faults::{Action, Site, Who};
 use super::{
     checkpointer, codec,
     open::Sealed,
@@ -36,28 +38,57 @@ pub(crate) fn run(inner: &Arc<Inner>) {
     let mut pace = Pace { expected: 1, linger: Duration::ZERO };
     let mut buffer = bytes::BytesMut::new();
     while let Some(sealed) = next(inner, &mut pace) {
-        buffer.clear();
-        codec::seal_into(record::FORMAT, &sealed.record, &mut buffer);
-        if Mutant::EffectBeforeIntent.is_chosen() {
-            inner.dispatch(&sealed.effects.calls, &[]);
+        let Some((sealed, took)) = append(inner, sealed, &mut buffer) else { return };
+        pace.linger = (took * LINGER_SYNCS).min(LINGER_MAX);
+        publish(inner, sealed);
+    }
+}
+
+/// The same as a task: it may be a while before a record is durable, and before those who wait hear of it.
+#[cfg(test)]
+pub(crate) async fn run_as_task(inner: Arc<Inner>) {
+    let mut pace = Pace { expected: 1, linger: Duration::ZERO };
+    let mut buffer = bytes::BytesMut::new();
+    while let Some(sealed) = next_as_task(&inner, &mut pace).await {
+        if let Some(Action::Error) = inner.fault(Site::BeforeSync, Who::Nobody).await {
+            return fail(&inner, sealed, "a fault: the record is lost");
         }
-        let began = crate::clock::monotonic();
-        match inner.store.append(inner.fence, sealed.sequence, &buffer) {
-            Ok(()) => {
-                inner.appended(buffer.len() as u64);
-                let took = began.elapsed();
-                inner.meters.commit_seconds.record(took.as_secs_f64());
-                inner.meters.commit_operations.record(sealed.record.ops.len() as f64);
-                pace.linger = (took * LINGER_SYNCS).min(LINGER_MAX);
-                publish(inner, sealed);
-            }
-            Err(error) => {
-                inner.park(sealed.effects.outcomes);
-                inner.close(&error.to_string());
-                return;
-            }
+        let Some((sealed, _)) = append(&inner, sealed, &mut buffer) else { return };
+        inner.trace_record(sealed.sequence, &buffer);
+        if let Some(Action::Error) = inner.fault(Site::AfterSync, Who::Nobody).await {
+            return fail(&inner, sealed, "a fault: the record is there, and nobody knows");
+        }
+        publish(&inner, sealed);
+    }
+}
+
+/// Make a record durable; says how long that took. When it fails the store is of no more use.
+fn append(inner: &Arc<Inner>, sealed: Sealed, buffer: &mut bytes::BytesMut) -> Option<(Sealed, Duration)> {
+    buffer.clear();
+    codec::seal_into(record::FORMAT, &sealed.record, buffer);
+    if Mutant::EffectBeforeIntent.is_chosen() {
+        inner.dispatch(&sealed.effects.calls, &[]);
+    }
+    let began = crate::clock::monotonic();
+    match inner.store.append(inner.fence, sealed.sequence, buffer) {
+        Ok(()) => {
+            inner.appended(buffer.len() as u64);
+            let took = began.elapsed();
+            inner.meters.commit_seconds.record(took.as_secs_f64());
+            inner.meters.commit_operations.record(sealed.record.ops.len() as f64);
+            Some((sealed, took))
+        }
+        Err(error) => {
+            fail(inner, sealed, &error.to_string());
+            None
         }
     }
+}
+
+/// A record is lost, or nobody knows: the outcomes in it are handed in again to the next system in this process.
+fn fail(inner: &Inner, sealed: Sealed, cause: &str) {
+    inner.park(sealed.effects.outcomes);
+    inner.close(cause);
 }
 
 /// How many are expected to wait for the next record, and how long they are waited for.
@@ -76,36 +107,80 @@ enum Sleep {
     Linger(Instant),
 }
 
+/// What is to be done now.
+enum Next {
+    End,
+    Seal,
+    Sleep(Sleep),
+}
+
+/// Since when there is something to write, and since when somebody waits for it.
+#[derive(Default)]
+struct Since {
+    seen: Option<Instant>,
+    demanded: Option<Instant>,
+}
+
+impl Since {
+    fn what_next(&mut self, core: &mut Core, pace: &Pace) -> Next {
+        let (is_empty, demand) = (core.accepted.open().is_empty(), core.accepted.open().demand);
+        if core.closed.is_some() || (core.stopping && is_empty) {
+            return Next::End;
+        }
+        let now = crate::clock::monotonic();
+        let (sleep, until) = if is_empty {
+            return Next::Sleep(Sleep::Idle);
+        } else if demand >= pace.expected || core.stopping {
+            return Next::Seal;
+        } else if demand > 0 {
+            let until = *self.demanded.get_or_insert(now) + pace.linger;
+            (Sleep::Linger(until), until)
+        } else {
+            let until = *self.seen.get_or_insert(now) + DEADLINE;
+            (Sleep::Until(until), until)
+        };
+        if until <= now { Next::Seal } else { Next::Sleep(sleep) }
+    }
+}
+
 /// Wait for the next record that is due.
 fn next(inner: &Arc<Inner>, pace: &mut Pace) -> Option<Sealed> {
     let mut core = inner.core.lock();
-    let (mut seen, mut demanded): (Option<Instant>, Option<Instant>) = (None, None);
+    let mut since = Since::default();
     loop {
-        let (is_empty, demand) = (core.accepted.open().is_empty(), core.accepted.open().demand);
-        if core.closed.is_some() || (core.stopping && is_empty) {
-            return None;
-        }
-        let now = crate::clock::monotonic();
-        let sleep = if is_empty {
-            Sleep::Idle
-        } else if demand >= pace.expected || core.stopping {
-            return seal(inner, &mut core, pace, demand);
-        } else if demand > 0 {
-            Sleep::Linger(*demanded.get_or_insert(now) + pace.linger)
-        } else {
-            Sleep::Until(*seen.get_or_insert(now) + DEADLINE)
-        };
-        match sleep {
-            Sleep::Idle => wait_for_work(inner, &mut core),
-            Sleep::Linger(until) | Sleep::Until(until) if until <= now => return seal(inner, &mut core, pace, demand),
-            Sleep::Until(until) => wait_until(inner, &mut core, 1, until),
-            Sleep::Linger(until) => wait_until(inner, &mut core, pace.expected, until),
+        match since.what_next(&mut core, pace) {
+            Next::End => return None,
+            Next::Seal => return seal(inner, &mut core, pace),
+            Next::Sleep(Sleep::Idle) => wait_for_work(inner, &mut core),
+            Next::Sleep(Sleep::Until(until)) => wait_until(inner, &mut core, 1, until),
+            Next::Sleep(Sleep::Linger(until)) => wait_until(inner, &mut core, pace.expected, until),
         }
     }
 }
 
-fn seal(inner: &Inner, core: &mut Core, pace: &mut Pace, demand: usize) -> Option<Sealed> {
-    pace.expected = demand.max(1);
+#[cfg(test)]
+async fn next_as_task(inner: &Arc<Inner>, pace: &mut Pace) -> Option<Sealed> {
+    let mut since = Since::default();
+    loop {
+        let within = {
+            let mut core = inner.core.lock();
+            let (demand, within) = match since.what_next(&mut core, pace) {
+                Next::End => return None,
+                Next::Seal => return seal(inner, &mut core, pace),
+                Next::Sleep(Sleep::Idle) => (0, Duration::MAX),
+                Next::Sleep(Sleep::Until(until)) => (1, until.duration_since(crate::clock::monotonic())),
+                Next::Sleep(Sleep::Linger(until)) => (pace.expected, until.duration_since(crate::clock::monotonic())),
+            };
+            core.committer_sleeps = Some(demand);
+            within
+        };
+        inner.work.heard(within).await;
+        inner.core.lock().committer_sleeps = None;
+    }
+}
+
+fn seal(inner: &Inner, core: &mut Core, pace: &mut Pace) -> Option<Sealed> {
+    pace.expected = core.accepted.open().demand.max(1);
     let sealed = core.accepted.seal();
     checkpointer::slice(inner, core);
     sealed

@@ -14,6 +14,8 @@ use rustc_hash::{FxHashMap, FxHashSet};
 
 pub(crate) use self::deaths::Cure;
 use self::deaths::Deaths;
+#[cfg(test)]
+use super::faults::{Action, Site, Who};
 use super::{
     host::{Bell, Host},
     id::ActorId,
@@ -89,6 +91,16 @@ impl Directory {
         if inner.stalls.loses_bell(actor) {
             return;
         }
+        #[cfg(test)]
+        match inner.fault_at_once(Site::Ring, Who::Actor(actor)) {
+            Some(Action::Drop) => return,
+            Some(_) => return inner.ring_later(actor),
+            None => {}
+        }
+        self.ring_now(inner, actor);
+    }
+
+    pub(super) fn ring_now(&self, inner: &Arc<Inner>, actor: ActorId) {
         let slots = &mut *self.slots.lock();
         match slots.hosts.get_mut(&actor) {
             // Fails only while that host is ending: its keeper then looks at the mailbox again.
@@ -258,6 +270,10 @@ impl Hosting {
 
 impl Slots {
     fn host(&mut self, inner: &Arc<Inner>, actor: ActorId) {
+        #[cfg(test)]
+        if inner.fault_at_once(Site::SpawnHost, Who::Actor(actor)).is_some() {
+            return;
+        }
         let Some(host) = self.spares.pop().or_else(|| self.spawn(inner)) else {
             tracing::debug!(%actor, "no host could be spawned: the system is stopping");
             return;

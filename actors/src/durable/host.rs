@@ -13,6 +13,8 @@ use std::{pin::Pin, sync::Arc};
 
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 
+#[cfg(test)]
+use super::faults::{Action, Site, Who};
 use super::{
     accepted::{Commit, Receipt},
     entry::Entry,
@@ -86,6 +88,10 @@ impl Actor for Host {
         if let Bell::Host(actor) = bell {
             state.guest = Some(Guest::new(state.inner.clone(), actor));
         }
+        #[cfg(test)]
+        if let Some(guest) = &state.guest {
+            guest.inner.fault(Site::HostRung, Who::Actor(guest.actor)).await;
+        }
         // A spare hears the bells of the actor that it let go of.
         while let Some(guest) = &mut state.guest {
             let step = match bell {
@@ -93,7 +99,11 @@ impl Actor for Host {
                 Bell::Passivate => guest.passivate(),
             };
             match step {
-                Step::Wait(wait) => wait.await,
+                Step::Wait(wait) => {
+                    #[cfg(test)]
+                    guest.inner.fault(Site::HostWaits, Who::Actor(guest.actor)).await;
+                    wait.await;
+                }
                 Step::Rest => break,
                 Step::End { has_finished } => state.let_go(&myself, has_finished),
             }
@@ -111,6 +121,8 @@ impl HostState {
             meanwhile(&self.inner);
         }
         let is_spare = self.inner.directory.forget(guest.actor, myself, has_finished);
+        #[cfg(test)]
+        self.inner.fault_at_once(Site::LetGo, Who::Actor(guest.actor));
         guest.deactivate();
         if !is_spare {
             myself.stop(None);
@@ -175,6 +187,8 @@ impl Guest {
 
     /// End if nothing is to be done; children that are in memory keep their parent here.
     fn passivate(&mut self) -> Step {
+        #[cfg(test)]
+        self.inner.fault_at_once(Site::BeforePassivation, Who::Actor(self.actor));
         if self.inner.may_passivate(self.actor) { Step::End { has_finished: false } } else { Step::Rest }
     }
 
@@ -189,13 +203,19 @@ impl Guest {
     fn load(&mut self, first: &Entry) -> bool {
         let named = Named::Turn { actor: self.actor, entry: first.number };
         let _noted = self.inner.flight.begin(named, Label::Kind("being loaded"));
+        #[cfg(test)]
+        self.inner.fault_at_once(Site::BeforeLoad, Who::Actor(self.actor));
         self.active = self.inner.load(self.actor);
         self.activation = self.active.as_ref().map(Hosted::activation).or(self.activation);
+        #[cfg(test)]
+        self.inner.fault_at_once(Site::AfterLoad, Who::Actor(self.actor));
         self.active.is_some()
     }
 
     /// Take a turn, or hand in again the one whose commit had to wait.
     fn take(&mut self, entry: &Entry) -> Result<Receipt, Unaccepted> {
+        #[cfg(test)]
+        self.inner.fault_at_once(Site::BeforeTurn, Who::Actor(self.actor));
         let active = self.active.as_mut().expect("loaded before the first turn");
         let named = Named::Turn { actor: self.actor, entry: entry.number };
         let _noted = self.inner.flight.begin(named, Label::Kind(self.inner.registry.name(active.kind())));
@@ -203,6 +223,12 @@ impl Guest {
         let taken = self.taken.take();
         let mut commit =
             taken.unwrap_or_else(|| active.take(self.actor, entry, &self.inner.ids, &self.inner.extensions));
+        #[cfg(test)]
+        match self.inner.fault_at_once(Site::Decided, Who::Actor(self.actor)) {
+            Some(Action::Error) => return Err(Unaccepted::Fenced),
+            Some(Action::Race) => self.inner.take_beside(self.actor, entry),
+            _ => {}
+        }
         let is_dirty = active.is_dirty;
         let accepted = self.inner.accept(&mut commit);
         if let Err(Unaccepted::Cold(_)) = accepted {

@@ -11,6 +11,8 @@ use std::{sync::Arc, time::Duration};
 
 use ractor::{Actor, ActorProcessingErr, ActorRef, SupervisionEvent};
 
+#[cfg(test)]
+use super::faults::{Site, Who};
 use super::{
     about::{About, Place},
     directory::{Cure, Ended},
@@ -55,6 +57,10 @@ impl Actor for Keeper {
         myself: ActorRef<KeeperMessage>,
         inner: &mut Arc<Inner>,
     ) -> Result<(), ActorProcessingErr> {
+        #[cfg(test)]
+        inner.faults.sites.enlist("runs", myself.get_cell());
+        #[cfg(test)]
+        inner.fault(Site::KeeperStarts, Who::Service("runs")).await;
         for actor in inner.directory.begin(myself.get_cell()) {
             inner.release(actor);
         }
@@ -70,6 +76,8 @@ impl Actor for Keeper {
     ) -> Result<(), ActorProcessingErr> {
         match message {
             KeeperMessage::Reload(actor) => {
+                #[cfg(test)]
+                inner.fault(Site::KeeperReloads, Who::Service("runs")).await;
                 inner.directory.end_wait(actor);
                 look_again(inner, actor);
             }
@@ -88,7 +96,12 @@ impl Actor for Keeper {
             SupervisionEvent::ActorTerminated(cell, _, _) => (cell, None),
             _ => return Ok(()),
         };
-        match (inner.directory.ended(&cell), panic) {
+        #[cfg(test)]
+        inner.fault(Site::KeeperHears, Who::Service("runs")).await;
+        let ended = inner.directory.ended(&cell);
+        #[cfg(test)]
+        inner.fault(Site::KeeperKnows, Who::Service("runs")).await;
+        match (ended, panic) {
             (Ended::Unasked(actor), Some(reason)) => died(inner, &myself, actor, &reason),
             (Ended::Unasked(actor), None) => was_killed(inner, &myself, actor),
             (Ended::Asked(actor), _) => look_again(inner, actor),

@@ -30,6 +30,8 @@ mod state;
 #[cfg(test)]
 mod tests;
 
+#[cfg(test)]
+pub(crate) use self::backoff::scrambled;
 pub use self::{
     backoff::Backoff,
     child::{ChildId, Status},

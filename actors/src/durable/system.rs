@@ -7,6 +7,7 @@
 
 mod about;
 mod builder;
+mod drive;
 mod ending;
 mod inner;
 mod janitor;
@@ -35,7 +36,6 @@ use std::{
 use bytes::Bytes;
 use tokio::sync::oneshot;
 
-pub(crate) use self::inner::{Core, Ended, Inner, Observed, Unaccepted};
 #[cfg(feature = "testing")]
 pub(crate) use self::resume::read_window;
 #[cfg(feature = "testing")]
@@ -49,6 +49,10 @@ pub use self::{
     send::SendError,
     tree::Killed,
     view::Census,
+};
+pub(crate) use self::{
+    drive::Drive,
+    inner::{Core, Ended, Inner, Observed, Unaccepted},
 };
 use super::{
     accepted::{Entered, Entrance, Existing},
@@ -400,9 +404,7 @@ impl System {
     /// # Errors
     /// Why they were not written.
     pub async fn checkpoint(&self, within: Duration) -> Result<(), String> {
-        let inner = self.inner.clone();
-        let done = self.inner.runtime.spawn_blocking(move || inner.checkpoint_now(within)).await;
-        done.unwrap_or_else(|_| Err("the system stopped".to_owned()))
+        self.inner.checkpoint_now(within).await
     }
 
     /// What closed the store, once something has.
@@ -440,9 +442,7 @@ impl System {
         self.inner.core.lock().draining = true;
         self.inner.drain_tools(grace).await;
         self.inner.note_pending_restarts().await;
-        let inner = self.inner.clone();
-        let saved = self.inner.runtime.spawn_blocking(move || inner.checkpoint_now(STOP_CHECKPOINT)).await;
-        if let Ok(Err(reason)) = saved {
+        if let Err(reason) = self.inner.checkpoint_now(STOP_CHECKPOINT).await {
             tracing::warn!(reason, "rows were not written at the end; the next start replays the journal instead");
         }
         // While the store is still open, so that nobody ends by himself before it is his turn.

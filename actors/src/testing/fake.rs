@@ -16,7 +16,7 @@ type Answering = Arc<dyn Fn(&Json) -> Json + Send + Sync>;
 /// How a fake tool answers.
 #[derive(Clone)]
 pub struct Fake {
-    pub(super) effect: Effect,
+    pub(crate) effect: Effect,
     fails: u32,
     fails_later: u32,
     unknowns: u32,
@@ -24,7 +24,7 @@ pub struct Fake {
     blind_probes: u32,
     answer: Option<Answering>,
     wait_ms: Option<u64>,
-    pub(super) sleeps: Option<SleepsUntil>,
+    pub(crate) sleeps: Option<SleepsUntil>,
 }
 
 impl fmt::Debug for Fake {
@@ -119,24 +119,24 @@ impl Fake {
 
 /// A fake tool, and what it did.
 #[derive(Clone, Debug)]
-pub(super) struct Acted {
-    pub(super) fake: Fake,
+pub(crate) struct Acted {
+    pub(crate) fake: Fake,
     /// How often it was called with each key.
-    pub(super) invoked: BTreeMap<Key, u32>,
+    pub(crate) invoked: BTreeMap<Key, u32>,
     /// Keys under which it had its effect: a tool that honours keys has it once.
-    pub(super) effects: BTreeMap<Key, Json>,
+    pub(crate) effects: BTreeMap<Key, Json>,
     /// How often it acted with each key, as a tool does that honours none.
-    pub(super) acted: BTreeMap<Key, u32>,
+    pub(crate) acted: BTreeMap<Key, u32>,
     /// Requests and answers that were lost on the way, by key.
-    pub(super) lost: BTreeMap<Key, u32>,
+    pub(crate) lost: BTreeMap<Key, u32>,
     /// How often it refused a call, by key.
-    pub(super) refused: BTreeMap<Key, u32>,
+    pub(crate) refused: BTreeMap<Key, u32>,
     /// How often its probe was asked.
-    pub(super) probed: u32,
+    pub(crate) probed: u32,
 }
 
 impl Acted {
-    pub(super) fn new(fake: Fake) -> Self {
+    pub(crate) fn new(fake: Fake) -> Self {
         Self {
             fake,
             invoked: BTreeMap::new(),
@@ -148,7 +148,7 @@ impl Acted {
         }
     }
 
-    pub(super) fn call(&mut self, request: &Request) -> Outcome {
+    pub(crate) fn call(&mut self, request: &Request) -> Outcome {
         *self.invoked.entry(request.key).or_default() += 1;
         if self.fake.fails > 0 {
             self.fake.fails -= 1;
@@ -177,7 +177,7 @@ impl Acted {
     }
 
     /// Looks into the tool's own books.
-    pub(super) fn probe(&mut self, request: &Request) -> Probe {
+    pub(crate) fn probe(&mut self, request: &Request) -> Probe {
         self.probed += 1;
         if self.fake.blind_probes > 0 {
             self.fake.blind_probes -= 1;

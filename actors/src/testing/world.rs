@@ -9,7 +9,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use serde_json::{Map, Value};
 
 use self::death::TAILS;
-pub(super) use self::templates::NoTemplates;
+pub(crate) use self::templates::NoTemplates;
 pub use self::{
     death::{Crash, Death},
     ending::Ending,

@@ -35,6 +35,8 @@ use super::{
     limits::{panicked, poll_caught, within},
     told,
 };
+#[cfg(test)]
+use crate::durable::faults::{Action, Site, Who};
 use crate::{
     clock::monotonic,
     durable::{
@@ -147,6 +149,10 @@ impl ToolSlot {
 }
 
 async fn spawn_host(inner: &Arc<Inner>, id: u32, supervisor: ActorCell) -> Result<ActorCell, StartFailure> {
+    #[cfg(test)]
+    if let Some(Action::Error) = inner.fault(Site::SpawnTool, Who::Tool(id)).await {
+        return Err("a fault".into());
+    }
     let (host, _) = Actor::spawn_linked(None, Host, (inner.clone(), id), supervisor).await?;
     let slot = inner.tools.get(&id).ok_or("the tool is registered")?;
     *slot.host.lock() = Some(host.clone());
@@ -195,12 +201,20 @@ impl Actor for Host {
         })
     }
 
+    #[cfg(test)]
+    async fn post_start(&self, _: ActorRef<HostMessage>, queue: &mut Queue) -> Result<(), ActorProcessingErr> {
+        queue.inner.fault(Site::ToolStarts, Who::Tool(queue.id)).await;
+        Ok(())
+    }
+
     async fn handle(
         &self,
         myself: ActorRef<HostMessage>,
         message: HostMessage,
         queue: &mut Queue,
     ) -> Result<(), ActorProcessingErr> {
+        #[cfg(test)]
+        queue.inner.fault(Site::ToolHears, Who::Tool(queue.id)).await;
         match message {
             HostMessage::Calls(calls) => queue.waiting.extend(calls),
             HostMessage::Started(calls) => queue.run(&calls),
@@ -215,6 +229,8 @@ impl Actor for Host {
             }
             HostMessage::Drain => queue.drains = true,
         }
+        #[cfg(test)]
+        queue.inner.fault_at_once(Site::BeforeCalls, Who::Tool(queue.id));
         queue.pump(&myself);
         queue.slot().waiting.store(queue.waiting.len() + queue.behind.len(), Ordering::Relaxed);
         Ok(())
@@ -392,13 +408,19 @@ impl Queue {
         tokio::spawn(async move {
             let mut prepared = prepared;
             let call = prepared.call;
+            #[cfg(test)]
+            inner.fault(Site::CallRuns, Who::Call(call)).await;
             let outcome = within(&mut prepared.calling, &prepared.cx, prepared.timeout).await;
+            #[cfg(test)]
+            inner.fault(Site::CallEnded, Who::Call(call)).await;
             // The system that began it may have ended with its store.
             let inner = inner.in_flight.home().get().unwrap_or(inner);
             let ended = inner.ended(id, &prepared, outcome);
             // What the adapter holds is gone before its permit is given to another.
             drop(prepared);
             let ending = inner.clone();
+            #[cfg(test)]
+            inner.fault(Site::BeforeAnswer, Who::Call(call)).await;
             inner.answer(vec![ended], move || {
                 // A probe that stayed behind begins only when the call is off the table.
                 ending.end_calls(id, vec![call]);

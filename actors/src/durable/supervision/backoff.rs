@@ -48,7 +48,7 @@ impl Backoff {
 }
 
 /// Steele, Lea and Flood: Fast splittable pseudorandom number generators, 2014 (the finalizer of `splitmix64`).
-fn scrambled(value: u64) -> u64 {
+pub(crate) fn scrambled(value: u64) -> u64 {
     let value = value.wrapping_add(0x9E37_79B9_7F4A_7C15);
     let value = (value ^ (value >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
     let value = (value ^ (value >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);

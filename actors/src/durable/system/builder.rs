@@ -11,12 +11,13 @@ use std::{
 };
 
 use bytes::Bytes;
-use parking_lot::{Condvar, Mutex};
+use parking_lot::Mutex;
 use rustc_hash::FxHashMap;
 use tokio::sync::{Notify, broadcast, watch};
 
 use super::{
-    Ending, Heir, Life, System,
+    Ending, Heir, Life, System, drive,
+    drive::{Drive, Signal},
     inner::{Core, Inner},
     janitor::{Expiring, Janitor},
     jumps::Clocks,
@@ -32,8 +33,8 @@ use crate::{
     durable::{
         accepted::Accepted,
         behavior::Behavior,
-        checkpointer::{self, Pace},
-        codec, committer,
+        checkpointer::Pace,
+        codec,
         directory::Directory,
         flight::{Recorder, Suspect},
         id::{Sequence, StreamId},
@@ -41,7 +42,7 @@ use crate::{
         live::{self, Live},
         meters::{Measure, Meters, SYNC},
         store::{self, Rows, Store},
-        watch::{self as watcher, Limits, LongTurn},
+        watch::{Limits, LongTurn},
     },
     metrics::Instruments,
     tool::{AnyTool, ToolSlot},
@@ -96,6 +97,9 @@ pub struct SystemBuilder {
     measures: Vec<Measure>,
     #[cfg(test)]
     children: Vec<crate::durable::supervision::ChildSpec>,
+    #[cfg(test)]
+    sites: Arc<crate::durable::faults::Sites>,
+    drive: Drive,
     heir: Option<Heir>,
 }
 
@@ -120,6 +124,9 @@ impl Default for SystemBuilder {
             expiring: Vec::new(),
             #[cfg(test)]
             children: Vec::new(),
+            #[cfg(test)]
+            sites: Arc::default(),
+            drive: Drive::default(),
             services: Vec::new(),
             instruments: Instruments::default(),
             measures: Vec::new(),
@@ -169,6 +176,13 @@ impl SystemBuilder {
     #[cfg(test)]
     pub(crate) fn limits(mut self, limits: Limits) -> Self {
         self.limits = limits;
+        self
+    }
+
+    /// Do everything on one thread, and let these faults happen.
+    #[cfg(test)]
+    pub(crate) fn simulated(mut self, sites: Arc<crate::durable::faults::Sites>) -> Self {
+        (self.drive, self.sites) = (Drive::Tasks, sites);
         self
     }
 
@@ -360,7 +374,7 @@ impl SystemBuilder {
                 checkpoint_trouble: None,
                 shortage: None,
             }),
-            work: Condvar::new(),
+            work: Signal::default(),
             ids,
             registry: self.registry,
             extensions: self.extensions,
@@ -374,11 +388,12 @@ impl SystemBuilder {
             meters,
             clocks,
             runtime: tokio::runtime::Handle::current(),
+            drive: self.drive,
             durable: AtomicU64::new(recovered.durable.0),
             rows: opened.rows,
             pace: self.pace,
             idle: self.idle,
-            captured: Condvar::new(),
+            captured: Signal::default(),
             unsaved: AtomicU64::new(0),
             room: Notify::new(),
             is_short: AtomicBool::new(false),
@@ -388,7 +403,11 @@ impl SystemBuilder {
             janitor: Janitor::new(self.janitor_every, expiring),
             services: self.services,
             #[cfg(test)]
-            faults: super::inner::Faults { services: Mutex::new(self.children), ..Default::default() },
+            faults: super::inner::Faults {
+                sites: self.sites,
+                services: Mutex::new(self.children),
+                ..Default::default()
+            },
             #[cfg(feature = "testing")]
             stalls: super::unstick::Stalls::default(),
             timer_set: Notify::new(),
@@ -432,39 +451,14 @@ async fn launch(inner: Arc<Inner>, start: Start, repairs: Vec<String>) -> Result
     let internal = |cause: String| store::Error::Closed { cause };
     // From here on, whatever goes wrong ends all of it.
     let ending = Ending::of(inner.clone());
-    spawn_committer(&inner).map_err(|error| internal(error.to_string()))?;
-    spawn_checkpointer(&inner, start.rows_at).map_err(|error| internal(error.to_string()))?;
-    watcher::spawn(inner.flight.clone(), start.long_turn, start.limits).map_err(|error| internal(error.to_string()))?;
+    drive::start(&inner, start.rows_at, start.long_turn, start.limits).map_err(|error| internal(error.to_string()))?;
     inner.note_start(start.last_record_ms);
     inner.take_suspects(start.suspects).await;
     inner.permit_what_runs();
     let root = tree::start(&inner).await.map_err(|error| internal(error.to_string()))?;
+    tree::close_when_it_ends(&inner, root.cell());
     inner.take_over();
     inner.resume_work();
     let life = Some(Arc::new(Life { root, _ending: ending }));
     Ok(System { inner, life, repairs: repairs.into() })
-}
-
-fn spawn_checkpointer(inner: &Arc<Inner>, since: Sequence) -> std::io::Result<()> {
-    let checkpointer = Arc::clone(inner);
-    #[expect(clippy::disallowed_methods, reason = "rows are written by a thread of their own")]
-    std::thread::Builder::new().name("headframe-rows".to_owned()).spawn(move || {
-        let run = std::panic::AssertUnwindSafe(|| checkpointer::run(&checkpointer, since));
-        if std::panic::catch_unwind(run).is_err() {
-            checkpointer.close("the checkpointer panicked");
-        }
-    })?;
-    Ok(())
-}
-
-fn spawn_committer(inner: &Arc<Inner>) -> std::io::Result<()> {
-    let committer = Arc::clone(inner);
-    #[expect(clippy::disallowed_methods, reason = "the committer is the thread that syncs")]
-    std::thread::Builder::new().name("headframe-commit".to_owned()).spawn(move || {
-        let run = std::panic::AssertUnwindSafe(|| committer::run(&committer));
-        if std::panic::catch_unwind(run).is_err() {
-            committer.close("the committer panicked");
-        }
-    })?;
-    Ok(())
 }

@@ -8,14 +8,23 @@ use std::sync::{
 };
 
 use bytes::Bytes;
-use parking_lot::{Condvar, Mutex};
+use parking_lot::Mutex;
 use rustc_hash::FxHashMap;
 use tokio::sync::{Notify, broadcast, oneshot, watch};
 
 use super::{
-    Error, janitor::Janitor, jumps::Clocks, passivation::Idle, restarts::Restarts, scrubber::Scrubs, tree::Beside,
+    Error,
+    drive::{Drive, Signal},
+    janitor::Janitor,
+    jumps::Clocks,
+    passivation::Idle,
+    restarts::Restarts,
+    scrubber::Scrubs,
+    tree::Beside,
     unstick::Unstick,
 };
+#[cfg(test)]
+use crate::durable::faults::{Site, Who};
 use crate::{
     clock::Clock,
     durable::{
@@ -48,6 +57,8 @@ pub(crate) struct Faults {
     /// Done once while a host lets go of its actor.
     #[expect(clippy::type_complexity, reason = "written out it says more than a name would")]
     pub(crate) meanwhile: Mutex<Option<Box<dyn FnOnce(&Arc<Inner>) + Send>>>,
+    /// Seeded faults at every seam.
+    pub(crate) sites: Arc<crate::durable::faults::Sites>,
     /// The unsticker does not look.
     pub(crate) holds_looks: std::sync::atomic::AtomicBool,
     /// More services, started before the tools.
@@ -105,7 +116,7 @@ pub(crate) struct Core {
 /// What the hosts, the committer and the tools share.
 pub(crate) struct Inner {
     pub(crate) core: Mutex<Core>,
-    pub(crate) work: Condvar,
+    pub(crate) work: Signal,
     pub(crate) ids: Ids,
     pub(crate) registry: Registry,
     pub(crate) extensions: Extensions,
@@ -119,13 +130,14 @@ pub(crate) struct Inner {
     pub(crate) meters: Meters,
     pub(super) clocks: Clocks,
     pub(crate) runtime: tokio::runtime::Handle,
+    pub(crate) drive: Drive,
     pub(crate) durable: AtomicU64,
     /// Rows of actors and indexes that are not in memory.
     pub(crate) rows: Option<Arc<dyn Rows>>,
     pub(crate) pace: Pace,
     pub(crate) idle: Idle,
     /// A slice was captured, or rows are to be, or were, written.
-    pub(crate) captured: Condvar,
+    pub(crate) captured: Signal,
     /// Bytes of records whose rows are not written yet.
     pub(crate) unsaved: AtomicU64,
     /// There is room again.
@@ -179,6 +191,10 @@ impl Inner {
         }
         let next_due = core.accepted.next_due_ms().unwrap_or(u64::MAX);
         if next_due < self.armed_ms.load(Ordering::Relaxed) {
+            #[cfg(test)]
+            if self.fault_at_once(Site::TimerSet, Who::Nobody).is_some() {
+                return;
+            }
             self.timer_set.notify_one();
         }
     }
@@ -195,6 +211,8 @@ impl Inner {
         match accepted {
             Ok(Ok((mut receipt, told))) => {
                 self.meters.mark(&commit.outbox.marks);
+                #[cfg(test)]
+                self.fault_at_once(Site::Accepted, Who::Actor(commit.actor));
                 for told in told {
                     // The answer may be its next message: it is awake, and looks at its mailbox before it rests.
                     self.ring_all(&told, Some(commit.actor));
@@ -294,15 +312,6 @@ impl Inner {
         });
     }
 
-    /// No store took these outcomes: they wait for the next one. If that has begun and looked for them already, it is told.
-    pub(crate) fn park(self: &Arc<Self>, outcomes: impl IntoIterator<Item = Ended>) {
-        self.in_flight.park(outcomes);
-        let heir = self.in_flight.home().get().filter(|heir| !Arc::ptr_eq(heir, self));
-        if let Some(heir) = heir {
-            heir.take_over();
-        }
-    }
-
     /// Let in as many as can be.
     fn try_answer(self: &Arc<Self>, outcomes: &mut Vec<Ended>) -> Taken {
         let draining = self.core.lock().draining;
@@ -331,6 +340,15 @@ impl Inner {
             }
         }
         Taken::All
+    }
+
+    /// The store is closed: outcomes wait for the next system in this process, and if that is there already it takes them
+    /// now, because it has looked for what waits.
+    pub(crate) fn park(&self, outcomes: impl IntoIterator<Item = Ended>) {
+        self.in_flight.park(outcomes);
+        if let Some(next) = self.in_flight.home().get().filter(|next| !std::ptr::eq(Arc::as_ptr(next), self)) {
+            next.take_over();
+        }
     }
 
     fn cancel(self: &Arc<Self>, call: CallId) {

@@ -8,6 +8,8 @@
 use std::{sync::Arc, time::Duration};
 
 use super::{Error, inner::Inner};
+#[cfg(test)]
+use crate::durable::faults::{Site, Who};
 use crate::durable::{
     id::ActorId,
     live,
@@ -33,7 +35,7 @@ impl Inner {
     /// Have these actors in memory, or know that they are gone.
     pub(crate) async fn bring(self: &Arc<Self>, actors: Vec<ActorId>) -> Result<(), Error> {
         let inner = self.clone();
-        self.runtime.spawn_blocking(move || inner.bring_here(actors)).await.unwrap_or_else(|_| Err(self.unknown()))
+        self.blocking(move || inner.bring_here(actors)).await.unwrap_or_else(|_| Err(self.unknown()))
     }
 
     /// The same, on a thread that may block.
@@ -64,7 +66,7 @@ impl Inner {
         read: impl FnOnce(&dyn Rows) -> Result<T, store::Error> + Send + 'static,
     ) -> Result<Option<T>, Error> {
         let Some(rows) = self.rows.clone() else { return Ok(None) };
-        match self.runtime.spawn_blocking(move || read(&*rows)).await {
+        match self.blocking(move || read(&*rows)).await {
             Ok(Ok(value)) => Ok(Some(value)),
             Ok(Err(error)) => {
                 self.close(&error.to_string());
@@ -94,6 +96,8 @@ impl Inner {
         let mut closed = self.failure.subscribe();
         let pause = (self.idle.after / 4).clamp(Duration::from_millis(10), Duration::from_secs(15));
         while tokio::time::timeout(pause, closed.wait_for(Option::is_some)).await.is_err() {
+            #[cfg(test)]
+            self.fault(Site::Passivates, Who::Service("passivation")).await;
             self.directory.passivate(self.idle.after, self.idle.hosts_max);
         }
     }

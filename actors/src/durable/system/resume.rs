@@ -6,6 +6,8 @@ use std::{
 };
 
 use super::inner::Inner;
+#[cfg(test)]
+use crate::durable::faults::{Site, Who};
 use crate::durable::{
     call::RowState,
     codec,
@@ -59,6 +61,8 @@ impl Inner {
         loop {
             #[cfg(feature = "testing")]
             self.until_timers_fire().await;
+            #[cfg(test)]
+            self.fault(Site::TimersLook, Who::Service("timers")).await;
             let fired = self.with_accepted(|accepted, now_ms| {
                 let receipt = accepted.fire(now_ms, MOST);
                 let cold = accepted.cold_due(now_ms, MOST);
@@ -68,6 +72,10 @@ impl Inner {
                 (receipt, cold, due, now_ms, accepted.window_ms())
             });
             let Ok((receipt, cold, due, now_ms, window_ms)) = fired else { return };
+            #[cfg(test)]
+            if !receipt.ring.is_empty() {
+                self.fault_at_once(Site::TimersFired, Who::Service("timers"));
+            }
             self.ring_all(&receipt, None);
             if !cold.is_empty() {
                 if self.bring(cold).await.is_err() {

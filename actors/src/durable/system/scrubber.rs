@@ -66,7 +66,7 @@ impl Inner {
         let mut round = Round::new(self.store.clone());
         loop {
             let began = crate::clock::monotonic();
-            let stepped = self.runtime.spawn_blocking(move || {
+            let stepped = self.blocking(move || {
                 let step = round.step();
                 (round, step)
             });

@@ -162,7 +162,7 @@ impl Inner {
             return Vec::new();
         }
         let inner = Arc::clone(self);
-        let taking = self.runtime.spawn_blocking(move || {
+        let taking = self.blocking(move || {
             let mut cancelled = Vec::new();
             for turn in turns {
                 tracing::warn!(actor = %turn.actor, entry = turn.entry, deaths = turn.deaths, "a suspect runs alone");

@@ -16,7 +16,7 @@
 //! Hosts are not restarted by a supervisor's rules but by reloading them: a message may be taken again, and the fence
 //! keeps a former host from doing harm. So a keeper that died is replaced, and everyone with mail is rung.
 //!
-//! **Invariants:** a service ends by itself only when the store has closed. The restarts of a service are written down at
+//! **Invariants:** a service ends by itself only when the store has closed; when the tree ends, the store closes. The restarts of a service are written down at
 //! most once a minute, in an index row of its own.
 
 use std::{future::Future, sync::Arc, time::Duration};
@@ -25,6 +25,8 @@ use parking_lot::Mutex;
 use ractor::{Actor, ActorCell, ActorProcessingErr, ActorRef};
 
 use super::{Error, System, inner::Inner};
+#[cfg(test)]
+use crate::durable::faults::{Action, Site, Who};
 use crate::durable::{
     id::ActorId,
     keeper::Keeper,
@@ -67,6 +69,19 @@ pub(super) async fn start(inner: &Arc<Inner>) -> Result<Supervisor, StartFailure
     Supervisor::start(root).await
 }
 
+/// A tree that gave up leaves a system that takes work in and does none of it. So the store closes, and whoever started
+/// the system hears of it and starts again. A system that stops ends its tree first and closes by itself.
+pub(super) fn close_when_it_ends(inner: &Arc<Inner>, root: ActorCell) {
+    let weak = Arc::downgrade(inner);
+    inner.runtime.spawn(async move {
+        // An error says that it has ended before.
+        let _ = root.wait(None).await;
+        if let Some(inner) = weak.upgrade().filter(|inner| !inner.core.lock().draining) {
+            inner.close("what does the work failed too often and was given up");
+        }
+    });
+}
+
 fn keeper(inner: &Arc<Inner>) -> ChildSpec {
     let inner = inner.clone();
     let start = move |supervisor: ActorCell| {
@@ -90,8 +105,19 @@ where
         let (inner, run) = (inner.clone(), run.clone());
         async move {
             let inner = inner.upgrade().ok_or("the system is gone")?;
+            #[cfg(test)]
+            if let Some(Action::Error) = inner.fault(Site::SpawnService, Who::Service(name)).await {
+                return Err("a fault".into());
+            }
+            #[cfg(test)]
+            let weak = Arc::downgrade(&inner);
             let running: Running = Box::pin(async move { run(inner).await });
-            let service = Service { name, running: Mutex::new(Some(running)) };
+            let service = Service {
+                name,
+                running: Mutex::new(Some(running)),
+                #[cfg(test)]
+                inner: weak,
+            };
             Ok(Actor::spawn_linked(None, service, (), supervisor).await?.0.get_cell())
         }
     };
@@ -131,6 +157,8 @@ type Running = std::pin::Pin<Box<dyn Future<Output = ()> + Send>>;
 struct Service {
     name: &'static str,
     running: Mutex<Option<Running>>,
+    #[cfg(test)]
+    inner: std::sync::Weak<Inner>,
 }
 
 impl Actor for Service {
@@ -145,6 +173,11 @@ impl Actor for Service {
     }
 
     async fn handle(&self, myself: ActorRef<()>, (): (), (): &mut ()) -> Result<(), ActorProcessingErr> {
+        #[cfg(test)]
+        if let Some(inner) = self.inner.upgrade() {
+            inner.faults.sites.enlist(self.name, myself.get_cell());
+            inner.fault(Site::ServiceStarts, Who::Service(self.name)).await;
+        }
         let running = self.running.lock().take();
         if let Some(running) = running {
             running.await;

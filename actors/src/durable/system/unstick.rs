@@ -32,6 +32,8 @@ pub use self::stalls::Stall;
 #[cfg(feature = "testing")]
 pub(crate) use self::stalls::Stalls;
 use super::{Error, System, inner::Inner};
+#[cfg(test)]
+use crate::durable::faults::{Site, Who};
 use crate::durable::{
     call::RowState,
     codec,
@@ -86,6 +88,8 @@ impl Inner {
         let every = self.unstick.every;
         let mut last = crate::clock::monotonic();
         while tokio::time::timeout(every, closed.wait_for(Option::is_some)).await.is_err() {
+            #[cfg(test)]
+            self.fault(Site::UnstickerLooks, Who::Service("unsticker")).await;
             let now = crate::clock::monotonic();
             let is_late = now.duration_since(std::mem::replace(&mut last, now)) > every * 2;
             self.note_due_restarts().await;
@@ -97,6 +101,8 @@ impl Inner {
     /// One look, and what is done after it.
     pub(crate) async fn look_and_act(self: &Arc<Self>, is_late: bool) {
         for due in self.look_for_stuck(is_late).await {
+            #[cfg(test)]
+            self.fault(Site::UnstickerActs, Who::Service("unsticker")).await;
             self.unstick(due).await;
         }
         #[cfg(feature = "testing")]

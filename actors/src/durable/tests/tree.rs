@@ -141,3 +141,19 @@ async fn what_the_tree_shows_can_be_killed_by_its_id_and_an_unknown_id_is_told()
     let error = system.kill("nobody").await.unwrap_err().to_string();
     assert!(error.starts_with("there is no service or tool `nobody` to kill; there are store, timers, "), "{error}");
 }
+
+/// The store once stayed open: what was sent was acknowledged, nobody did anything about it, and nobody was told.
+#[tokio::test(start_paused = true)]
+async fn a_tree_that_gives_up_closes_the_store_so_that_somebody_starts_again() {
+    let store = Memory::new();
+    let builder = builder().simulated(Arc::default()).service("broken", |_| async { panic!("again and again") });
+    let system = builder.start(Arc::new(store.reopen())).await.unwrap();
+    let address = counter(&system).await;
+    let cause = tokio::time::timeout(Duration::from_secs(60), system.failed()).await.expect("it gives up in time");
+    assert!(cause.contains("given up"), "{cause}");
+    let told = system.tell(address, Told::Add(1)).await;
+    assert!(matches!(told, Err(SendError::Unknown { .. })), "nothing is let in that nobody does: {told:?}");
+    let _heir = system.abandon();
+    let system = super::builder().simulated(Arc::default()).start(Arc::new(store.reopen())).await.unwrap();
+    assert_eq!(count(&system, address).await.total, 0);
+}

@@ -8,7 +8,7 @@ use crate::{
 };
 
 /// Refuses everything that has a meaning to find out.
-pub(in crate::testing) struct NoTemplates;
+pub(crate) struct NoTemplates;
 
 impl NoTemplates {
     fn none<T>() -> Result<T, EvaluateError> {

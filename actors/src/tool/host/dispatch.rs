@@ -3,6 +3,8 @@
 use std::{sync::Arc, time::Duration};
 
 use super::HostMessage;
+#[cfg(test)]
+use crate::durable::faults::{Site, Who};
 use crate::durable::{CallId, Inner, Row, RowState};
 
 impl Inner {
@@ -10,6 +12,10 @@ impl Inner {
     pub(crate) fn dispatch(&self, calls: &[(u32, CallId)], started: &[(u32, CallId)]) {
         #[cfg(feature = "testing")]
         let calls = &*self.stalls.without_lost(calls);
+        #[cfg(test)]
+        if !(calls.is_empty() && started.is_empty()) && self.fault_at_once(Site::Dispatch, Who::Nobody).is_some() {
+            return;
+        }
         for (tool, calls) in by_tool(calls) {
             self.tell_tool(tool, HostMessage::Calls(calls));
         }

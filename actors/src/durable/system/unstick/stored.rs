@@ -60,7 +60,7 @@ impl Inner {
     pub(super) async fn look_into_store(self: &Arc<Self>) {
         let Some(rows) = self.rows.clone() else { return };
         let from = self.unstick.state.lock().next_row;
-        let read = self.runtime.spawn_blocking(move || read_page(&*rows, from)).await;
+        let read = self.blocking(move || read_page(&*rows, from)).await;
         let (page, next) = match read {
             Ok(Ok(read)) => read,
             Ok(Err(error)) => {
