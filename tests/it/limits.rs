@@ -1,8 +1,16 @@
 //! What becomes of tasks that fail for good, are late, or are no longer wanted: through the whole engine.
 
-use std::time::Duration;
+use std::{pin::Pin, time::Duration};
 
-use headframe::{Engine, RunHandle, durable::What, engine::Cancel, run::Outcome};
+use headframe::{
+    Engine, RunHandle,
+    durable::{self, Effect, What},
+    engine::Cancel,
+    json::Json,
+    plan::{Plan, TaskBuilder},
+    run::Outcome,
+    tool::{CallContext, ContextClosure},
+};
 use serde_json::{Value, json};
 
 const SOON: Duration = Duration::from_secs(30);
@@ -151,5 +159,29 @@ phases:
     assert_eq!(outcome(&run).await, Outcome::Cancelled { reason: "the first".to_owned() });
     let events = events(&run, "run").await;
     assert_eq!(events.iter().filter(|event| event.get("Cancelled").is_some()).count(), 1);
+    engine.stop().await;
+}
+
+/// A task that ended at its deadline without waiting for its call would report a failure of what was done.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_turns_out_done_after_its_deadline_is_done() {
+    let stubborn = ContextClosure::new(Effect::AtMostOnce, |cx: CallContext, _: Json| {
+        Box::pin(async move {
+            // It hears that its time is over when it has paid already.
+            cx.cancelled().await;
+            durable::Outcome::Done(Json::from(json!("paid")))
+        }) as Pin<Box<dyn Future<Output = durable::Outcome> + Send>>
+    });
+    let folder = tempfile::tempdir().unwrap();
+    let engine = Engine::builder().data(folder.path().join("data")).tool("bank", stubborn).start().await.unwrap();
+    let task = |task: TaskBuilder| task.deadline(Duration::from_millis(50));
+    let plan = Plan::builder("late").phase("pay", |phase| phase.task("charge", "bank", task)).build();
+    let run = engine.submit(&engine.check(plan).unwrap(), json!({})).await.unwrap();
+    assert!(matches!(outcome(&run).await, Outcome::Succeeded(_)), "{:?}", outcome(&run).await);
+    let told = events(&run, "task").await;
+    assert!(
+        told.iter().any(|event| event == "DeadlineOver") && told.iter().any(|event| event == "Succeeded"),
+        "{told:?}"
+    );
     engine.stop().await;
 }

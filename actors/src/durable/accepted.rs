@@ -420,8 +420,9 @@ impl Accepted {
     }
 
     fn put_into_mailbox(&mut self, to: ActorId, at: u32, body: Body, reply: Option<u64>, receipt: &mut Receipt) {
-        debug_assert!(!self.is_cold(to), "whoever delivers brings the actor into memory first");
         let Some(row) = self.live.actors.get(&to) else {
+            // Taken for finished it would lose a message for good; a store that closes loses nothing.
+            assert!(!self.is_cold(to), "{to} was told something, and nobody had brought it into memory");
             self.give_up(to, at, "late: the actor has finished".to_owned(), body);
             if let Some(token) = reply {
                 self.reply(token, Err("the actor has finished".to_owned()));

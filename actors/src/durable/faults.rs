@@ -270,7 +270,7 @@ impl Inner {
     fn kill_for_a_fault(&self, who: Who) {
         match who {
             Who::Actor(actor) => _ = self.directory.kill(actor),
-            Who::Tool(tool) => _ = self.tools.get(&tool).is_some_and(crate::tool::ToolSlot::kill),
+            Who::Tool(tool) => _ = self.tools.get(&tool).is_some_and(|slot| slot.kill()),
             Who::Service(name) => {
                 let cell = self.faults.sites.state.lock().cells.get(name).cloned();
                 if let Some(cell) = cell {

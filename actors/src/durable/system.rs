@@ -349,12 +349,17 @@ impl System {
             Decision::Repeat => (Verdict::Repeat, "repeat".to_owned()),
         };
         let note = Note::Decided { call, decision: said, by: by.to_owned() };
-        let caller = self.inner.core.lock().accepted.live().calls.get(&call).map(|row| row.caller);
-        self.inner.bring(caller.into_iter().collect()).await?;
-        let receipt = self
-            .inner
-            .with_accepted(|accepted, now_ms| accepted.decide(now_ms, call, verdict, note))?
-            .ok_or_else(|| Error::Missing(format!("call {call} in doubt")))?;
+        let receipt = loop {
+            // Whoever waits for the call may leave memory until the lock is taken.
+            let decided = self.inner.with_accepted(|accepted, now_ms| {
+                accepted.all_here(accepted.caller(call))?;
+                Ok(accepted.decide(now_ms, call, verdict.clone(), note.clone()))
+            })?;
+            match decided {
+                Ok(receipt) => break receipt.ok_or_else(|| Error::Missing(format!("call {call} in doubt")))?,
+                Err(cold) => self.inner.bring(cold).await?,
+            }
+        };
         self.inner.ring_all(&receipt, None);
         self.durable(receipt.sequence).await
     }

@@ -7,7 +7,7 @@ mod corruption;
 use std::{
     sync::{
         Arc,
-        atomic::{AtomicU32, Ordering},
+        atomic::{AtomicBool, AtomicU32, Ordering},
     },
     time::Duration,
 };
@@ -28,6 +28,7 @@ use crate::{
 mod crowds;
 mod deaths;
 mod early;
+mod evicted;
 mod faults;
 mod full;
 mod heartbeats;

@@ -179,7 +179,7 @@ mutants! {
     ];
     /// A task whose deadline is over ends without the outcome of its call.
     DeadlineDropsOutcome = "deadline-drops-outcome", breaks 19, caught by [
-        "actors/src/run/tests/deadline.rs::what_is_unknown_at_the_deadline_follows_its_guarantee",
+        "tests/it/limits.rs::what_turns_out_done_after_its_deadline_is_done",
     ];
     /// What a call answers after it was asked to stop counts for nothing.
     CancelThrowsResultAway = "cancel-throws-result-away", breaks 19, caught by [

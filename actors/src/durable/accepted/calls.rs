@@ -68,6 +68,11 @@ impl Accepted {
         receipt
     }
 
+    /// Who waits for a call.
+    pub(crate) fn caller(&self, call: CallId) -> impl Iterator<Item = ActorId> {
+        self.live.calls.get(&call).map(|row| row.caller).into_iter()
+    }
+
     /// Who waits for these outcomes.
     pub(crate) fn callers<'a>(
         &'a self,
@@ -174,8 +179,7 @@ impl Accepted {
         let caller = row.caller;
         let at = self.begin(now_ms, 1_024);
         let mut receipt = Receipt { sequence: self.open.sequence(), ..Receipt::default() };
-        self.push(Op::Note { actor: caller, at, note });
-        self.advance(caller);
+        self.write_note(caller, at, note);
         self.push(Op::CallEnded { call, caller });
         self.deliver(caller, at, Body::Answer(Answer { call, verdict, checkpoint: None }), None, &mut receipt);
         Some(receipt)

@@ -170,6 +170,8 @@ impl Accepted {
 
     pub(super) fn write_note(&mut self, actor: ActorId, at: u32, note: Note) {
         debug_assert!(codec::seal(NOTE, &note).len() < 64 * 1024, "notes are short");
+        // The ledger would have it, and the chain would not.
+        assert!(!self.is_cold(actor), "a note of {actor} was written, and nobody had brought it into memory");
         self.push(Op::Note { actor, at, note });
         self.advance(actor);
     }

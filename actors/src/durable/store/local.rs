@@ -331,7 +331,11 @@ impl Store for Local {
         if writer.is_some() {
             return Err(misuse("it was recovered before"));
         }
-        let Begun { from, store, survey } = std::mem::take(&mut *self.begun.lock());
+        // A folder that is only read may be read again, and then its journal is looked at again.
+        let (from, store, survey) = {
+            let mut begun = self.begun.lock();
+            (begun.from, begun.store, begun.survey.take())
+        };
         let survey = match survey {
             Some(survey) if self.options.read_only => survey,
             _ => self.survey()?,

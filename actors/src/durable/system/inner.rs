@@ -352,8 +352,22 @@ impl Inner {
     }
 
     fn cancel(self: &Arc<Self>, call: CallId) {
-        if let Ok(Some(receipt)) = self.with_accepted(|accepted, now_ms| self.cancel_in(accepted, now_ms, call)) {
-            self.ring_all(&receipt, None);
+        let cancelled = self.with_accepted(|accepted, now_ms| {
+            accepted.all_here(accepted.caller(call))?;
+            Ok(self.cancel_in(accepted, now_ms, call))
+        });
+        match cancelled {
+            Ok(Ok(Some(receipt))) => self.ring_all(&receipt, None),
+            Ok(Ok(None)) | Err(_) => {}
+            Ok(Err(cold)) => {
+                let inner = self.clone();
+                self.runtime.spawn(async move {
+                    // A closed store cancels nothing; its calls are doubted, or made again, by the next life.
+                    if inner.bring(cold).await.is_ok() {
+                        inner.cancel(call);
+                    }
+                });
+            }
         }
     }
 

@@ -61,9 +61,16 @@ impl System {
     /// # Errors
     /// [`Error::Missing`] if no such actor is suspended.
     pub async fn resume_actor(&self, actor: ActorId) -> Result<(), Error> {
-        self.inner.bring(vec![actor]).await?;
-        let receipt = self.inner.with_accepted(|accepted, now_ms| accepted.resume(now_ms, actor))?;
-        let receipt = receipt.ok_or_else(|| Error::Missing(format!("suspended actor {actor}")))?;
+        let receipt = loop {
+            let resumed = self.inner.with_accepted(|accepted, now_ms| {
+                accepted.all_here([actor].into_iter())?;
+                Ok(accepted.resume(now_ms, actor))
+            })?;
+            match resumed {
+                Ok(receipt) => break receipt.ok_or_else(|| Error::Missing(format!("suspended actor {actor}")))?,
+                Err(cold) => self.inner.bring(cold).await?,
+            }
+        };
         self.inner.ring_all(&receipt, None);
         self.durable(receipt.sequence).await
     }

@@ -19,6 +19,7 @@ use crate::durable::{
     id::Sequence,
     journal::{
         disk::{Access, Disk},
+        lock,
         replay::{Visited, Walk},
         survey::Survey,
     },
@@ -146,17 +147,19 @@ pub(super) enum Quiet {
 
 /// Keep everybody from beginning to work in a folder, without a byte written.
 pub(super) fn quiet(folder: &Path) -> Result<Quiet, Error> {
-    let path: PathBuf = folder.join(crate::durable::journal::lock::NAME);
+    let path: PathBuf = folder.join(lock::NAME);
     let file = match std::fs::File::open(&path) {
         // Nobody ever worked here, or everything but this was copied.
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Quiet::Free(None)),
         file => file.map_err(crate::durable::journal::io("open", &path))?,
     };
-    match file.try_lock_shared() {
-        Ok(()) => Ok(Quiet::Free(Some(file))),
-        Err(std::fs::TryLockError::WouldBlock) => {
-            Ok(Quiet::Held(crate::durable::journal::lock::legible(&std::fs::read_to_string(&path).unwrap_or_default())))
-        }
-        Err(std::fs::TryLockError::Error(source)) => Err(Error::Io { action: "lock", file: path, source }),
-    }
+    let locked = lock::patiently(|| match file.try_lock_shared() {
+        Ok(()) => Ok(Ok(())),
+        Err(std::fs::TryLockError::WouldBlock) => Ok(Err(std::fs::read_to_string(&path).unwrap_or_default())),
+        Err(std::fs::TryLockError::Error(source)) => Err(Error::Io { action: "lock", file: path.clone(), source }),
+    });
+    Ok(match locked? {
+        Ok(()) => Quiet::Free(Some(file)),
+        Err(holder) => Quiet::Held(lock::legible(&holder)),
+    })
 }
