@@ -49,7 +49,7 @@ pub(crate) async fn finish(
     client.complaints.drain(..).for_each(|complaint| facts.findings.found(complaint));
     works.said().iter().for_each(|said| tally.hear(said));
     examine::key_conflict(&works, &facts.submissions, &mut facts.findings).await;
-    examine::at_rest(&works, &mut facts.findings).await?;
+    examine::at_rest(&works, birth, &mut facts.findings).await?;
     let before = examine::stop(works).await?;
     let (data, known) = (place.data.clone(), look::known(&client));
     let read = tokio::task::spawn_blocking(move || look::at_rest(&data, &known)).await?;

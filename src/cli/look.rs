@@ -114,7 +114,8 @@ pub(crate) fn registry() -> Registry {
 pub(crate) fn ledger(folder: &Path) -> Result<Ledger, Error> {
     folder::must_exist(folder)?;
     let store = read_only(folder)?;
-    // Only this finds out how far the records go.
+    // From which record the journal is needed, and how far its records go.
+    store.open()?;
     store.recover(&mut |_, _| Ok(()))?;
     Ok(ledger_of(store))
 }

@@ -10,6 +10,7 @@ use serde_json::json;
 use super::open;
 use crate::{
     args::Birth,
+    fault::Fault,
     oracle::{
         Findings,
         Invariant::{I2, I3, I5, I12},
@@ -37,6 +38,9 @@ pub(super) async fn stuck(works: &Works, runs: usize) -> String {
     format!("{runs} runs are stuck: {}", calls.await.unwrap_or_else(|error| error.to_string()))
 }
 
+/// As the unsticker calls a call that is silent.
+const LOST_HEARTBEAT: &str = "lost-heartbeat";
+
 /// A key that was used is refused for anything else.
 pub(super) async fn key_conflict(works: &Works, submissions: &[Submission], findings: &mut Findings) {
     let Some(first) = submissions.iter().find(|submission| submission.found.is_some()) else { return };
@@ -50,15 +54,19 @@ pub(super) async fn key_conflict(works: &Works, submissions: &[Submission], find
     findings.found(Violation::wrong(I5, what).of(first.number));
 }
 
-/// I2, I3: nothing is left of runs that have ended, and no message was given up.
-pub(super) async fn at_rest(works: &Works, findings: &mut Findings) -> anyhow::Result<()> {
+/// I2, I3: nothing is left of runs that have ended, and no message was given up. Calls that hang on purpose are the
+/// unsticker's to give up.
+pub(super) async fn at_rest(works: &Works, birth: &Birth, findings: &mut Findings) -> anyhow::Result<()> {
     let system = works.engine.system();
     let (actors, calls) = (system.census().await?.actors, system.figures().calls);
     findings.tested(I3, 1);
     if actors + calls > 0 {
         findings.found(Violation::wrong(I3, format!("{actors} actors and {calls} calls are left")));
     }
-    let unstuck = system.unstick_now().await;
+    let mut unstuck = system.unstick_now().await;
+    if birth.faults.contains(&Fault::Hangs) {
+        unstuck.remove(LOST_HEARTBEAT);
+    }
     if !unstuck.is_empty() {
         let what = format!("the unsticker acted where recovery alone should have sufficed: {unstuck:?}; expected 0");
         findings.found(Violation::wrong(I3, what));

@@ -1,7 +1,8 @@
 //! Commands that only look.
 
-use std::{collections::BTreeMap, fs, path::Path};
+use std::{collections::BTreeMap, fs, path::Path, time::Duration};
 
+use headframe::{Engine, durable::store::LocalOptions, plan::Plan};
 use serde_json::json;
 
 use super::{
@@ -69,6 +70,32 @@ fn what_is_told_by_looking_is_what_happened() {
     assert!(found["index_rows"].as_u64() >= Some(3), "two runs and a plan: {found}");
     let exported = lines(&place.run(&["ledger", "export", "last"]));
     assert_eq!(exported.iter().map(|item| item["number"].as_u64().unwrap()).max(), Some(exported.len() as u64));
+}
+
+/// `ledger verify` once told of records that were lost, where they had moved to ledger segments.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_ledger_is_verified_also_when_the_journal_begins_in_the_middle() {
+    let place = Place::new();
+    let data = place.path(".headframe");
+    let options = LocalOptions {
+        segment_bytes: 64 << 10,
+        base_bytes: 64 << 10,
+        base_every: Duration::from_millis(10),
+        ..LocalOptions::default()
+    };
+    let engine = Engine::builder().data(&data).store_options(options).start().await.unwrap();
+    let plan = Plan::builder("echoes").phase("only", |phase| phase.task("t", "echo", |task| task)).build();
+    let plan = engine.check(plan).unwrap();
+    let begins_in_the_middle = || !data.join("journal/0000000001.seg").exists();
+    while !begins_in_the_middle() {
+        engine.submit(&plan, json!({})).await.unwrap().output().await.unwrap();
+    }
+    engine.stop().await;
+    drop(engine);
+    for args in LOOKS {
+        let told = place.run(args);
+        assert_eq!(code(&told), 0, "{args:?}: {}", stderr(&told));
+    }
 }
 
 fn contents(folder: &Path) -> BTreeMap<String, Vec<u8>> {
