@@ -1,8 +1,10 @@
 //! What was found so far, how often it was seen, and what was tried.
 //!
 //! ```text
-//! seen once ─ seen again ─► first cure ─ deadline ─► next cure ─ deadline ─► reported, and left to a person
+//! seen once ─ seen again ─► first cure ─ deadline ─► next cure ─ deadline ─► reported ─► the last cure, ever more seldom
 //! ```
+//! A person reads of it then, and may not come before morning: what helps against bad luck is tried again meanwhile.
+//!
 //! **Invariants:** nothing is done at the first sight of anything; at most one action per actor and look; what is not
 //! seen any more is forgotten. After a late look nothing is done until the next. What a person decides is not in it.
 
@@ -13,6 +15,9 @@ use crate::durable::id::{ActorId, CallId};
 
 /// Looks that a cure has to work in.
 pub(crate) const DEADLINE: u32 = 2;
+
+/// No pause between two tries of what did not help is longer, in looks: an hour.
+const PAUSE_MAX: u32 = 720;
 
 /// What can be done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,6 +65,13 @@ impl Action {
     }
 }
 
+impl Action {
+    /// Whether it may help although it did not help before, and harms nobody.
+    fn is_worth_another_try(self) -> bool {
+        matches!(self, Self::Ring | Self::Reload | Self::Dispatch | Self::RestartTool | Self::Fire)
+    }
+}
+
 /// Something to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Due {
@@ -76,7 +88,8 @@ struct Case {
     /// Looks since it was last seen.
     unseen: u32,
     tried: usize,
-    /// At which sight the next thing is due.
+    /// Looks until the next thing is due, and at which sight that is.
+    pause: u32,
     due_at: u32,
     is_reported: bool,
 }
@@ -133,15 +146,20 @@ impl Case {
 
     fn next(&self, reason: Reason) -> Option<Action> {
         let cures = reason.cures();
-        if self.is_reported || self.seen < 2 || self.seen < self.due_at {
+        if self.seen < 2 || self.seen < self.due_at {
             return None;
         }
-        Some(cures.get(self.tried).copied().unwrap_or(Action::Report))
+        match cures.get(self.tried) {
+            Some(cure) => Some(*cure),
+            None if !self.is_reported => Some(Action::Report),
+            None => cures.last().copied().filter(|cure| cure.is_worth_another_try()),
+        }
     }
 
     fn did(&mut self, action: Action) {
-        self.is_reported = action == Action::Report;
+        self.is_reported |= action == Action::Report;
         self.tried += 1;
-        self.due_at = self.seen + DEADLINE;
+        self.pause = if self.is_reported { (self.pause * 2).min(PAUSE_MAX) } else { DEADLINE };
+        self.due_at = self.seen + self.pause;
     }
 }

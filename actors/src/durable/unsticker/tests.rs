@@ -116,6 +116,20 @@ fn nothing_is_done_at_first_sight_then_each_cure_has_its_deadline_and_at_last_a_
     assert_eq!(told, [None, Some(Ring), None, Some(Reload), None, Some(Report), None, None]);
 }
 
+/// What was stuck by bad luck alone, three times in a row, once stayed so until a person came.
+#[test]
+fn what_did_not_help_is_tried_again_ever_more_seldom_if_it_harms_nobody() {
+    let told = actions(&mut Book::default(), Reason::LostDoorbell, 5_000);
+    let tries = told.iter().zip(1..).filter(|(told, _)| **told == Some(Action::Reload)).map(|(_, look)| look);
+    assert_eq!(
+        tries.collect::<Vec<u32>>(),
+        [4, 10, 18, 34, 66, 130, 258, 514, 1_026, 1_746, 2_466, 3_186, 3_906, 4_626]
+    );
+    assert_eq!(told.iter().filter(|told| **told == Some(Action::Report)).count(), 1, "a person is told once");
+    let told = actions(&mut Book::default(), Reason::WaitsForNothing, 5_000);
+    assert_eq!(told.into_iter().flatten().count(), 2, "nobody is told again and again");
+}
+
 #[test]
 fn what_a_person_must_decide_is_left_alone() {
     for reason in [Reason::InDoubt, Reason::NoTool, Reason::Suspended, Reason::Poison] {
