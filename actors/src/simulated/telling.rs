@@ -229,8 +229,8 @@ impl Story {
         let mut hosted = system.hosted();
         hosted.sort_unstable();
         all.extend(hosted.iter().map(ActorId::to_string));
-        if let Some(victim) = self.outside.sites.victim(all.len(), clock) {
-            let victim = &all[victim];
+        // While the tree is started again there may be nobody in it.
+        if let Some(victim) = self.outside.sites.victim(all.len(), clock).and_then(|victim| all.get(victim)) {
             let killed = system.kill(victim).await;
             self.outside.sites.tell(clock.now_ms(), &format!("{victim} is killed: {killed:?}"));
         }
