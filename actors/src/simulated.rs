@@ -21,11 +21,7 @@ mod outside;
 mod plans;
 mod telling;
 
-use std::{
-    collections::BTreeMap,
-    process::Command,
-    time::{Duration, Instant},
-};
+use std::{collections::BTreeMap, process::Command, time::Instant};
 
 use serde_json::json;
 
