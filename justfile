@@ -22,6 +22,7 @@ nightly:
     cargo run -r -p headframe-chaos -- --kills 10000 --seed "$(date +%Y%m%d)" --html target/chaos.html
     cargo run -r -p headframe-soak -- --for 2h --rate 200 --kill-every 5m --stall-every 40s --html target/soak.html
     bash .ci/run mutants
+    target/release/headframe bench --quick --dir target --compare benches/quick.json --at-least 0.5
 
 # Give the program named bugs, one after the other, and see that the tests notice: all of docs/MUTANTS.md, or those named.
 mutants *names:

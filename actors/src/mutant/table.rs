@@ -220,7 +220,8 @@ mutants! {
     ];
     /// An artifact that was stored again meanwhile is removed.
     StoredArtifactCollected = "stored-artifact-collected", breaks 32, caught by [
-        "src/artifacts/tests.rs::what_is_stored_again_while_it_is_removed_is_there_afterwards",
+        "src/artifacts/tests.rs::what_is_being_touched_is_not_removed",
+        "src/artifacts/tests.rs::only_what_is_old_is_removed",
     ];
     /// The key of a submission is forgotten while its run goes on.
     KeyForgottenEarly = "key-forgotten-early", breaks 33, caught by [
