@@ -18,7 +18,7 @@ use clap::Parser;
 /// Write the page that says what was proved, from the lines that the suites noted
 ///
 /// HEADFRAME_PROOF=/tmp/proof.jsonl bash .ci/run proof
-/// headframe-proof --commit "$(git rev-parse HEAD)" /tmp/proof.jsonl > docs/PROOF.md
+/// cargo run -p headframe-chaos --example headframe-proof -- --commit "$(git rev-parse HEAD)" /tmp/proof.jsonl > docs/PROOF.md
 #[derive(Parser)]
 #[command(version, verbatim_doc_comment)]
 struct Args {
