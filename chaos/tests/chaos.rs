@@ -270,8 +270,11 @@ fn run(dir: &Path, args: &[&str]) -> Output {
 fn verdict(dir: &Path, args: &[&str]) -> Value {
     let output = run(dir, args);
     let (out, talk) = texts(&output);
-    assert_eq!(output.status.code(), Some(0), "{out}{talk}");
-    serde_json::from_str(&out).unwrap()
+    let told: Value = serde_json::from_str(&out).unwrap_or_else(|_| panic!("{out}{talk}"));
+    // Whoever reads this has to see what is wrong; all the figures would hide it.
+    let wrong = (&told["violations"], &told["replay"]);
+    assert_eq!(output.status.code(), Some(0), "{wrong:#?}\n{talk}");
+    told
 }
 
 fn texts(output: &Output) -> (String, String) {

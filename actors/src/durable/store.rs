@@ -211,6 +211,9 @@ pub struct Checked {
     pub first: Sequence,
     /// The last.
     pub last: Sequence,
+    /// The last that is known to have been synced. Damage that takes away whole records behind it cannot be told from an
+    /// end that was never written.
+    pub vouched: Sequence,
     /// Base images, and the rows in them.
     pub bases: Kept,
     /// Ledger segments, and the events in them.

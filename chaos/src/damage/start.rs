@@ -15,8 +15,8 @@ use bytes::Bytes;
 use headframe::{
     clock::{ManualClock, monotonic},
     durable::{
-        Ledger, Live, Registry, System, What,
-        store::{self, Local, LocalOptions, Store},
+        Ledger, Live, Recovery, Registry, Sequence, StreamId, System, What,
+        store::{self, Checked, Local, LocalOptions, Store},
     },
     phase::Phase,
     run::{Row, Run},
@@ -29,6 +29,16 @@ use crate::args::StarterRole;
 
 /// Where the rows of runs are.
 const RUNS: (&[u8], &[u8]) = (b"run/", b"run0");
+
+/// What there was before the damage.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Was {
+    pub(crate) content: Content,
+    /// The last record.
+    pub(crate) last: u64,
+    /// The last record that is known to have been synced.
+    pub(crate) vouched: u64,
+}
 
 /// What a store holds, by its sums.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -71,8 +81,15 @@ fn sum(text: &str) -> u64 {
 }
 
 /// What a folder holds that nobody has damaged; changes nothing.
-pub(crate) fn read(folder: &Path) -> anyhow::Result<Content> {
-    let store = Local::open(folder, LocalOptions { read_only: true, ..LocalOptions::default() })?;
+pub(crate) fn read(folder: &Path) -> anyhow::Result<Was> {
+    let Checked { last, vouched, .. } = Local::check(folder)?;
+    Ok(Was { content: read_until(folder, None)?, last: last.0, vouched: vouched.0 })
+}
+
+/// What it held when a record was its last.
+pub(crate) fn read_until(folder: &Path, last: Option<u64>) -> anyhow::Result<Content> {
+    let cut_after = last.map(Sequence);
+    let store = Local::open(folder, LocalOptions { read_only: true, cut_after, ..LocalOptions::default() })?;
     let (live, _) = Live::fold(&store)?;
     let mut content = Content::default();
     for (_, row) in live.index.range(Bytes::from_static(RUNS.0)..Bytes::from_static(RUNS.1)) {
@@ -92,7 +109,7 @@ pub(crate) fn main(role: &StarterRole) -> anyhow::Result<ExitCode> {
     let began = monotonic();
     let mut started = runtime.block_on(start(&role.data));
     if started.refused.is_none() {
-        at_rest(&role.data, &mut started.problems);
+        at_rest(&role.data, &mut started);
     }
     started.micros = u64::try_from(began.elapsed().as_micros()).unwrap_or(u64::MAX);
     println!("{}", serde_json::to_string(&started)?);
@@ -100,7 +117,7 @@ pub(crate) fn main(role: &StarterRole) -> anyhow::Result<ExitCode> {
 }
 
 async fn start(folder: &Path) -> Started {
-    let mut started = Started { refused: None, repairs: Vec::new(), problems: Vec::new(), content: None, micros: 0 };
+    let mut started = Started::default();
     let system = match open(folder).await {
         Ok(system) => system,
         Err(error) => {
@@ -124,9 +141,17 @@ async fn open(folder: &Path) -> Result<System, store::Error> {
         .behavior::<Phase>()
         .behavior::<Task>()
         .clock(Arc::new(ManualClock::at(0)))
-        .recovered(|recovered| Ok(recovered.streams()))
+        .recovered(hold)
         .start(store)
         .await
+}
+
+/// Every run that has not ended, also one that waits for a call or a timer and is not in memory.
+fn hold(recovered: &Recovery<'_>) -> Result<Vec<StreamId>, store::Error> {
+    let rows = recovered.range(&Bytes::from_static(RUNS.0), &Bytes::from_static(RUNS.1))?;
+    // One that cannot be read is a problem that reading everything will name.
+    let rows = rows.values().filter_map(|row| Row::decode(row).ok());
+    Ok(rows.filter(|row| !row.has_ended()).map(|row| StreamId(row.actor.0)).collect())
 }
 
 async fn content(system: &System) -> Result<(Content, Vec<String>), String> {
@@ -142,9 +167,12 @@ async fn content(system: &System) -> Result<(Content, Vec<String>), String> {
 }
 
 /// Files and rows, as `headframe store verify` reads them.
-fn at_rest(folder: &Path, problems: &mut Vec<String>) {
+fn at_rest(folder: &Path, Started { problems, last, .. }: &mut Started) {
     match Local::check(folder) {
-        Ok(checked) => problems.extend(checked.problems),
+        Ok(checked) => {
+            *last = checked.last.0;
+            problems.extend(checked.problems);
+        }
         Err(error) => problems.push(error.to_string()),
     }
     match Local::check_rows(folder) {

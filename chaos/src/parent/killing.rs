@@ -310,7 +310,7 @@ impl Killing {
             let verdict = match stage.start_damaged(&copy).await? {
                 Ok(started) => {
                     self.tally.chronicle.healed(Fault::Corrupt, Duration::from_micros(started.micros));
-                    damage::judge(&was, &started)
+                    damage::judge(&was, &started, |last| damage::read_until(stage.data(), Some(last)).ok())
                 }
                 Err(why) => damage::Verdict::Silent(format!("the start died: {why}")),
             };

@@ -34,7 +34,7 @@ pub(crate) fn check(disk: &dyn Disk, folder: &Path) -> Result<Checked, Error> {
         let cause = "there is no store here".to_owned();
         return Err(Error::Inconsistent { folder: folder.to_path_buf(), cause });
     }
-    let mut checked = Checked { first: survey.first(), ..Checked::default() };
+    let mut checked = Checked { first: survey.first(), vouched: survey.floor(), ..Checked::default() };
     journal(disk, &survey, &mut checked)?;
     bases(disk, &survey, &mut checked)?;
     ledger(disk, &survey, &mut checked)?;
