@@ -35,6 +35,7 @@ use crate::{
         directory::Directory,
         entry::Entry,
         flight::Recorder,
+        hands::Hands,
         hosted::Hosted,
         id::{ActorId, CallId, Sequence},
         kind::{Extensions, Ids, Registry},
@@ -117,6 +118,7 @@ pub(crate) struct Core {
 pub(crate) struct Inner {
     pub(crate) core: Mutex<Core>,
     pub(crate) work: Signal,
+    pub(crate) hands: Hands,
     pub(crate) ids: Ids,
     pub(crate) registry: Registry,
     pub(crate) extensions: Extensions,
