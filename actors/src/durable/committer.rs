@@ -35,11 +35,14 @@ const LINGER_MAX: Duration = Duration::from_millis(1);
 
 /// Run until the system stops or the store fails.
 pub(crate) fn run(inner: &Arc<Inner>) {
-    let mut pace = Pace { expected: 1, linger: Duration::ZERO };
+    let mut pace = Pace { expected: 1, linger: Duration::ZERO, since: None };
     let mut buffer = bytes::BytesMut::new();
     while let Some(sealed) = next(inner, &mut pace) {
         let Some((sealed, took)) = append(inner, sealed, &mut buffer) else { return };
         pace.linger = (took * LINGER_SYNCS).min(LINGER_MAX);
+        if let Some(since) = pace.since {
+            inner.meters.commit_wait_seconds.record(since.elapsed().as_secs_f64());
+        }
         publish(inner, sealed);
     }
 }
@@ -47,7 +50,7 @@ pub(crate) fn run(inner: &Arc<Inner>) {
 /// The same as a task: it may be a while before a record is durable, and before those who wait hear of it.
 #[cfg(test)]
 pub(crate) async fn run_as_task(inner: Arc<Inner>) {
-    let mut pace = Pace { expected: 1, linger: Duration::ZERO };
+    let mut pace = Pace { expected: 1, linger: Duration::ZERO, since: None };
     let mut buffer = bytes::BytesMut::new();
     while let Some(sealed) = next_as_task(&inner, &mut pace).await {
         if let Some(Action::Error) = inner.fault(Site::BeforeSync, Who::Nobody).await {
@@ -95,6 +98,8 @@ fn fail(inner: &Inner, sealed: Sealed, cause: &str) {
 struct Pace {
     expected: usize,
     linger: Duration,
+    /// Since when the oldest commit in the record at hand waits.
+    since: Option<Instant>,
 }
 
 /// Why the committer sleeps.
@@ -181,7 +186,11 @@ async fn next_as_task(inner: &Arc<Inner>, pace: &mut Pace) -> Option<Sealed> {
 
 fn seal(inner: &Inner, core: &mut Core, pace: &mut Pace) -> Option<Sealed> {
     pace.expected = core.accepted.open().demand.max(1);
+    pace.since = core.unsealed;
     let sealed = core.accepted.seal();
+    if core.accepted.open().is_empty() {
+        core.unsealed = None;
+    }
     checkpointer::slice(inner, core);
     sealed
 }

@@ -209,7 +209,7 @@ impl Work {
     ) -> Result<Option<(BTreeMap<Bytes, Option<Bytes>>, Bytes)>, Error> {
         let from = old.as_ref().map_or(Sequence(0), |base| base.header().sequence);
         let meta = old.as_ref().map(|base| Bytes::from(base.header().meta.clone())).unwrap_or_default();
-        let image = old.map(Image);
+        let image = old.map(Image::over).transpose()?;
         let mut live = Live::over(image.as_ref().map(|image| image as _), &meta)?;
         let mut ended = false;
         self.walk(from.next(), to, &mut |sequence, record| {
