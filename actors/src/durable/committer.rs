@@ -49,6 +49,9 @@ pub(crate) fn run(inner: &Arc<Inner>) {
     while let Some(sealed) = next(inner, &mut pace) {
         let Some((sealed, took)) = append(inner, sealed, &mut encoder) else { return };
         pace.after(took);
+        if let Some(since) = pace.since {
+            inner.meters.commit_wait_seconds.record(since.elapsed().as_secs_f64());
+        }
         publish(inner, sealed);
     }
 }
@@ -104,11 +107,13 @@ struct Pace {
     expected: usize,
     linger: Duration,
     settle: Duration,
+    /// Since when the oldest commit in the record at hand waits.
+    since: Option<Instant>,
 }
 
 impl Default for Pace {
     fn default() -> Self {
-        Self { expected: 1, linger: Duration::ZERO, settle: Duration::ZERO }
+        Self { expected: 1, linger: Duration::ZERO, settle: Duration::ZERO, since: None }
     }
 }
 
@@ -218,7 +223,11 @@ async fn next_as_task(inner: &Arc<Inner>, pace: &mut Pace) -> Option<Sealed> {
 fn seal(inner: &Inner, core: &mut Core, pace: &mut Pace) -> Option<Sealed> {
     inner.hands.await_free(false);
     pace.expected = core.accepted.open().demand.max(1);
+    pace.since = core.unsealed;
     let sealed = core.accepted.seal();
+    if core.accepted.open().is_empty() {
+        core.unsealed = None;
+    }
     checkpointer::slice(inner, core);
     sealed
 }

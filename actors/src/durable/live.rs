@@ -29,7 +29,8 @@ pub use self::index::Index;
 pub(crate) use self::{
     dirty::Listed,
     index::{Known, dead_letter_key, dead_letter_number, dead_letters},
-    residency::{Capture, Fetched, fetch, shrink, undecodable},
+    replay::highest_id,
+    residency::{Capture, Fetched, Written, fetch, shrink, undecodable},
 };
 use super::{
     call::{Row, RowState},

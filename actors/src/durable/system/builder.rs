@@ -368,6 +368,7 @@ impl SystemBuilder {
                 stopping: false,
                 draining: false,
                 committer_sleeps: None,
+                unsealed: None,
                 job: None,
                 checkpoint_asked: false,
                 checkpoint_runs: false,

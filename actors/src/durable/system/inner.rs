@@ -100,6 +100,8 @@ pub(crate) struct Core {
     pub(crate) draining: bool,
     /// The committer sleeps until so many wait; 0 until there is anything at all.
     pub(crate) committer_sleeps: Option<usize>,
+    /// Since when there is something that is not sealed yet.
+    pub(crate) unsealed: Option<std::time::Instant>,
     /// Rows that are being captured.
     pub(crate) job: Option<Job>,
     /// Somebody wants the rows to be written now.
@@ -185,6 +187,9 @@ impl Inner {
     }
 
     fn wake(&self, core: &mut Core) {
+        if core.unsealed.is_none() && !core.accepted.open().is_empty() {
+            core.unsealed = Some(crate::clock::monotonic());
+        }
         if core.committer_sleeps.is_some_and(|until| core.accepted.open().demand >= until || until == 0)
             && !core.accepted.open().is_empty()
         {
