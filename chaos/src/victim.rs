@@ -42,7 +42,7 @@ pub(crate) use self::{operator::decide_doubts, orders::Order};
 use crate::{
     args::{Birth, VictimRole},
     fault::Fault,
-    random::Random,
+    random::Dice,
     workload::{self, Programs},
 };
 
@@ -185,7 +185,7 @@ async fn live(role: VictimRole) -> anyhow::Result<ExitCode> {
     say(&Said::Up);
     let mut tasks = JoinSet::new();
     tasks.spawn(watch(works.clone()));
-    let random = |purpose| Random::of(seed, purpose | u64::from(birth.life) << 16);
+    let random = |purpose| Dice::of(seed, purpose | u64::from(birth.life) << 16);
     tasks.spawn(operate(works.clone(), place.programs.socket.clone(), random(3)));
     if birth.faults.contains(&Fault::Actors) {
         tasks.spawn(sabotage(works.clone(), random(4)));
@@ -242,7 +242,7 @@ async fn watch(works: Arc<Works>) {
     }
 }
 
-async fn operate(works: Arc<Works>, socket: PathBuf, mut random: Random) {
+async fn operate(works: Arc<Works>, socket: PathBuf, mut random: Dice) {
     loop {
         tokio::time::sleep(random.between(Duration::from_millis(5), Duration::from_millis(120))).await;
         // A failure is that of a store that closed, and is told by `watch`.
@@ -250,7 +250,7 @@ async fn operate(works: Arc<Works>, socket: PathBuf, mut random: Random) {
     }
 }
 
-async fn sabotage(works: Arc<Works>, mut random: Random) {
+async fn sabotage(works: Arc<Works>, mut random: Dice) {
     let mut saboteur = Saboteur::default();
     loop {
         tokio::time::sleep(random.between(Duration::from_micros(200), Duration::from_millis(8))).await;
