@@ -57,6 +57,9 @@ const SEGMENT: u64 = 256 << 10;
 const BASE: u64 = 1 << 20;
 const CHECKPOINT: (Duration, u64) = (Duration::from_millis(40), 128 << 10);
 
+/// What a victim logs.
+const LOGS: tracing_subscriber::filter::LevelFilter = tracing_subscriber::filter::LevelFilter::WARN;
+
 /// What a victim says.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -172,8 +175,11 @@ fn engine(data: &Path, birth: &Birth) -> headframe::engine::EngineBuilder {
     builder.store_options(options).checkpoint(CHECKPOINT.0, CHECKPOINT.1)
 }
 
-/// Work until killed.
+/// Work until killed. What the engine warns of is kept beside the folder: `--keep` shows it.
 pub(crate) fn main(role: VictimRole) -> anyhow::Result<ExitCode> {
+    let log = tracing_subscriber::fmt().with_max_level(LOGS).with_ansi(false).with_writer(std::io::stderr);
+    // Nobody else in this process has one.
+    let _ = log.try_init();
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     runtime.block_on(live(role))
 }
