@@ -130,13 +130,13 @@ fn an_actor_that_ends_between_two_slices_of_a_checkpoint_leaves_no_older_row() {
     let store = Memory::with_rows();
     let fence = store.recover(&mut |_, _| Ok(())).unwrap().fence;
     let mut live = Live::over(None, &[]).unwrap();
-    let mut fold = |live: &mut Live, at: u64| {
+    let fold = |live: &mut Live, at: u64| {
         let record = &records[usize::try_from(at).unwrap() - 1];
         store.append(fence, Sequence(at), &codec::seal(FORMAT, record)).unwrap();
         live.advance(None, Sequence(at), record).unwrap();
     };
-    let write = |[since, from, to]: [u64; 3], changes| {
-        let [since, from, to] = [since, from, to].map(Sequence);
+    let write = |marks: [u64; 3], changes: &BTreeMap<Bytes, Option<Bytes>>| {
+        let [since, from, to] = marks.map(Sequence);
         store.checkpoint(&Checkpoint { since, from, to, meta: Bytes::new(), changes }, &mut || true).unwrap();
     };
     fold(&mut live, 1);
