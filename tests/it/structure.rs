@@ -40,7 +40,7 @@ const SURFACES: [&str; 16] = [
     "utoipa",
     "utoipa-axum",
 ];
-const ROOT: [&str; 33] = [
+const ROOT: [&str; 34] = [
     ".cargo",
     ".ci",
     ".config",
