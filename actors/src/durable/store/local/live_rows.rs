@@ -313,7 +313,8 @@ mod tests {
     fn rows_that_wanted_room_are_opened_again_with_all_that_was_written() {
         let folder = tempfile::tempdir().unwrap();
         let rows = rows(folder.path());
-        [1, 2].map(|record| write(&rows, record));
+        write(&rows, 1);
+        write(&rows, 2);
         shut(&rows);
         assert_eq!(rows.get(b"row 2").unwrap().as_deref(), Some(&b"row 2"[..]));
         write(&rows, 3);
