@@ -23,6 +23,7 @@ pub(crate) mod simulation;
 pub(crate) mod world;
 
 pub use self::{
+    dice::Dice,
     fake::Fake,
     world::{Crash, Death, Ending, World},
 };

@@ -21,7 +21,7 @@ use crate::{
     look,
     oracle::{Facts, Findings, Invariant::I1, Submission, Violation},
     parent::{Client, Tally},
-    random::Random,
+    random::Dice,
     recorder,
     victim::{Place, Teller, Works, decide_doubts},
     workload,
@@ -96,7 +96,7 @@ async fn settle(
     for (at, submission) in submissions.iter().enumerate() {
         waiting.spawn(wait_for(works.clone(), at, submission.number));
     }
-    let mut random = Random::of(client.seed, PURPOSE);
+    let mut random = Dice::of(client.seed, PURPOSE);
     let (mut last_end, mut look) = (monotonic(), tokio::time::interval(LOOK));
     while !waiting.is_empty() && !is_stuck(last_end) {
         tokio::select! {

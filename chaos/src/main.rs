@@ -16,7 +16,6 @@ mod args;
 mod damage;
 mod fault;
 mod finish;
-mod life;
 mod look;
 mod namespace;
 mod oracle;
@@ -47,9 +46,9 @@ fn main() -> ExitCode {
     let args = Args::parse();
     let done = match args.role.clone() {
         None => parent::main(&args),
-        Some(Role::Recorder(role)) => life::bound_to(role.parent).and_then(|()| recorder::main(&role)),
-        Some(Role::Victim(role)) => life::bound_to(role.parent).and_then(|()| victim::main(role)),
-        Some(Role::Starter(role)) => life::bound_to(role.parent).and_then(|()| damage::start(&role)),
+        Some(Role::Recorder(role)) => headframe_stage::bound_to(role.parent).and_then(|()| recorder::main(&role)),
+        Some(Role::Victim(role)) => headframe_stage::bound_to(role.parent).and_then(|()| victim::main(role)),
+        Some(Role::Starter(role)) => headframe_stage::bound_to(role.parent).and_then(|()| damage::start(&role)),
         Some(Role::Program(role)) => program::main(role),
         Some(Role::Probe(role)) => program::probe(&role),
     };

@@ -9,7 +9,7 @@ mod strikes;
 use std::time::Duration;
 
 pub(crate) use self::strikes::{Life, Strike};
-use crate::{args::Until, fault::Faults, random::Random};
+use crate::{args::Until, fault::Faults, random::Dice};
 
 /// Which streams of the seed these are.
 const PURPOSE: u64 = 1;
@@ -43,18 +43,16 @@ fn deaths(seed: u64, until: Until) -> Vec<Death> {
         Until::Kills(kills) => kills,
         Until::Over(length) => u32::try_from(length.as_secs() * LIVES_PER_S).unwrap_or(u32::MAX),
     };
-    let (mut random, mut places) = (Random::of(seed, PURPOSE), Random::of(seed, PLACES));
+    let (mut random, mut places) = (Dice::of(seed, PURPOSE), Dice::of(seed, PLACES));
     let mut lives: Vec<_> = (0..kills).map(|kill| death(&mut random, kill % 5 == 4)).collect();
-    // Fisher-Yates within each five, so that nobody knows which of them it is.
+    // Within each five, so that nobody knows which of them it is.
     for five in lives.chunks_mut(5) {
-        for at in (1..five.len()).rev() {
-            five.swap(at, usize::try_from(places.below(at as u64 + 1)).unwrap_or(0));
-        }
+        places.shuffle(five);
     }
     lives
 }
 
-fn death(random: &mut Random, is_early: bool) -> Death {
+fn death(random: &mut Dice, is_early: bool) -> Death {
     let mut within = |one_in, short, long| {
         let most = if random.one_in(one_in) { short } else { long };
         random.between(Duration::ZERO, most)

@@ -42,7 +42,7 @@ pub(crate) use self::{operator::decide_doubts, orders::Order};
 use crate::{
     args::{Birth, VictimRole},
     fault::Fault,
-    random::Random,
+    random::Dice,
     workload::{self, Programs},
 };
 
@@ -56,6 +56,9 @@ const AGAIN: Duration = Duration::from_millis(20);
 const SEGMENT: u64 = 256 << 10;
 const BASE: u64 = 1 << 20;
 const CHECKPOINT: (Duration, u64) = (Duration::from_millis(40), 128 << 10);
+
+/// What a victim logs.
+const LOGS: tracing_subscriber::filter::LevelFilter = tracing_subscriber::filter::LevelFilter::WARN;
 
 /// What a victim says.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -172,8 +175,11 @@ fn engine(data: &Path, birth: &Birth) -> headframe::engine::EngineBuilder {
     builder.store_options(options).checkpoint(CHECKPOINT.0, CHECKPOINT.1)
 }
 
-/// Work until killed.
+/// Work until killed. What the engine warns of is kept beside the folder: `--keep` shows it.
 pub(crate) fn main(role: VictimRole) -> anyhow::Result<ExitCode> {
+    let log = tracing_subscriber::fmt().with_max_level(LOGS).with_ansi(false).with_writer(std::io::stderr);
+    // Nobody else in this process has one.
+    let _ = log.try_init();
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     runtime.block_on(live(role))
 }
@@ -185,7 +191,7 @@ async fn live(role: VictimRole) -> anyhow::Result<ExitCode> {
     say(&Said::Up);
     let mut tasks = JoinSet::new();
     tasks.spawn(watch(works.clone()));
-    let random = |purpose| Random::of(seed, purpose | u64::from(birth.life) << 16);
+    let random = |purpose| Dice::of(seed, purpose | u64::from(birth.life) << 16);
     tasks.spawn(operate(works.clone(), place.programs.socket.clone(), random(3)));
     if birth.faults.contains(&Fault::Actors) {
         tasks.spawn(sabotage(works.clone(), random(4)));
@@ -242,7 +248,7 @@ async fn watch(works: Arc<Works>) {
     }
 }
 
-async fn operate(works: Arc<Works>, socket: PathBuf, mut random: Random) {
+async fn operate(works: Arc<Works>, socket: PathBuf, mut random: Dice) {
     loop {
         tokio::time::sleep(random.between(Duration::from_millis(5), Duration::from_millis(120))).await;
         // A failure is that of a store that closed, and is told by `watch`.
@@ -250,7 +256,7 @@ async fn operate(works: Arc<Works>, socket: PathBuf, mut random: Random) {
     }
 }
 
-async fn sabotage(works: Arc<Works>, mut random: Random) {
+async fn sabotage(works: Arc<Works>, mut random: Dice) {
     let mut saboteur = Saboteur::default();
     loop {
         tokio::time::sleep(random.between(Duration::from_micros(200), Duration::from_millis(8))).await;

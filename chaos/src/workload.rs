@@ -14,7 +14,7 @@ use headframe::{
 };
 use serde_json::{Map, Value, json};
 
-use crate::random::Random;
+use crate::random::Dice;
 
 /// Which stream of the seed this is.
 const PURPOSE: u64 = 2;
@@ -289,7 +289,7 @@ pub(crate) fn is_a_programs(label: &str) -> bool {
 
 /// The shape of a submission.
 pub(crate) fn shape(seed: u64, number: u64) -> usize {
-    let drawn = Random::of(seed, PURPOSE ^ (number << 8)).below(SHAPES.len() as u64);
+    let drawn = Dice::of(seed, PURPOSE ^ (number << 8)).below(SHAPES.len() as u64);
     usize::try_from(drawn).unwrap_or(0)
 }
 
@@ -306,7 +306,7 @@ pub(crate) fn submission(number: u64) -> Submission {
 
 /// When the client of a submission changes its mind, after its acknowledgement: one in eight does.
 pub(crate) fn cancels(seed: u64, number: u64) -> Option<Duration> {
-    let mut random = Random::of(seed, PURPOSE ^ (number << 8) ^ 1);
+    let mut random = Dice::of(seed, PURPOSE ^ (number << 8) ^ 1);
     random.one_in(8).then(|| random.between(Duration::ZERO, Duration::from_millis(60)))
 }
 

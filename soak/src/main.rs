@@ -14,7 +14,6 @@
 mod args;
 mod client;
 mod disk;
-mod life;
 mod report;
 mod rest;
 mod sample;
@@ -49,7 +48,7 @@ fn main() -> ExitCode {
     let args = Args::parse();
     let done = match &args.role {
         None => soak(&args),
-        Some(Role::Victim(role)) => life::bound_to(role.parent).and_then(|()| victim::main(role)),
+        Some(Role::Victim(role)) => headframe_stage::bound_to(role.parent).and_then(|()| victim::main(role)),
     };
     done.unwrap_or_else(|error| {
         if watch::is_broken_pipe(&error) {

@@ -3,34 +3,27 @@
 //! **Invariant:** [`Stage::clear`] returns when the victim is dead and waited for; only then the folder goes.
 
 use std::{
-    fs::File,
     path::{Path, PathBuf},
     process::Stdio,
-    time::Duration,
 };
 
-use anyhow::{Context as _, ensure};
-use tempfile::TempDir;
+use anyhow::Context as _;
+use headframe_stage::Ground;
 use tokio::{
     io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader, Lines},
-    process::{Child, ChildStdin, ChildStdout, Command},
+    process::{Child, ChildStdin, ChildStdout},
     sync::mpsc::{UnboundedReceiver, UnboundedSender},
     task::JoinSet,
 };
 
 use crate::wire::{Order, Said};
 
-/// A start takes a segment of the journal and a reserve for a full disk; history comes on top, with every run.
-const ROOM_MIN: u64 = 256 << 20;
-/// This very program, also when its file was replaced or removed meanwhile.
-const THIS_PROGRAM: &str = "/proc/self/exe";
-/// How often a folder is tried to be removed into which something may still write its last file.
-const REMOVALS: u32 = 100;
-const REMOVE_AGAIN: Duration = Duration::from_millis(20);
+/// Most panics that are told.
+const PANICS_MAX: usize = 5;
 
 /// Where it happens.
 pub(crate) struct Stage {
-    folder: TempDir,
+    ground: Ground,
     victim: Option<Victim>,
 }
 
@@ -46,42 +39,23 @@ struct Victim {
 impl Stage {
     /// A new folder in `dir`, or in the system's place for temporary files.
     pub(crate) fn new(dir: Option<&Path>) -> anyhow::Result<Self> {
-        let dir = dir.map_or_else(std::env::temp_dir, Path::to_path_buf);
-        std::fs::create_dir_all(&dir).with_context(|| format!("cannot use --dir {}", dir.display()))?;
-        // The victim opens files by this path, from wherever it is.
-        let dir = dir.canonicalize().with_context(|| format!("cannot use --dir {}", dir.display()))?;
-        let room = room_in(&dir).with_context(|| format!("cannot tell how much room {} has", dir.display()))?;
-        ensure!(
-            room >= ROOM_MIN,
-            "{} has {} MiB free, and this needs {} MiB and more for every run; choose another --dir",
-            dir.display(),
-            room >> 20,
-            ROOM_MIN >> 20
-        );
-        ensure!(
-            Path::new(THIS_PROGRAM).exists(),
-            "the engine is started from {THIS_PROGRAM}, and this machine has no /proc"
-        );
-        let folder = tempfile::Builder::new().prefix("headframe-soak-").tempdir_in(&dir);
-        let folder = folder.with_context(|| format!("cannot make a folder in {}", dir.display()))?;
-        Ok(Self { folder, victim: None })
+        let ground = Ground::new(dir, env!("CARGO_PKG_NAME"), " and more for every run")?;
+        Ok(Self { ground, victim: None })
     }
 
     pub(crate) fn data(&self) -> PathBuf {
-        self.folder.path().join("data")
+        self.ground.path().join("data")
     }
 
     /// Bytes that may still be written there.
     pub(crate) fn room(&self) -> anyhow::Result<u64> {
-        Ok(room_in(self.folder.path())?)
+        self.ground.room()
     }
 
     /// Start a victim; it says that it is up later.
     pub(crate) fn start(&mut self) -> anyhow::Result<()> {
-        let log = File::options().create(true).append(true).open(self.log()).context("cannot open the victim's log")?;
-        let mut command = Command::new(THIS_PROGRAM);
-        command.arg0(env!("CARGO_PKG_NAME")).args(["__victim", "--parent", &std::process::id().to_string(), "--data"]);
-        command.arg(self.data()).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(log).kill_on_drop(true);
+        let mut command = self.ground.command("__victim")?;
+        command.arg("--data").arg(self.data()).stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut process = command.spawn().context("cannot start the engine")?;
         let stdin = process.stdin.take().context("the engine has no stdin")?;
         let stdout = process.stdout.take().context("the engine has no stdout")?;
@@ -138,23 +112,14 @@ impl Stage {
         Ok(format!("{status}; {}", self.last_words()))
     }
 
-    fn log(&self) -> PathBuf {
-        self.folder.path().join("victim.log")
-    }
-
     /// The end of what victims wrote to stderr.
     pub(crate) fn last_words(&self) -> String {
-        let log = std::fs::read_to_string(self.log()).unwrap_or_default();
-        let lines: Vec<_> = log.lines().collect();
-        lines[lines.len().saturating_sub(8)..].join("\n")
+        self.ground.last_words()
     }
 
-    /// What victims said of panics: actors survive them, but nobody asked for any.
+    /// What victims said of panics.
     pub(crate) fn panics(&self) -> Vec<String> {
-        let log = std::fs::read_to_string(self.log()).unwrap_or_default();
-        let lines: Vec<_> = log.lines().collect();
-        let panics = lines.windows(2).filter(|pair| pair[0].contains("panicked at"));
-        panics.map(|pair| pair.join(" ")).take(5).collect()
+        self.ground.panics().into_iter().take(PANICS_MAX).collect()
     }
 
     /// Kill and wait, if there still is one.
@@ -167,16 +132,7 @@ impl Stage {
 
     /// Remove the folder.
     pub(crate) fn leave(self) {
-        let path = self.folder.keep();
-        let gone = (0..REMOVALS).any(|tried| {
-            if tried > 0 {
-                std::thread::sleep(REMOVE_AGAIN);
-            }
-            std::fs::remove_dir_all(&path).is_ok() || !path.exists()
-        });
-        if !gone {
-            eprintln!("warning: {} is left behind; remove it", path.display());
-        }
+        self.ground.leave(false);
     }
 }
 
@@ -186,9 +142,4 @@ async fn write(mut stdin: ChildStdin, mut orders: UnboundedReceiver<String>) {
             return;
         }
     }
-}
-
-fn room_in(dir: &Path) -> std::io::Result<u64> {
-    let found = rustix::fs::statvfs(dir)?;
-    Ok(found.f_bavail.saturating_mul(found.f_frsize))
 }

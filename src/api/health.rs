@@ -60,6 +60,7 @@ pub(super) async fn livez(State(shared): State<Arc<Shared>>) -> Json<Alive> {
 )]
 pub(super) async fn readyz(State(shared): State<Arc<Shared>>) -> Response {
     let components = BTreeMap::from([
+        ("calls", calls(&shared)),
         ("door", door(&shared)),
         ("store", store(&shared)),
         ("workers", workers(&shared)),
@@ -85,6 +86,14 @@ fn good(detail: impl Into<String>) -> Component {
 
 fn bad(detail: impl Into<String>) -> Component {
     Component { ok: false, detail: detail.into() }
+}
+
+/// What waits here will be done: new work can be taken.
+fn calls(shared: &Shared) -> Component {
+    match shared.engine.system().calls_first() {
+        0 => good("begin"),
+        first => good(format!("wait for {first} that the process may have died of, which begin first, one at a time")),
+    }
 }
 
 fn door(shared: &Shared) -> Component {

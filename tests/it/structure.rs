@@ -40,7 +40,7 @@ const SURFACES: [&str; 16] = [
     "utoipa",
     "utoipa-axum",
 ];
-const ROOT: [&str; 33] = [
+const ROOT: [&str; 34] = [
     ".cargo",
     ".ci",
     ".config",
@@ -73,6 +73,7 @@ const ROOT: [&str; 33] = [
     "rustfmt.toml",
     "soak",
     "src",
+    "stage",
     "tests",
 ];
 
@@ -164,7 +165,7 @@ fn every_error_code_has_its_page() {
 #[test]
 fn every_dependency_has_its_reason() {
     let reasons = read("docs/DEPENDENCIES.md");
-    for manifest in ["Cargo.toml", "actors/Cargo.toml", "chaos/Cargo.toml", "soak/Cargo.toml"] {
+    for manifest in ["Cargo.toml", "actors/Cargo.toml", "chaos/Cargo.toml", "soak/Cargo.toml", "stage/Cargo.toml"] {
         for name in dependencies(manifest).into_iter().filter(|name| !name.starts_with("headframe")) {
             let is_told = reasons.lines().any(|line| line.starts_with(&format!("| `{name}` ")));
             assert!(is_told, "`{name}` in {manifest} has no line in docs/DEPENDENCIES.md");
@@ -360,7 +361,7 @@ fn named_in_documents() -> Vec<(String, String)> {
         // Between fences stand commands and pictures, not names.
         let prose: String = text.split("```").step_by(2).collect();
         for quoted in prose.split('`').skip(1).step_by(2) {
-            let is_path = ["actors/", "chaos/", "docs/", "examples/", "soak/", "src/", "tests/"]
+            let is_path = ["actors/", "chaos/", "docs/", "examples/", "soak/", "src/", "stage/", "tests/"]
                 .iter()
                 .any(|folder| quoted.starts_with(folder));
             if is_path && !quoted.contains(['*', ' ', '{']) {

@@ -144,7 +144,7 @@ impl Recorder {
         Noted { recorder: self, slot, named }
     }
 
-    /// A call that is noted while it is polled, and that lets suspects go first.
+    /// A call that is noted while it is polled.
     pub(crate) fn noted_call<F: Future + Unpin>(
         self: &Arc<Self>,
         caller: ActorId,
@@ -152,7 +152,7 @@ impl Recorder {
         tool: &Arc<str>,
         calling: F,
     ) -> NotedCall<F> {
-        NotedCall::new(self.clone(), Named::Call { caller, call }, call, tool.clone(), calling)
+        NotedCall::new(self.clone(), Named::Call { caller, call }, tool.clone(), calling)
     }
 
     fn survived(&self, named: Named, call: CallId) {
@@ -163,9 +163,39 @@ impl Recorder {
         }
     }
 
-    /// These calls go first, one at a time.
+    /// These calls go first, one at a time: from here on others are not [admitted](Self::admits).
     pub(crate) fn let_first(&self, calls: impl IntoIterator<Item = CallId>) {
         self.gate.close(calls);
+    }
+
+    /// Whether every call may begin.
+    pub(crate) fn admits_all(&self) -> bool {
+        self.gate.is_open()
+    }
+
+    /// Whether this call may begin now; see [`Self::let_first`].
+    pub(crate) fn admits(&self, call: CallId) -> bool {
+        self.gate.admits(call)
+    }
+
+    /// How many calls are to go first still.
+    pub(crate) fn first(&self) -> usize {
+        self.gate.suspects()
+    }
+
+    /// Nobody waits for a call that will not begin. It is suspected still: it has not survived anything.
+    pub(crate) fn excuse(&self, comes: impl Fn(CallId) -> bool) -> usize {
+        self.gate.keep(comes)
+    }
+
+    /// Wait no longer for those that did not come in time, and say which these are.
+    pub(crate) fn lose_patience(&self) -> Vec<CallId> {
+        self.gate.lose_patience()
+    }
+
+    /// Completes when one of those that go first has begun, or is not waited for any more.
+    pub(crate) fn moved(&self) -> impl Future<Output = ()> + '_ {
+        self.gate.moved()
     }
 
     /// Lives in a row that died during something which the store does not hold.

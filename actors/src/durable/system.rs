@@ -162,6 +162,8 @@ pub struct Figures {
     pub hosted: usize,
     /// Calls without an outcome.
     pub calls: usize,
+    /// Calls that the process may have died of and that begin first; see [`System::calls_first`].
+    pub calls_first: usize,
     /// Answers that came for calls that were gone.
     pub late_answers: u64,
     /// Messages taken, each in a turn.
@@ -438,6 +440,13 @@ impl System {
         let lost = self.inner.core.lock().accepted.open().lose();
         self.inner.in_flight.bereave(lost);
         Heir(self.inner.in_flight.clone())
+    }
+
+    /// How many calls there are that the process may have died of, and that have not begun since: they begin one at a time, and
+    /// while there are any, every other call waits. After half a minute nobody waits for them any longer.
+    #[must_use]
+    pub fn calls_first(&self) -> usize {
+        self.inner.flight.first()
     }
 
     /// Stop: running calls are asked to stop and given `grace`; what was accepted becomes durable; services, tools and hosts end, in

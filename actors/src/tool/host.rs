@@ -277,18 +277,32 @@ impl Queue {
         calls
     }
 
-    /// Begin as many calls as there are permits for.
+    /// Begin as many calls as there are permits for, and as may begin now.
     fn pump(&mut self, myself: &ActorRef<HostMessage>) {
         let take = self.slot().free_permits().min(BATCH).min(self.waiting.len());
         if take == 0 || self.drains {
             return;
         }
-        let calls = self.waiting.drain(..take).collect();
+        let calls = self.next(take);
+        if calls.is_empty() {
+            return;
+        }
         let calls = self.ready(calls);
         self.run(&calls);
         if !self.waiting.is_empty() {
             let _ = myself.send_message(HostMessage::Freed);
         }
+    }
+
+    /// So many calls from the front; after a death, one that it may have been of, if its turn has come. The others wait here
+    /// meanwhile, without a permit: once they waited with theirs, and such a call that got none kept everybody from their work.
+    fn next(&mut self, take: usize) -> Vec<CallId> {
+        let flight = &self.inner.flight;
+        if flight.admits_all() {
+            return self.waiting.drain(..take).collect();
+        }
+        let first = self.waiting.iter().position(|call| flight.admits(*call));
+        first.and_then(|at| self.waiting.remove(at)).into_iter().collect()
     }
 
     /// Write down the start of those that may happen once, and let probes sleep that are not due; returns the others.

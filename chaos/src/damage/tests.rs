@@ -3,7 +3,7 @@
 use std::fs;
 
 use super::*;
-use crate::random::Random;
+use crate::random::Dice;
 
 #[test]
 fn what_differs_and_was_not_told_is_silent() {
@@ -68,8 +68,8 @@ fn a_copy_can_be_damaged_and_the_folder_keeps_its_bytes() {
     }
     for seed in 0..40 {
         copy(&data, &copied).unwrap();
-        let wound = choose(&copied, &mut Random::of(seed, 1)).unwrap().unwrap();
-        assert_eq!(Some(&wound), choose(&copied, &mut Random::of(seed, 1)).unwrap().as_ref(), "a seed says which");
+        let wound = choose(&copied, &mut Dice::of(seed, 1)).unwrap().unwrap();
+        assert_eq!(Some(&wound), choose(&copied, &mut Dice::of(seed, 1)).unwrap().as_ref(), "a seed says which");
         wound.inflict(&copied).unwrap();
         assert_ne!(fs::read(copied.join(&wound.file)).unwrap(), bytes, "{wound}");
         assert_eq!(fs::read(data.join(&wound.file)).unwrap(), bytes, "{wound}");

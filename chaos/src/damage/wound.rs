@@ -10,7 +10,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use crate::random::Random;
+use crate::random::Dice;
 
 const PAGE: u64 = 4096;
 /// Nobody reads these before they are written again.
@@ -45,7 +45,7 @@ impl fmt::Display for Wound {
 }
 
 /// Choose a file of the folder and what is done to it; nothing if there is none.
-pub(crate) fn choose(folder: &Path, random: &mut Random) -> io::Result<Option<Wound>> {
+pub(crate) fn choose(folder: &Path, random: &mut Dice) -> io::Result<Option<Wound>> {
     let mut kinds: BTreeMap<String, Vec<PathBuf>> = BTreeMap::new();
     files(folder, Path::new(""), &mut kinds)?;
     let kinds: Vec<_> = kinds.into_values().collect();

@@ -22,7 +22,7 @@ use crate::{
     fault::{Fault, Faults},
     look,
     oracle::{Findings, Invariant, Violation},
-    random::Random,
+    random::Dice,
     schedule::{Death, Life, Strike},
     victim::{Order, Said, clock},
 };
@@ -299,7 +299,7 @@ impl Killing {
                 return Ok(None);
             }
             damage::copy(&data, &target)?;
-            let wound = damage::choose(&target, &mut Random::of(draw, 0))?;
+            let wound = damage::choose(&target, &mut Dice::of(draw, 0))?;
             if let Some(wound) = &wound {
                 wound.inflict(&target)?;
             }

@@ -11,10 +11,10 @@ use std::{
 
 use anyhow::{Context as _, ensure};
 use clap::ValueEnum as _;
-use tempfile::TempDir;
+use headframe_stage::Ground;
 use tokio::{
     io::{AsyncBufReadExt as _, AsyncReadExt as _, BufReader, Lines},
-    process::{Child, ChildStdin, ChildStdout, Command},
+    process::{Child, ChildStdin, ChildStdout},
 };
 
 use super::disk::SmallDisk;
@@ -28,24 +28,16 @@ use crate::{
 /// The longest path of a Unix socket, without its final NUL.
 const SOCKET_PATH_MAX: usize = 107;
 
-/// A start takes a segment of the journal and a reserve for a full disk; history comes on top.
-const ROOM_MIN: u64 = 256 << 20;
 /// With less than this the door of an engine closes, which would look like a broken promise.
 const ROOM_LEFT: u64 = 64 << 20;
-/// This very program, also when its file was replaced or removed meanwhile.
-const THIS_PROGRAM: &str = "/proc/self/exe";
-/// How often a folder is tried to be removed into which something may still write its last file.
-const REMOVALS: u32 = 100;
-const REMOVE_AGAIN: Duration = Duration::from_millis(20);
 /// A start on a damaged folder that takes longer hangs.
 const STARTER_MAX: Duration = Duration::from_secs(60);
 
 /// Where everything happens.
 pub(super) struct Stage {
-    folder: Option<TempDir>,
+    ground: Ground,
     socket: PathBuf,
     data: PathBuf,
-    log: PathBuf,
     recorder: Option<Child>,
     pub(super) victim: Option<Victim>,
     starter: Option<Child>,
@@ -63,36 +55,18 @@ pub(super) struct Victim {
 impl Stage {
     /// Make the folder.
     pub(super) fn new(args: &Args) -> anyhow::Result<Self> {
-        let dir = args.dir.clone().unwrap_or_else(std::env::temp_dir);
-        std::fs::create_dir_all(&dir).with_context(|| format!("cannot use --dir {}", dir.display()))?;
-        // Children open files by these paths, from wherever they are.
-        let dir = dir.canonicalize().with_context(|| format!("cannot use --dir {}", dir.display()))?;
-        let room = room_in(&dir).with_context(|| format!("cannot tell how much room {} has", dir.display()))?;
-        ensure!(
-            room >= ROOM_MIN,
-            "{} has {} MiB free, and this needs {} MiB; choose another --dir",
-            dir.display(),
-            room >> 20,
-            ROOM_MIN >> 20
-        );
-        ensure!(
-            Path::new(THIS_PROGRAM).exists(),
-            "victims are started from {THIS_PROGRAM}, and this machine has no /proc"
-        );
-        let folder = tempfile::Builder::new().prefix("headframe-chaos-").tempdir_in(&dir);
-        let folder = folder.with_context(|| format!("cannot make a folder in {}", dir.display()))?;
-        let socket = folder.path().join("recorder");
+        let ground = Ground::new(args.dir.as_deref(), env!("CARGO_PKG_NAME"), "")?;
+        let socket = ground.path().join("recorder");
         let length = socket.as_os_str().len();
         ensure!(length <= SOCKET_PATH_MAX, "the path {socket:?} is too long for a socket; choose a shorter --dir");
-        let (data, log) = (folder.path().join("data"), folder.path().join("victim.log"));
-        Ok(Self { folder: Some(folder), socket, data, log, recorder: None, victim: None, starter: None, disk: None })
+        let data = ground.path().join("data");
+        Ok(Self { ground, socket, data, recorder: None, victim: None, starter: None, disk: None })
     }
 
     /// An engine without room refuses what it is sent, as it should; that would prove nothing.
     pub(super) fn has_room(&self) -> anyhow::Result<()> {
-        let dir = self.socket.parent().unwrap_or(Path::new("/"));
-        let room = room_in(dir)?;
-        ensure!(room >= ROOM_LEFT, "only {} MiB are free in {}; choose a larger --dir", room >> 20, dir.display());
+        let (room, place) = (self.ground.room()?, self.ground.path().display());
+        ensure!(room >= ROOM_LEFT, "only {} MiB are free in {place}; choose a larger --dir", room >> 20);
         Ok(())
     }
 
@@ -132,8 +106,8 @@ impl Stage {
     pub(super) async fn start_damaged(&mut self, copy: &Path) -> anyhow::Result<Result<Started, String>> {
         // A log of its own: that of victims is searched for panics nobody asked for.
         let log = self.beside("starter.log");
-        let mut command = self.command("__starter")?;
-        command.arg("--data").arg(copy).stdin(Stdio::null()).stderr(File::create(&log)?);
+        let mut command = self.ground.command("__starter")?;
+        command.arg("--data").arg(copy).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(File::create(&log)?);
         // It stays on the stage, which waits for its end also when an interrupt drops us here.
         let starter = self.starter.insert(command.spawn().context("cannot start on a damaged folder")?);
         let mut stdout = starter.stdout.take().context("a starter has no stdout")?;
@@ -153,11 +127,12 @@ impl Stage {
 
     /// Start the recorder; returns when it listens.
     pub(super) async fn start_recorder(&mut self, mutant: Option<Mutant>) -> anyhow::Result<()> {
-        let mut command = self.command("__recorder")?;
+        let mut command = self.ground.command("__recorder")?;
         command.arg("--socket").arg(&self.socket);
         let named = mutant.and_then(|mutant| mutant.to_possible_value());
         named.iter().for_each(|mutant| _ = command.args(["--mutant", mutant.get_name()]));
-        let mut recorder = command.stdin(Stdio::null()).spawn().context("cannot start the recorder")?;
+        let mut recorder =
+            command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().context("cannot start the recorder")?;
         let stdout = recorder.stdout.take().context("the recorder has no stdout")?;
         self.recorder = Some(recorder);
         let said = BufReader::new(stdout).lines().next_line().await?;
@@ -166,26 +141,19 @@ impl Stage {
     }
 
     pub(super) fn start_victim(&mut self, seed: u64, birth: &Birth) -> anyhow::Result<()> {
-        let mut command = self.command("__victim")?;
+        let mut command = self.ground.command("__victim")?;
         command.arg("--socket").arg(&self.socket).arg("--data").arg(self.data_now());
         command.arg(format!("--seed={seed}")).arg(format!("--life={}", birth.life));
         command.arg(format!("--ahead-ms={}", birth.ahead_ms)).arg(format!("--latest-ms={}", birth.latest_ms));
         command.args(birth.faults.iter().map(|fault| format!("--faults={}", fault.name())));
         let flags = [("--patient", birth.patient), ("--small-files", birth.small_files)];
         command.args(flags.iter().filter(|(_, is_set)| *is_set).map(|(flag, _)| flag));
-        let mut process = command.stdin(Stdio::piped()).spawn().context("cannot start a victim")?;
+        let mut process =
+            command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().context("cannot start a victim")?;
         let stdin = process.stdin.take().context("a victim has no stdin")?;
         let stdout = process.stdout.take().context("a victim has no stdout")?;
         self.victim = Some(Victim { process, stdin, lines: BufReader::new(stdout).lines() });
         Ok(())
-    }
-
-    fn command(&self, role: &str) -> anyhow::Result<Command> {
-        let log = File::options().create(true).append(true).open(&self.log).context("cannot open the victims' log")?;
-        let mut command = Command::new(THIS_PROGRAM);
-        command.arg0(env!("CARGO_PKG_NAME")).arg(role).args(["--parent", &std::process::id().to_string()]);
-        command.stdout(Stdio::piped()).stderr(log).kill_on_drop(true);
-        Ok(command)
     }
 
     pub(super) fn victim(&mut self) -> anyhow::Result<&mut Victim> {
@@ -194,17 +162,12 @@ impl Stage {
 
     /// The end of what children wrote to stderr.
     pub(super) fn last_words(&self) -> String {
-        let log = std::fs::read_to_string(&self.log).unwrap_or_default();
-        let lines: Vec<_> = log.lines().collect();
-        lines[lines.len().saturating_sub(8)..].join("\n")
+        self.ground.last_words()
     }
 
-    /// What victims said of panics: the actors survive them, but nobody asked for any.
+    /// What victims said of panics.
     pub(super) fn panics(&self) -> Vec<String> {
-        let log = std::fs::read_to_string(&self.log).unwrap_or_default();
-        let lines: Vec<_> = log.lines().collect();
-        let panics = lines.windows(2).filter(|pair| pair[0].contains("panicked at"));
-        panics.map(|pair| pair.join(" ")).collect()
+        self.ground.panics()
     }
 
     /// Kill and wait for all children; also one that was stopped. Then nobody uses the small disk any more.
@@ -220,28 +183,7 @@ impl Stage {
     }
 
     /// Remove the folder, or say where it is.
-    pub(super) fn leave(&mut self, keep: bool) {
-        let Some(folder) = self.folder.take() else { return };
-        if keep {
-            eprintln!("kept {}", folder.keep().display());
-            return;
-        }
-        let path = folder.keep();
-        // An engine of ours that was interrupted may still write its last file.
-        let gone = (0..REMOVALS).any(|tried| {
-            if tried > 0 {
-                std::thread::sleep(REMOVE_AGAIN);
-            }
-            std::fs::remove_dir_all(&path).is_ok() || !path.exists()
-        });
-        if !gone {
-            eprintln!("warning: {} is left behind; remove it", path.display());
-        }
+    pub(super) fn leave(self, keep: bool) {
+        self.ground.leave(keep);
     }
-}
-
-/// Bytes that we may still write there.
-fn room_in(dir: &Path) -> std::io::Result<u64> {
-    let found = rustix::fs::statvfs(dir)?;
-    Ok(found.f_bavail.saturating_mul(found.f_frsize))
 }

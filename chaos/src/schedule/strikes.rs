@@ -7,7 +7,7 @@ use std::{collections::BTreeSet, time::Duration};
 use super::Death;
 use crate::{
     fault::{Fault, Faults},
-    random::Random,
+    random::Dice,
 };
 
 /// Which streams of the seed these are; each row and each life has one of its own.
@@ -77,10 +77,10 @@ pub(super) fn draw(seed: u64, deaths: &[Death], faults: &Faults, periods: &Perio
     let [stopped, set_within, set_before]: [BTreeSet<usize>; 3] = [often(1, true), often(2, true), often(4, false)];
     let [filled, damaged]: [BTreeSet<usize>; 2] = [seldom(3, true), seldom(5, false)];
     let life = |(at, death): (usize, &Death)| {
-        let mut random = Random::of(seed, LIFE | (at as u64) << 8);
+        let mut random = Dice::of(seed, LIFE | (at as u64) << 8);
         let mut strikes = programs(*death, &mut random);
-        let (clock, small_files, damage) = (ahead(&mut random), random.one_in(2), random.next());
-        let mut strike = |lives: &BTreeSet<usize>, strike: Strike, random: &mut Random| {
+        let (clock, small_files, damage) = (ahead(&mut random), random.one_in(2), random.roll());
+        let mut strike = |lives: &BTreeSet<usize>, strike: Strike, random: &mut Dice| {
             if let (Death::AtWork(after), true) = (*death, lives.contains(&at)) {
                 strikes.push((random.between(Duration::ZERO, after.mul_f64(0.8)), strike));
             }
@@ -126,7 +126,7 @@ fn struck(
     only_at_work: bool,
 ) -> impl Iterator<Item = (u64, usize)> {
     let one_of = move |(row, lives): (usize, &[Death])| {
-        let mut random = Random::of(seed, PURPOSE | stream << 8 | (row as u64) << 16);
+        let mut random = Dice::of(seed, PURPOSE | stream << 8 | (row as u64) << 16);
         // Of three lives in a row at least one is at work.
         let first = usize::try_from(random.below(period as u64 - 2)).unwrap_or(0);
         let may = |at: &usize| !only_at_work || matches!(lives[*at], Death::AtWork(_));
@@ -136,7 +136,7 @@ fn struck(
 }
 
 /// A program dies now and then, if there is one.
-fn programs(death: Death, random: &mut Random) -> Vec<(Duration, Strike)> {
+fn programs(death: Death, random: &mut Dice) -> Vec<(Duration, Strike)> {
     let Death::AtWork(after) = death else { return Vec::new() };
     let (mut strikes, mut at) = (Vec::new(), Duration::ZERO);
     loop {
@@ -144,12 +144,12 @@ fn programs(death: Death, random: &mut Random) -> Vec<(Duration, Strike)> {
         if at >= after {
             return strikes;
         }
-        strikes.push((at, Strike::KillProgram(random.next())));
+        strikes.push((at, Strike::KillProgram(random.roll())));
     }
 }
 
 /// From a day back to 400 days ahead; right in one case of three.
-fn ahead(random: &mut Random) -> i64 {
+fn ahead(random: &mut Dice) -> i64 {
     match random.below(6) {
         0 | 1 => 0,
         2 => i64::try_from(random.below(DAY_MS.unsigned_abs())).map_or(0, |back| -back),

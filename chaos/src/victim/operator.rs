@@ -8,12 +8,12 @@ use headframe::{
     json::Json,
 };
 
-use crate::{random::Random, recorder};
+use crate::{random::Dice, recorder};
 
 /// Decide every call in doubt.
 ///
 /// What happened is told with its receipt. What did not happen is, as the seed draws, called again or counted as failed.
-pub(crate) async fn decide_doubts(engine: &Engine, socket: &Path, random: &mut Random) -> anyhow::Result<()> {
+pub(crate) async fn decide_doubts(engine: &Engine, socket: &Path, random: &mut Dice) -> anyhow::Result<()> {
     for (call, row) in engine.doubts().await? {
         let decision = match recorder::ask(socket, &row.request.key.to_string()).await? {
             Some(receipt) => Decision::Happened(Json::of(&receipt)?),

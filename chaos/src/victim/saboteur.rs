@@ -14,7 +14,7 @@ use headframe::{
 };
 
 use super::{Said, tools};
-use crate::{fault::Fault, random::Random};
+use crate::{fault::Fault, random::Dice};
 
 /// So many actors are watched until they are over their death.
 const WATCHED_MAX: usize = 32;
@@ -32,7 +32,7 @@ impl Saboteur {
         &mut self,
         system: &System,
         outside: &tools::Outside,
-        random: &mut Random,
+        random: &mut Dice,
     ) -> Option<Said> {
         let struck = |what: &str| Some(Said::Struck { fault: Fault::Actors, what: what.to_owned() });
         if random.one_in(6) {

@@ -12,7 +12,7 @@ fn health_is_told_part_by_part_at_both_addresses() {
     for api in [served.api(), served.admin()] {
         let ready = api.get("/readyz");
         assert_eq!((ready.status, &ready.json()["ready"]), (200, &true.into()), "{ready:?}");
-        for part in ["door", "store", "workers", "workflows"] {
+        for part in ["calls", "door", "store", "workers", "workflows"] {
             assert_eq!(ready.json()["components"][part]["ok"], true, "{ready:?}");
         }
         assert_eq!(api.get("/livez").json()["pid"], served.child.id());

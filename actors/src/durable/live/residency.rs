@@ -202,7 +202,13 @@ impl Live {
     }
 
     fn capture_actor(&mut self, actor: ActorId, capture: &mut Capture) {
-        let Some(row) = self.actors.get_mut(&actor) else { return };
+        let Some(row) = self.actors.get_mut(&actor) else {
+            if self.dirty.removed.contains(&actor) {
+                // It changed before the first slice and ended after it: what the store has of it is older than any of them.
+                capture.change(stored::actor_key(actor), None);
+            }
+            return;
+        };
         let head = if row.stream.0 == actor.0 { self.streams.get(&row.stream).copied() } else { None };
         for timer in row.timers.iter_mut().filter(|timer| !timer.listed.0) {
             timer.listed.0 = true;

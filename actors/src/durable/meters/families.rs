@@ -47,6 +47,11 @@ pub(super) const PERMITS_IN_USE: Family =
     Family::gauge("headframe_permits_in_use", &["tool"], "Permits of a tool that calls hold.");
 pub(super) const PERMITS: Family =
     Family::gauge("headframe_permits", &["tool"], "Permits that a tool has: the most calls at once.");
+const CALLS_FIRST: Family = Family::gauge(
+    "headframe_calls_first",
+    &[],
+    "Calls that the process may have died of and that begin first; while there are any, every other call waits to begin.",
+);
 const CALLS_OPEN: Family = Family::gauge("headframe_calls_open", &[], "Calls without an outcome.");
 const CALLS_IN_DOUBT: Family = Family::gauge(
     "headframe_calls_in_doubt",
@@ -123,6 +128,7 @@ pub(super) const GAUGED: &[(Family, Reads<f64>)] = &[
     (ACTORS_IN_MEMORY, |of| of.actors as f64),
     (HOSTS, |of| of.hosted as f64),
     (TIMERS, |of| of.timers as f64),
+    (CALLS_FIRST, |of| of.calls_first as f64),
     (CALLS_OPEN, |of| of.calls as f64),
     (SEQUENCE, |of| of.durable as f64),
     (ACCEPTED, |of| of.accepted as f64),
@@ -155,6 +161,7 @@ pub const FAMILIES: &[Family] = &[
     CALLS_WAITING,
     PERMITS_IN_USE,
     PERMITS,
+    CALLS_FIRST,
     CALLS_OPEN,
     CALLS_IN_DOUBT,
     LATE_ANSWERS,

@@ -111,6 +111,54 @@ fn rows_of_different_ages_are_no_mistake() {
     }
 }
 
+/// A checkpoint of more than one slice left the row of an actor as the one before had written it, if the actor had changed before
+/// the first slice and ended before its own. The rows were told to hold that change. On a busy store the scrubber told of
+/// damage now and then (HF0022), and the next start built all rows again.
+#[test]
+fn an_actor_that_ends_between_two_slices_of_a_checkpoint_leaves_no_older_row() {
+    let stream = StreamId(ROOT.0);
+    let spawn = |actor, parent| Op::Spawn { actor, kind: 7, parent, stream };
+    let body = || Body::Fired(Fired { name: 1, generation: 1, due_ms: 1 });
+    let deliver = |to| Op::Deliver { to, at: 0, number: 1, body: body() };
+    let ops = [
+        vec![spawn(ROOT, ActorId::ENGINE), spawn(CHILD, ROOT)],
+        // The last that changed is captured first.
+        vec![deliver(CHILD), deliver(ROOT)],
+        vec![Op::Stop { actor: CHILD }],
+    ];
+    let records = ops.map(|ops| Record { base_ms: 1_000, ops, heads: Vec::new() });
+    let store = Memory::with_rows();
+    let fence = store.recover(&mut |_, _| Ok(())).unwrap().fence;
+    let mut live = Live::over(None, &[]).unwrap();
+    let fold = |live: &mut Live, at: u64| {
+        let record = &records[usize::try_from(at).unwrap() - 1];
+        store.append(fence, Sequence(at), &codec::seal(FORMAT, record)).unwrap();
+        live.advance(None, Sequence(at), record).unwrap();
+    };
+    let write = |marks: [u64; 3], changes: &BTreeMap<Bytes, Option<Bytes>>| {
+        let [since, from, to] = marks.map(Sequence);
+        store.checkpoint(&Checkpoint { since, from, to, meta: Bytes::new(), changes }, &mut || true).unwrap();
+    };
+    fold(&mut live, 1);
+    let mut first = live.begin_capture();
+    while live.capture(&mut first, 100) {}
+    write([0, 1, 1], &first.changes);
+    live.written(first);
+    fold(&mut live, 2);
+    let mut second = live.begin_capture();
+    assert!(live.capture(&mut second, 1), "there is more");
+    fold(&mut live, 3);
+    while live.capture(&mut second, 100) {}
+    write([1, 2, 3], &second.changes);
+    assert_eq!(scrub(&store), Vec::<String>::new());
+    // The next one removes it once more, and that does no harm.
+    live.written(second);
+    let mut third = live.begin_capture();
+    while live.capture(&mut third, 100) {}
+    write([2, 3, 3], &third.changes);
+    assert_eq!(scrub(&store), Vec::<String>::new());
+}
+
 #[test]
 fn a_row_that_is_older_than_all_others_is_wrong() {
     for (key, now) in rows(RECORDS) {

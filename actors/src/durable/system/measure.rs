@@ -92,6 +92,7 @@ impl Inner {
             actors: live.actors.len(),
             hosted,
             calls: live.calls.len(),
+            calls_first: self.flight.first(),
             late_answers: core.accepted.late_answers(),
             turns,
             buried,

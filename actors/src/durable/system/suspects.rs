@@ -20,6 +20,7 @@ use super::inner::Inner;
 use crate::durable::{
     accepted::{Accepted, Receipt, Refused},
     call::{Failure, RowState},
+    codec,
     entry::Entry,
     flight::{Label, Named, Suspect},
     hosted::Hosted,
@@ -32,6 +33,9 @@ pub(crate) const DEATHS_MAX: u32 = 3;
 const STRAYS_MAX: u32 = 3;
 /// Longest wait for the suspects: an embedder may let a turn run for ever, and the start must not wait for it.
 const PATIENCE: Duration = Duration::from_secs(40);
+
+/// How often it is looked whether a call that goes first still comes.
+const LOOK_AGAIN: Duration = Duration::from_millis(50);
 
 /// Suspects by what must be done with them.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -136,11 +140,61 @@ impl Inner {
         if self.until_durable(self.latest()).await.is_ok() {
             self.flight.keep(calls.iter().copied().chain(sorted.held).collect(), strays);
         }
-        self.flight.let_first(calls.iter().filter_map(|suspect| match suspect.named {
+        let calls = calls.iter().filter_map(|suspect| match suspect.named {
             Named::Call { call, .. } => Some(call),
             Named::Turn { .. } => None,
-        }));
+        });
+        self.let_first(calls.collect());
         self.ring_all(&Receipt { cancelled, ..Receipt::default() }, None);
+    }
+
+    /// Let these calls begin first, one at a time, and see that nobody waits for one that does not come.
+    fn let_first(self: &Arc<Self>, mut calls: Vec<CallId>) {
+        // One that runs in this process since before this system has begun already.
+        calls.retain(|call| !self.in_flight.holds(*call));
+        self.flight.let_first(calls.iter().copied());
+        self.excuse();
+        if self.flight.admits_all() {
+            return;
+        }
+        tracing::warn!(calls = ?calls, "the process may have died of these calls: they begin first and alone, the others wait");
+        let (inner, flight) = (Arc::downgrade(self), self.flight.clone());
+        self.runtime.spawn(async move {
+            loop {
+                let moved = flight.moved();
+                // A system that is gone has nobody who waits.
+                let Some(inner) = inner.upgrade() else { return };
+                inner.mind_the_gate();
+                drop(inner);
+                if flight.admits_all() {
+                    return;
+                }
+                // Either way it is looked at again.
+                let _ = tokio::time::timeout(LOOK_AGAIN, moved).await;
+            }
+        });
+    }
+
+    /// Let begin whoever may by now.
+    fn mind_the_gate(&self) {
+        self.excuse();
+        let late = self.flight.lose_patience();
+        if !late.is_empty() {
+            tracing::error!(calls = ?late, "these calls were to begin first and did not; the others wait no longer");
+        }
+        self.let_all_begin();
+    }
+
+    /// Nobody waits for a call that was cancelled, that is held, or whose tool is not there.
+    fn excuse(&self) {
+        let comes = |accepted: &Accepted, call: CallId| {
+            let row = accepted.live().calls.get(&call)?;
+            let is_to_begin = matches!(row.state, RowState::Intended | RowState::Started);
+            let has_tool = self.tools.contains_key(&codec::fnv1a(&row.request.tool));
+            (is_to_begin && has_tool && !accepted.is_held(row.caller)).then_some(())
+        };
+        // A store that closed begins nothing.
+        let _ = self.with_accepted(|accepted, _| self.flight.excuse(|call| comes(accepted, call).is_some()));
     }
 
     fn beware(&self, strays: u32) -> u32 {

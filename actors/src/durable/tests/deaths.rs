@@ -7,6 +7,8 @@ use std::{
     process::{Command, ExitStatus},
 };
 
+use parking_lot::Mutex;
+
 use super::*;
 use crate::durable::{
     flight::{Label, Named, Recorder},
@@ -101,6 +103,73 @@ async fn a_suspect_that_only_panics_is_left_to_its_host() {
     };
     tokio::time::timeout(SOON, buried).await.expect("five panics");
     assert!(system.dead_letters().await.unwrap()[0].1.reason.contains("asked to"));
+}
+
+/// Calls one after the other, and writes down whose.
+struct Narrow(Arc<Mutex<Vec<CallId>>>);
+
+impl Tool for Narrow {
+    fn max_concurrent(&self) -> usize {
+        1
+    }
+
+    async fn call(&self, cx: &CallContext, _: Json) -> Outcome {
+        self.0.lock().push(cx.call_id());
+        Outcome::Done(Json::NULL)
+    }
+}
+
+/// A store with counters that each have a call of this tool and effect, none of which has begun.
+async fn with_calls(store: &Memory, effects: &[(&str, Effect)]) -> Vec<(Address<Counter>, CallId)> {
+    let system = builder().start(Arc::new(store.reopen())).await.unwrap();
+    let mut calls = Vec::new();
+    for (tool, effect) in effects {
+        let address = counter(&system).await;
+        system.tell(address, Told::Call { tool: (*tool).to_owned(), effect: *effect }).await.unwrap();
+        calls.push((address, until(&system, address, |count| count.call.is_some()).await.call.unwrap()));
+    }
+    system.stop(SOON).await;
+    calls
+}
+
+/// Once a start began nothing for 25 s. The calls of a tool took all its permits and waited, each past its time limit, for one
+/// that was to go first and got no permit; those that may happen once were then in doubt, and had never been made.
+#[tokio::test]
+async fn other_calls_begin_only_after_the_suspected_one_and_hold_nothing_that_it_needs() {
+    let (store, folder) = (Memory::new(), tempfile::tempdir().unwrap());
+    let calls = with_calls(&store, &[("narrow", Effect::AtMostOnce), ("narrow", Effect::IDEMPOTENT)]).await;
+    let [(first, other), (caller, suspect)] = calls[..] else { panic!("two calls") };
+    let file = folder.path().join("flight");
+    dies_of(&file, Named::Call { caller: caller.id, call: suspect });
+    let made = Arc::new(Mutex::default());
+    let system = builder().tool("narrow", Arc::new(Narrow(made.clone()))).flight_recorder(file);
+    let system = system.start(Arc::new(store.reopen())).await.unwrap();
+    for address in [caller, first] {
+        assert_eq!(until(&system, address, |count| !count.verdicts.is_empty()).await.verdicts, ["done"]);
+    }
+    assert_eq!(*made.lock(), [suspect, other]);
+    assert_eq!(system.calls_first(), 0);
+}
+
+/// Everything once waited for half a minute for a call that nobody would make any more.
+#[tokio::test]
+async fn nobody_waits_for_a_suspected_call_whose_tool_is_gone_or_that_is_cancelled() {
+    let (store, folder) = (Memory::new(), tempfile::tempdir().unwrap());
+    let effect = Effect::IDEMPOTENT;
+    let calls = with_calls(&store, &[("gone", effect), ("narrow", effect), ("narrow", effect)]).await;
+    let [(caller, gone), (unwilling, cancelled), (other, _)] = calls[..] else { panic!("three calls") };
+    // It is cancelled in a life that begins nothing.
+    let held = builder().start(Arc::new(store.reopen())).await.unwrap();
+    held.tell(unwilling, Told::Cancel).await.unwrap();
+    until(&held, unwilling, |count| !count.verdicts.is_empty()).await;
+    held.stop(SOON).await;
+    let file = folder.path().join("flight");
+    for (caller, call) in [(caller, gone), (unwilling, cancelled)] {
+        dies_of(&file, Named::Call { caller: caller.id, call });
+    }
+    let system = builder().tool("narrow", Arc::new(Narrow(Arc::default()))).flight_recorder(file);
+    let system = system.start(Arc::new(store.reopen())).await.unwrap();
+    assert_eq!(until(&system, other, |count| !count.verdicts.is_empty()).await.verdicts, ["done"]);
 }
 
 #[test]

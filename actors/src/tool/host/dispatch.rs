@@ -31,6 +31,13 @@ impl Inner {
         }
     }
 
+    /// Whoever waits may begin now.
+    pub(crate) fn let_all_begin(&self) {
+        for slot in self.tools.values() {
+            slot.tell(HostMessage::Freed);
+        }
+    }
+
     /// Take over what runs in this process, and the outcomes that the store before did not take.
     pub(crate) fn take_over(self: &Arc<Self>) {
         let parked = self.in_flight.parked();

@@ -79,7 +79,7 @@ pub(super) fn prepare(setup: &Setup, cut: Option<Sequence>, versions: &Versions)
         dying::point();
         disk.remove(&unusable).map_err(|source| Error::Io { action: "remove", file: unusable, source })?;
     }
-    let shelf = Arc::new(LiveRows::new(setup, shelf, store));
+    let shelf = Arc::new(LiveRows::new(setup, shelf, &mark));
     let opened = Opened { rows: Some(shelf.clone()), from: mark.from, to: mark.to, meta: mark.meta, repairs };
     Ok(Found { opened, shelf, store })
 }

@@ -4,15 +4,16 @@
 //! open ──► shut: no room ──► open again, once all rows were counted
 //!   └────────► bad: the next start builds them again
 //! ```
-//! **Invariants:** whoever reads waits for rows that only want room, and hears of every other trouble at once. Rows that
-//! turned out to be of no use are not used again in this life, and the next one is told.
+//! **Invariants:** whoever reads waits for rows that only want room, and hears of every other trouble at once. Rows that are
+//! opened again hold everything that was written to them in this life. Rows that turned out to be of no use are not used
+//! again in this life, and the next one is told.
 
 use std::{
     io,
     path::PathBuf,
     sync::{
         Arc,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicU64, Ordering::Relaxed},
     },
     time::{Duration, Instant},
 };
@@ -22,7 +23,7 @@ use parking_lot::{Condvar, Mutex, MutexGuard};
 
 use super::{
     ground::{self, FOLDER, UNUSABLE},
-    shelf::{Check, Shelf},
+    shelf::{Check, Opened, Shelf},
 };
 use crate::{
     clock,
@@ -46,6 +47,8 @@ pub(super) struct LiveRows {
     changed: Condvar,
     /// How many there were when somebody last could ask.
     counted: AtomicU64,
+    /// The record up to which everything was written. Memory has let go of rows that are no older.
+    written: AtomicU64,
 }
 
 enum State {
@@ -64,10 +67,11 @@ enum State {
 }
 
 impl LiveRows {
-    pub(super) fn new(setup: &Setup, shelf: Shelf, store: u64) -> Self {
-        let counted = AtomicU64::new(shelf.count());
+    /// Those of a shelf whose mark this is.
+    pub(super) fn new(setup: &Setup, shelf: Shelf, mark: &Mark) -> Self {
+        let (counted, written) = (AtomicU64::new(shelf.count()), AtomicU64::new(mark.from.0));
         let state = Mutex::new(State::Open(Arc::new(shelf)));
-        Self { setup: setup.clone(), store, state, changed: Condvar::new(), counted }
+        Self { setup: setup.clone(), store: mark.store, state, changed: Condvar::new(), counted, written }
     }
 
     /// Write a checkpoint. Rows that want room are tried to be opened, and not waited for.
@@ -78,7 +82,14 @@ impl LiveRows {
         let shelf = self.now(&self.state.lock())?;
         let mut changes = checkpoint.changes.iter().map(|(key, value)| (key.clone(), value.clone()));
         let written = shelf.write(since, &mark, &mut changes, go_on);
-        written.map(drop).map_err(|error| self.failed(error, true))
+        written.map_err(|error| self.failed(error, true))?;
+        let state = self.state.lock();
+        if matches!(&*state, State::Open(open) if !Arc::ptr_eq(open, &shelf)) {
+            // Nobody looked whether what was just written is there still.
+            return Err(Error::Closed { cause: "the rows were opened again while they were written".to_owned() });
+        }
+        self.written.store(from.0, Relaxed);
+        Ok(())
     }
 
     /// Some rows, as they are between two checkpoints.
@@ -100,9 +111,9 @@ impl LiveRows {
                 State::Open(shelf) => shelf.count(),
                 State::Shut { .. } | State::Bad { .. } | State::LetGo => 0,
             };
-            self.counted.store(count, Ordering::Relaxed);
+            self.counted.store(count, Relaxed);
         }
-        self.counted.load(Ordering::Relaxed)
+        self.counted.load(Relaxed)
     }
 
     /// Let go of the folder, also while others still hold this.
@@ -158,6 +169,13 @@ impl LiveRows {
         }
         // What a full disk has cut off is looked at as after a crash.
         match Shelf::open(&self.folder(), self.store, Check::Rows) {
+            Ok(Opened { mark, .. }) if mark.from.0 < self.written.load(Relaxed) => {
+                let written = self.written.load(Relaxed);
+                let why =
+                    format!("they hold every record up to {}, and had held those up to {written} before", mark.from);
+                tracing::error!(why, "rows that were written are gone; they are built again");
+                self.condemn(state, why);
+            }
             Ok(opened) => {
                 tracing::info!("there is room for rows again");
                 self.turn(state, State::Open(Arc::new(opened.shelf)));
@@ -241,4 +259,83 @@ impl Rows for LiveRows {
 /// The same error once more.
 fn again(error: &io::Error) -> io::Error {
     error.raw_os_error().map_or_else(|| io::Error::new(error.kind(), error.to_string()), io::Error::from_raw_os_error)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{collections::BTreeMap, fs, path::Path};
+
+    use super::*;
+    use crate::durable::{id::Sequence, journal::disk::RealDisk};
+
+    /// Rows in a folder, of which each of these records was a checkpoint with one row more.
+    fn rows(folder: &Path) -> LiveRows {
+        let setup = Setup {
+            disk: Arc::new(RealDisk),
+            folder: folder.to_path_buf(),
+            synced: true,
+            segment_bytes: 1 << 20,
+            head_every: Duration::from_secs(1),
+            background: false,
+        };
+        let mark = Mark { store: 7, from: Sequence(0), to: Sequence(0), reached: true, meta: Bytes::new() };
+        let opened = Shelf::create(&folder.join(FOLDER), &mark).unwrap();
+        LiveRows::new(&setup, opened.shelf, &opened.mark)
+    }
+
+    fn write(rows: &LiveRows, record: u64) {
+        let row = Bytes::from(format!("row {record}"));
+        let changes = BTreeMap::from([(row.clone(), Some(row))]);
+        let (since, to) = (Sequence(record - 1), Sequence(record));
+        let checkpoint = Checkpoint { since, from: to, to, meta: Bytes::new(), changes: &changes };
+        rows.write(&checkpoint, &mut || true).unwrap();
+    }
+
+    /// The disk was full, and may have room again.
+    fn shut(rows: &LiveRows) {
+        let tried = clock::monotonic().checked_sub(RETRY).unwrap();
+        rows.turn(&mut rows.state.lock(), State::Shut { why: io::ErrorKind::StorageFull.into(), tried });
+    }
+
+    fn copy(from: &Path, to: &Path) {
+        fs::create_dir(to).unwrap();
+        for entry in fs::read_dir(from).unwrap().map(Result::unwrap) {
+            let to = to.join(entry.file_name());
+            if entry.file_type().unwrap().is_dir() {
+                copy(&entry.path(), &to)
+            } else {
+                drop(fs::copy(entry.path(), to))
+            }
+        }
+    }
+
+    #[test]
+    fn rows_that_wanted_room_are_opened_again_with_all_that_was_written() {
+        let folder = tempfile::tempdir().unwrap();
+        let rows = rows(folder.path());
+        write(&rows, 1);
+        write(&rows, 2);
+        shut(&rows);
+        assert_eq!(rows.get(b"row 2").unwrap().as_deref(), Some(&b"row 2"[..]));
+        write(&rows, 3);
+        assert!(!folder.path().join(UNUSABLE).exists());
+    }
+
+    /// Whole rows of an earlier checkpoint were once taken for those of the last one. What memory had let go of since was then
+    /// what it had been, until a round of the scrubber found it.
+    #[test]
+    fn rows_that_lost_a_whole_checkpoint_while_they_wanted_room_are_of_no_use() {
+        let folder = tempfile::tempdir().unwrap();
+        let (live, older) = (folder.path().join(FOLDER), folder.path().join("older"));
+        let rows = rows(folder.path());
+        write(&rows, 1);
+        copy(&live, &older);
+        write(&rows, 2);
+        shut(&rows);
+        fs::remove_dir_all(&live).unwrap();
+        fs::rename(&older, &live).unwrap();
+        let refused = rows.get(b"row 2").unwrap_err();
+        assert!(matches!(&refused, Error::Rows { cause, .. } if cause.contains("had held those up to 2")), "{refused}");
+        assert!(folder.path().join(UNUSABLE).exists(), "the next start builds them again");
+    }
 }
