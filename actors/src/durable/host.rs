@@ -35,8 +35,17 @@ pub(crate) enum Bell {
     Host(ActorId),
     /// There is something in the mailbox.
     Ring,
-    /// The actor has been idle for long: let go of it, unless there is something in the mailbox.
-    Passivate,
+    /// Let go of the actor, unless there is something in the mailbox.
+    Passivate(Why),
+}
+
+/// Why a host is to let go of its actor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Why {
+    /// It has been idle for long.
+    Idle,
+    /// There are more hosts than there should be, and this one was rung least lately.
+    Room,
 }
 
 /// Hosts one durable actor at a time.
@@ -96,7 +105,7 @@ impl Actor for Host {
         while let Some(guest) = &mut state.guest {
             let step = match bell {
                 Bell::Host(_) | Bell::Ring => guest.take_turns(&myself),
-                Bell::Passivate => guest.passivate(),
+                Bell::Passivate(why) => guest.passivate(why),
             };
             match step {
                 Step::Wait(wait) => {
@@ -185,11 +194,15 @@ impl Guest {
         Box::pin(async move { _ = inner.bring(cold).await })
     }
 
-    /// End if nothing is to be done; children that are in memory keep their parent here.
-    fn passivate(&mut self) -> Step {
+    /// End if nothing is to be done. The row stays in memory while those of children do; a host is not needed for that.
+    fn passivate(&mut self, why: Why) -> Step {
         #[cfg(test)]
         self.inner.fault_at_once(Site::BeforePassivation, Who::Actor(self.actor));
-        if self.inner.may_passivate(self.actor) { Step::End { has_finished: false } } else { Step::Rest }
+        if !self.inner.may_passivate(self.actor) {
+            return Step::Rest;
+        }
+        self.inner.meters.passivated(why);
+        Step::End { has_finished: false }
     }
 
     /// From here on the actor's row may leave memory.

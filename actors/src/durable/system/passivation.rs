@@ -1,7 +1,8 @@
 //! Bringing actors into memory, and letting them leave it.
 //!
-//! A host that has been idle for long ends; once its actor's row is written, the row leaves memory too, children before
-//! their parents. The next message brings both back, ancestors first.
+//! A host that has been idle for long ends, and of too many the one that was rung least lately (`directory/recency.rs`);
+//! once its actor's row is written, the row leaves memory too, children before their parents. Rows are written before
+//! their time when too many wait for that. The next message brings both back, ancestors first.
 //!
 //! **Invariant:** rows are read on threads that may block, never on one that others wait for.
 
@@ -25,9 +26,19 @@ pub(crate) struct Idle {
     pub(crate) hosts_max: usize,
 }
 
+/// An actor's row takes about an eighth of the memory of its host.
+const ROWS_PER_HOST: usize = 8;
+
 impl Default for Idle {
     fn default() -> Self {
-        Self { after: Duration::from_secs(60), hosts_max: 100_000 }
+        Self { after: Duration::from_secs(60), hosts_max: 16_384 }
+    }
+}
+
+impl Idle {
+    /// When so many actors are in memory, their rows are written, so that those who are idle can leave.
+    pub(crate) fn actors_max(&self) -> usize {
+        self.hosts_max.saturating_mul(ROWS_PER_HOST)
     }
 }
 
@@ -78,7 +89,7 @@ impl Inner {
 
     pub(crate) fn may_passivate(&self, actor: ActorId) -> bool {
         let core = self.core.lock();
-        core.closed.is_some() || core.accepted.is_idle(actor)
+        core.closed.is_some() || core.accepted.has_no_mail(actor)
     }
 
     /// An actor's host is gone: its row may leave memory, unless there is a new host.
@@ -98,7 +109,7 @@ impl Inner {
         while tokio::time::timeout(pause, closed.wait_for(Option::is_some)).await.is_err() {
             #[cfg(test)]
             self.fault(Site::Passivates, Who::Service("passivation")).await;
-            self.directory.passivate(self.idle.after, self.idle.hosts_max);
+            self.directory.passivate(self.idle.after);
         }
     }
 }
