@@ -395,6 +395,7 @@ impl SystemBuilder {
             rows: opened.rows,
             pace: self.pace,
             idle: self.idle,
+            readers: tokio::sync::Semaphore::new(super::passivation::READERS),
             captured: Signal::default(),
             unsaved: AtomicU64::new(0),
             room: Notify::new(),
