@@ -146,6 +146,11 @@ impl Args {
         })
     }
 
+    /// Whether actors die of what it does.
+    pub(crate) fn kills_actors(&self) -> bool {
+        self.workload == Workload::W8
+    }
+
     pub(crate) fn length(&self) -> Duration {
         Duration::from_secs(self.seconds.unwrap_or(5).into())
     }
