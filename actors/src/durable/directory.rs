@@ -21,6 +21,7 @@ use self::{
 #[cfg(test)]
 use super::faults::{Action, Site, Who};
 use super::{
+    hands::Rung,
     host::{Bell, Host, Why},
     id::ActorId,
     live::shrink,
@@ -114,7 +115,7 @@ impl Directory {
             // Fails only while that host is ending: its keeper then looks at the mailbox again.
             Some(hosting) => {
                 hosting.rung = crate::clock::monotonic();
-                let _ = hosting.host.send_message(Bell::Ring);
+                let _ = hosting.host.send_message(Bell::Ring(Rung::new(inner)));
             }
             None if slots.waiting.contains(&actor) => {}
             None => slots.host(inner, actor),
@@ -283,7 +284,7 @@ impl Slots {
             return;
         };
         // Fails only while a spare is ending that was killed: its keeper then looks at the mailbox again.
-        let _ = host.send_message(Bell::Host(actor));
+        let _ = host.send_message(Bell::Host(actor, Rung::new(inner)));
         self.actors.insert(host.get_id(), actor);
         let rung = crate::clock::monotonic();
         let ticket = self.recency.enter(actor, rung);
