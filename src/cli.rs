@@ -160,7 +160,13 @@ impl Common {
 impl Cli {
     /// Begin the log.
     pub(crate) fn log(&self) {
-        log::install(self.logs_json(), self.is_server(), self.wants_color());
+        let otherwise = match &self.command {
+            Command::Serve(_) => "warn,headframe=info,headframe_actors=info",
+            // Whoever has thousands of actors killed needs not hear of each.
+            Command::Bench(args) if args.kills_actors() => "error",
+            _ => "warn",
+        };
+        log::install(self.logs_json(), otherwise, self.wants_color());
     }
 
     fn is_server(&self) -> bool {

@@ -26,6 +26,7 @@ mod w4;
 mod w5;
 mod w6;
 mod w7;
+mod w8;
 
 use std::{fmt, path::Path};
 
@@ -58,6 +59,7 @@ enum Report {
     W5(w5::Report),
     W6(Box<w6::Report>),
     W7(w7::Report),
+    W8(w8::Report),
 }
 
 impl fmt::Display for Report {
@@ -70,6 +72,7 @@ impl fmt::Display for Report {
             Self::W5(report) => report.fmt(f),
             Self::W6(report) => report.fmt(f),
             Self::W7(report) => report.fmt(f),
+            Self::W8(report) => report.fmt(f),
         }
     }
 }
@@ -161,5 +164,6 @@ async fn measure(args: &Args, scratch: &Path, out: Out) -> Result<Report, Failed
         Workload::W5 => Report::W5(w5::measure(scratch, args).await?),
         Workload::W6 => Report::W6(Box::new(w6::measure(scratch, args).await?)),
         Workload::W7 => Report::W7(w7::measure(scratch, args).await?),
+        Workload::W8 => Report::W8(w8::measure(scratch, args).await?),
     })
 }

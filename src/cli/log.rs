@@ -56,9 +56,8 @@ impl LogFormat {
     }
 }
 
-/// Log what `HEADFRAME_LOG` asks for; of a server what it does, and of other commands what goes wrong, when it is not set.
-pub(crate) fn install(is_json: bool, is_server: bool, color: bool) {
-    let otherwise = if is_server { "warn,headframe=info,headframe_actors=info" } else { "warn" };
+/// Log what `HEADFRAME_LOG` asks for, and this if it is not set.
+pub(crate) fn install(is_json: bool, otherwise: &str, color: bool) {
     let asked = std::env::var("HEADFRAME_LOG").ok().filter(|asked| !asked.trim().is_empty());
     let filter = EnvFilter::builder().with_default_directive(tracing::Level::WARN.into());
     let filter = filter.parse_lossy(asked.as_deref().unwrap_or(otherwise));

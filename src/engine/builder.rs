@@ -91,7 +91,9 @@ impl EngineBuilder {
     }
 
     /// Let an actor that has had no message for so long (60 s when not said) leave memory; of more than `hosts_max`
-    /// (100,000) in memory the least lately used leave, too. The next message, timer or answer brings it back.
+    /// (16,384, of about 8 KB each) that have a host the least lately used let go of it, too, unless they have something to
+    /// do. Once eight times as many are in memory, rows that changed are written before their time, so that those who are
+    /// idle can leave it. The next message, timer or answer brings an actor back.
     #[must_use]
     pub fn passivate(mut self, after: Duration, hosts_max: usize) -> Self {
         self.passivate = Some((after, hosts_max));

@@ -178,7 +178,8 @@ fn is_due(inner: &Inner, core: &mut Core, began: Instant) -> bool {
     let waits = core.shortage.is_some() && inner.unsaved() < inner.pace.bytes_max / 2;
     let is_old = crate::clock::monotonic().duration_since(began) >= inner.pace.every && !waits;
     let is_large = inner.unsaved() >= inner.pace.bytes && !waits;
-    let is_due = core.accepted.live().changed() > 0 && (is_old || is_large) || core.checkpoint_asked;
+    let is_crowded = !waits && core.accepted.is_crowded(inner.idle.actors_max());
+    let is_due = core.accepted.live().changed() > 0 && (is_old || is_large || is_crowded) || core.checkpoint_asked;
     core.checkpoint_asked &= !is_due;
     is_due
 }

@@ -5,6 +5,7 @@
 //! the directory until it has ended, so that its successor does not run beside it, and is never a spare.
 
 mod deaths;
+mod recency;
 
 use std::{sync::Arc, time::Duration};
 
@@ -13,12 +14,15 @@ use ractor::{Actor, ActorCell, ActorRef};
 use rustc_hash::{FxHashMap, FxHashSet};
 
 pub(crate) use self::deaths::Cure;
-use self::deaths::Deaths;
+use self::{
+    deaths::Deaths,
+    recency::{Recency, Ticket},
+};
 #[cfg(test)]
 use super::faults::{Action, Site, Who};
 use super::{
     hands::Rung,
-    host::{Bell, Host},
+    host::{Bell, Host, Why},
     id::ActorId,
     live::shrink,
     supervision::Policy,
@@ -41,6 +45,8 @@ struct Slots {
     hosts: FxHashMap<ActorId, Hosting>,
     /// Hosts that host nobody, the last to let go at the end.
     spares: Vec<ActorRef<Bell>>,
+    /// Who was rung least lately.
+    recency: Recency,
     actors: FxHashMap<ractor::ActorId, ActorId>,
     deaths: FxHashMap<ActorId, Deaths>,
     /// Hosts that were told to end, because another one died.
@@ -53,6 +59,7 @@ struct Slots {
 struct Hosting {
     host: ActorRef<Bell>,
     rung: std::time::Instant,
+    ticket: Ticket,
     /// It was killed, and has not ended yet.
     is_doomed: bool,
 }
@@ -76,6 +83,7 @@ impl Directory {
         slots.actors.clear();
         slots.asked.clear();
         slots.waiting.clear();
+        slots.recency = Recency::default();
         slots.spares.drain(..).for_each(|spare| spare.kill());
         let former = slots.hosts.drain().map(|(actor, hosting)| {
             hosting.host.kill();
@@ -214,9 +222,8 @@ impl Directory {
         self.slots.lock().waiting.contains(&actor)
     }
 
-    /// Ask hosts to let go whose bell has not rung for so long, and of more than `most` the least lately rung. Half of the
-    /// spares end: those that are needed come back.
-    pub(crate) fn passivate(&self, idle: Duration, most: usize) {
+    /// Ask hosts to let go whose bell has not rung for so long. Half of the spares end: those that are needed come back.
+    pub(crate) fn passivate(&self, idle: Duration) {
         let now = crate::clock::monotonic();
         let mut slots = self.slots.lock();
         shrink(&mut slots.hosts);
@@ -224,16 +231,8 @@ impl Directory {
         slots.deaths.retain(|_, deaths| !deaths.are_over(now));
         let half = slots.spares.len() / 2;
         slots.spares.drain(..half).for_each(|spare| spare.stop(None));
-        let mut hosts: Vec<_> = slots.hosts.values().collect();
-        let surplus = hosts.len().saturating_sub(most);
-        if surplus > 0 {
-            hosts.sort_unstable_by_key(|hosting| hosting.rung);
-        }
-        for (at, hosting) in hosts.into_iter().enumerate() {
-            if at < surplus || now.duration_since(hosting.rung) >= idle {
-                // A host that is ending needs not be asked.
-                let _ = hosting.host.send_message(Bell::Passivate);
-            }
+        for hosting in slots.hosts.values().filter(|hosting| now.duration_since(hosting.rung) >= idle) {
+            hosting.ask_to_let_go(Why::Idle);
         }
     }
 
@@ -263,6 +262,11 @@ impl Directory {
 }
 
 impl Hosting {
+    fn ask_to_let_go(&self, why: Why) {
+        // A host that is ending needs not be asked.
+        let _ = self.host.send_message(Bell::Passivate(why));
+    }
+
     fn kill(&mut self) {
         self.is_doomed = true;
         self.host.kill();
@@ -282,7 +286,25 @@ impl Slots {
         // Fails only while a spare is ending that was killed: its keeper then looks at the mailbox again.
         let _ = host.send_message(Bell::Host(actor, Rung::new(inner)));
         self.actors.insert(host.get_id(), actor);
-        self.hosts.insert(actor, Hosting { host, rung: crate::clock::monotonic(), is_doomed: false });
+        let rung = crate::clock::monotonic();
+        let ticket = self.recency.enter(actor, rung);
+        self.hosts.insert(actor, Hosting { host, rung, ticket, is_doomed: false });
+        self.make_room(inner.idle.hosts_max);
+    }
+
+    /// Of more hosts than there may be, ask those that were rung least lately to let go. One that is not idle stays, so
+    /// that there may be more: whoever has something to do has a host.
+    fn make_room(&mut self, most: usize) {
+        let Self { hosts, recency, .. } = self;
+        let rung = |actor, ticket| hosts.get(&actor).filter(|of| of.ticket == ticket).map(|of| of.rung);
+        if recency.is_untidy(hosts.len()) {
+            recency.tidy(|actor, ticket| rung(actor, ticket).is_some());
+        }
+        if hosts.len() > most {
+            for actor in recency.least_lately(rung) {
+                hosts.get(&actor).into_iter().for_each(|hosting| hosting.ask_to_let_go(Why::Room));
+            }
+        }
     }
 
     fn spawn(&self, inner: &Arc<Inner>) -> Option<ActorRef<Bell>> {

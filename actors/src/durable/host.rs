@@ -36,8 +36,17 @@ pub(crate) enum Bell {
     Host(ActorId, Rung),
     /// There is something in the mailbox.
     Ring(Rung),
-    /// The actor has been idle for long: let go of it, unless there is something in the mailbox.
-    Passivate,
+    /// Let go of the actor, unless there is something in the mailbox.
+    Passivate(Why),
+}
+
+/// Why a host is to let go of its actor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Why {
+    /// It has been idle for long.
+    Idle,
+    /// There are more hosts than there should be, and this one was rung least lately.
+    Room,
 }
 
 /// Hosts one durable actor at a time.
@@ -86,22 +95,24 @@ impl Actor for Host {
         bell: Bell,
         state: &mut HostState,
     ) -> Result<(), ActorProcessingErr> {
-        let mut rung = match bell {
+        let (mut rung, why) = match bell {
             Bell::Host(actor, rung) => {
                 state.guest = Some(Guest::new(state.inner.clone(), actor));
-                Some(rung)
+                (Some(rung), None)
             }
-            Bell::Ring(rung) => Some(rung),
-            Bell::Passivate => None,
+            Bell::Ring(rung) => (Some(rung), None),
+            Bell::Passivate(why) => (None, Some(why)),
         };
-        let is_rung = rung.is_some();
         #[cfg(test)]
         if let Some(guest) = &state.guest {
             guest.inner.fault(Site::HostRung, Who::Actor(guest.actor)).await;
         }
         // A spare hears the bells of the actor that it let go of.
         while let Some(guest) = &mut state.guest {
-            let step = if is_rung { guest.take_turns(&myself) } else { guest.passivate() };
+            let step = match why {
+                None => guest.take_turns(&myself),
+                Some(why) => guest.passivate(why),
+            };
             match step {
                 Step::Wait(wait) => {
                     #[cfg(test)]
@@ -109,7 +120,7 @@ impl Actor for Host {
                     // Nobody should wait for the turn of one who waits.
                     drop(rung.take());
                     wait.await;
-                    rung = is_rung.then(|| Rung::new(&state.inner));
+                    rung = why.is_none().then(|| Rung::new(&state.inner));
                 }
                 Step::Rest => break,
                 Step::End { has_finished } => state.let_go(&myself, has_finished),
@@ -192,11 +203,15 @@ impl Guest {
         Box::pin(async move { _ = inner.bring(cold).await })
     }
 
-    /// End if nothing is to be done; children that are in memory keep their parent here.
-    fn passivate(&mut self) -> Step {
+    /// End if nothing is to be done. The row stays in memory while those of children do; a host is not needed for that.
+    fn passivate(&mut self, why: Why) -> Step {
         #[cfg(test)]
         self.inner.fault_at_once(Site::BeforePassivation, Who::Actor(self.actor));
-        if self.inner.may_passivate(self.actor) { Step::End { has_finished: false } } else { Step::Rest }
+        if !self.inner.may_passivate(self.actor) {
+            return Step::Rest;
+        }
+        self.inner.meters.passivated(why);
+        Step::End { has_finished: false }
     }
 
     /// From here on the actor's row may leave memory.

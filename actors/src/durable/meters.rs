@@ -19,6 +19,7 @@ use self::families::{self as family, Reads};
 use super::{
     call::Outcome,
     codec,
+    host::Why,
     kind::Registry,
     system::{Figures, Survey},
     unsticker::Reason,
@@ -60,6 +61,7 @@ pub(crate) struct Meters {
     pub(crate) checkpoint_failures: Counter,
     pub(crate) actor_restarts: Counter,
     pub(crate) service_restarts: Counter,
+    passivated: [Counter; 2],
     unstuck: FxHashMap<&'static str, Counter>,
     tools: FxHashMap<u32, ToolMeters>,
     marks: Vec<Marked>,
@@ -115,6 +117,7 @@ impl Meters {
             checkpoint_failures: to.counter(&family::CHECKPOINT_FAILURES, &[]),
             actor_restarts: to.counter(&family::RESTARTS, &["actor"]),
             service_restarts: to.counter(&family::RESTARTS, &["service"]),
+            passivated: ["idle", "room"].map(|why| to.counter(&family::PASSIVATED, &[why])),
             unstuck: by_reason(|reason| to.counter(&family::UNSTUCK, &[reason])),
             tools: tools.iter().map(|name| (codec::fnv1a(name), ToolMeters::new(to, known.label(name)))).collect(),
             marks: measures.iter().flat_map(|measure| marked(to, measure)).collect(),
@@ -133,6 +136,16 @@ impl Meters {
     /// The meters of a tool, by the hash of its name.
     pub(crate) fn tool(&self, id: u32) -> Option<&ToolMeters> {
         self.tools.get(&id)
+    }
+
+    /// A host let go of its actor.
+    pub(crate) fn passivated(&self, why: Why) {
+        let [idle, room] = &self.passivated;
+        match why {
+            Why::Idle => idle,
+            Why::Room => room,
+        }
+        .increment(1);
     }
 
     /// Something was done about what was stuck.

@@ -25,6 +25,7 @@ use crate::{
     tool::{CallContext, Closure, ContextClosure, Tool},
 };
 
+mod crowded;
 mod crowds;
 mod deaths;
 mod early;

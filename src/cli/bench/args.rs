@@ -16,6 +16,7 @@ Workloads:
   w5  latency: one run of one task, again and again
   w6  messages: durable tells and asks, and actors that tell each other
   w7  workers: a tool with 1, 10, 50 and 100 permits whose call takes 100 ms
+  w8  death: actors that die in a turn, and how soon each takes its next one
 
 Examples:
   headframe bench --workload w1 --concurrency 100 --seconds 5
@@ -29,22 +30,23 @@ Examples:
   headframe bench --workload w5 -s 3 --warmup 1
   headframe bench --workload w6 -c 1000 -s 3
   headframe bench --workload w7 --workers 1,10 -s 3
+  headframe bench --workload w8 -c 10 -s 3
   headframe bench --quick -o json > before.json
   headframe bench --quick --compare before.json --at-least 0.7")]
 pub(crate) struct Args {
     /// What to do
     #[arg(long, value_enum, default_value_t = Workload::W1)]
     pub(crate) workload: Workload,
-    /// Runs in flight (w1), tasks in flight (w2), submissions at once (w3, w4), or senders and actors (w6) [default: 100; w3, w4: 1000]
+    /// Runs in flight (w1), tasks in flight (w2), submissions at once (w3, w4), senders and actors (w6), or actors that die at once (w8) [default: 100; w3, w4: 1000; w8: 10]
     #[arg(long, short, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     concurrency: Option<u32>,
-    /// Seconds to measure for (w1, w2, w5, each kind of message of w6, each number of workers of w7) [default: 5]
+    /// Seconds to measure for (w1, w2, w5, each kind of message of w6, each number of workers of w7, w8) [default: 5]
     #[arg(long, short, value_parser = clap::value_parser!(u32).range(1..=86_400))]
     seconds: Option<u32>,
     /// Finish so many runs of one task after a measurement, and measure again (w1): what age costs
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..=10_000_000))]
     aged: Option<u32>,
-    /// Seconds of the same work before measuring (w1, w2, w5, w6, w7) [default: 0]
+    /// Seconds of the same work before measuring (w1, w2, w5, w6, w7, w8) [default: 0]
     #[arg(long, value_parser = clap::value_parser!(u32).range(0..=86_400))]
     warmup: Option<u32>,
     /// Bytes that each task is given and gives back (w1, w5), or of each message (w6) [default: 32]
@@ -100,6 +102,8 @@ pub(crate) enum Workload {
     W6,
     /// Workers whose task takes 100 ms
     W7,
+    /// Actors that die
+    W8,
 }
 
 /// What a tool promises about repeats.
@@ -139,8 +143,16 @@ pub(crate) enum State {
 
 impl Args {
     pub(crate) fn concurrency(&self) -> u32 {
-        let many = matches!(self.workload, Workload::W3 | Workload::W4);
-        self.concurrency.unwrap_or(if many { 1_000 } else { 100 })
+        self.concurrency.unwrap_or(match self.workload {
+            Workload::W3 | Workload::W4 => 1_000,
+            Workload::W8 => 10,
+            _ => 100,
+        })
+    }
+
+    /// Whether actors die of what it does.
+    pub(crate) fn kills_actors(&self) -> bool {
+        self.workload == Workload::W8
     }
 
     pub(crate) fn length(&self) -> Duration {
@@ -200,12 +212,12 @@ impl Args {
 
     /// Refuse what the workload would not look at, because whoever gave it expects that it matters.
     pub(crate) fn must_fit(&self) -> Result<(), String> {
-        use Workload::{W1, W2, W3, W4, W5, W6, W7};
+        use Workload::{W1, W2, W3, W4, W5, W6, W7, W8};
         let given: [(&str, bool, &[Workload]); 10] = [
-            ("--concurrency", self.concurrency.is_some(), &[W1, W2, W3, W4, W6]),
-            ("--seconds", self.seconds.is_some(), &[W1, W2, W5, W6, W7]),
+            ("--concurrency", self.concurrency.is_some(), &[W1, W2, W3, W4, W6, W8]),
+            ("--seconds", self.seconds.is_some(), &[W1, W2, W5, W6, W7, W8]),
             ("--aged", self.aged.is_some(), &[W1]),
-            ("--warmup", self.warmup.is_some(), &[W1, W2, W5, W6, W7]),
+            ("--warmup", self.warmup.is_some(), &[W1, W2, W5, W6, W7, W8]),
             ("--payload", self.payload.is_some(), &[W1, W5, W6]),
             ("--effect", !self.effect.is_empty(), &[W1, W2, W5]),
             ("--items", self.items.is_some(), &[W2]),

@@ -9,7 +9,8 @@ use super::Failed;
 
 /// An actor that has had no message for so long leaves memory. Headframe waits for a minute when it is not told otherwise.
 const IDLE: Duration = Duration::from_secs(1);
-const HOSTS_MAX: usize = 100_000;
+/// As many hosts as Headframe has when it is not told otherwise.
+const HOSTS_MAX: usize = 16_384;
 /// Whoever is in memory after so long stays there.
 const PATIENCE: Duration = Duration::from_secs(10 * 60);
 /// How often it is looked whether all are asleep.

@@ -110,6 +110,7 @@ fn every_label_has_values_that_can_be_listed() {
         ("status", words("1xx 2xx 3xx 4xx 5xx other")),
         ("tool", words("artifact echo fail http items process render sleep store other")),
         ("version", words(env!("CARGO_PKG_VERSION"))),
+        ("why", words("idle room")),
     ]);
     for (name, value) in scrape(served.admin()).labels.iter().filter(|(name, _)| name != "le") {
         let allowed = allowed.get(&**name).unwrap_or_else(|| panic!("nobody says what `{name}` may be"));

@@ -82,6 +82,13 @@ fn workers_are_measured_each_number_by_itself() {
 }
 
 #[test]
+fn actors_that_die_are_measured_until_their_next_turn() {
+    let told = measured("--workload w8 -c 4 -s 1");
+    is_positive(&told, &["deaths", "deaths_per_s", "p50_ms", "p99_ms", "max_ms"]);
+    assert_eq!(told["concurrency"], 4);
+}
+
+#[test]
 fn sleeping_runs_are_weighed_and_end_when_they_are_told_to() {
     let told = measured("--workload w4 --runs 40");
     is_positive(&told, &["starts_per_s", "rows", "disk_bytes_per_run", "live_bytes_per_run"]);
@@ -130,9 +137,9 @@ fn a_measurement_is_compared_with_an_earlier_one_and_only_with_its_like() {
 fn a_bench_refuses_what_its_workload_would_not_look_at() {
     let place = Place::new();
     let wrong = [
-        ("--workload w4 -s 3", "--seconds means nothing to workload w4; it is for w1, w2, w5, w6, w7"),
+        ("--workload w4 -s 3", "--seconds means nothing to workload w4; it is for w1, w2, w5, w6, w7, w8"),
         ("--rebuild", "--rebuild means nothing to workload w1; it is for w3"),
-        ("--workload w9", "w1, w2, w3, w4, w5, w6, w7"),
+        ("--workload w9", "w1, w2, w3, w4, w5, w6, w7, w8"),
         ("--workload w4 --runs 0", "0 is not in 1..="),
         ("--workload w7 --workers ten", "invalid"),
     ];

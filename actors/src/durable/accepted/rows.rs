@@ -70,6 +70,12 @@ impl Accepted {
         true
     }
 
+    /// Whether more actors than this are in memory, and at least half as many rows wait to be written: they are what keeps
+    /// those here who are idle.
+    pub(crate) fn is_crowded(&self, most: usize) -> bool {
+        self.live.actors.len() > most && self.live.changed() > most / 2
+    }
+
     /// What memory knows of an index row.
     pub(crate) fn known(&self, key: &[u8]) -> Known {
         self.live.index.known(key)
@@ -147,8 +153,14 @@ impl Accepted {
     }
 
     /// Whether an actor has no mail and keeps no children here.
+    #[cfg(feature = "testing")]
     pub(crate) fn is_idle(&self, actor: ActorId) -> bool {
         self.live.actors.get(&actor).is_none_or(crate::durable::live::Actor::is_idle)
+    }
+
+    /// Whether an actor has no mail, and so can do without a host.
+    pub(crate) fn has_no_mail(&self, actor: ActorId) -> bool {
+        self.live.actors.get(&actor).is_none_or(|row| row.mailbox.is_empty())
     }
 
     fn evict(&mut self, actor: ActorId) {

@@ -10,6 +10,11 @@ pub(super) const ACTORS: Family =
 const ACTORS_IN_MEMORY: Family =
     Family::gauge("headframe_actors_in_memory", &[], "Live actors whose rows are in memory.");
 const HOSTS: Family = Family::gauge("headframe_hosts", &[], "Actors that have a host in memory.");
+pub(super) const PASSIVATED: Family = Family::counter(
+    "headframe_passivated_total",
+    &["why"],
+    "Hosts that let go of their actors: idle for long, or too many.",
+);
 const ACTORS_SUSPENDED: Family =
     Family::gauge("headframe_actors_suspended", &[], "Actors that are not run, as of the last survey.");
 const MAIL: Family =
@@ -146,6 +151,7 @@ pub const FAMILIES: &[Family] = &[
     ACTORS,
     ACTORS_IN_MEMORY,
     HOSTS,
+    PASSIVATED,
     ACTORS_SUSPENDED,
     MAIL,
     TURNS,

@@ -140,6 +140,8 @@ pub(crate) struct Inner {
     pub(crate) rows: Option<Arc<dyn Rows>>,
     pub(crate) pace: Pace,
     pub(crate) idle: Idle,
+    /// Who may bring actors into memory.
+    pub(super) readers: tokio::sync::Semaphore,
     /// A slice was captured, or rows are to be, or were, written.
     pub(crate) captured: Signal,
     /// Bytes of records whose rows are not written yet.

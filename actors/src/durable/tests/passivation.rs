@@ -204,6 +204,25 @@ async fn a_hundred_thousand_idle_actors_leave_memory() {
     idle_actors_cost_no_memory(100_000).await;
 }
 
+/// A host is not needed for a row to stay. Once a parent kept its host until the rows of all its children had left memory, and
+/// was asked four times a second: of 60,000 sleeping runs those questions took two thirds of the processor.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_parent_lets_go_of_its_host_while_its_children_are_in_memory() {
+    let builder = System::builder().behavior::<Sleeper>().passivate(Duration::from_millis(20), 1_000);
+    // Without rows nobody leaves memory.
+    let system = builder.start(Arc::new(crate::durable::store::Memory::new())).await.unwrap();
+    let parent = system.spawn_root::<Sleeper>(None, |_| Vec::new(), &Say::Nest).await.unwrap().unwrap();
+    let alone = async {
+        while (system.figures().actors, system.figures().hosted) != (2, 0) {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(SOON, alone).await.expect("both let go");
+    let child = look(&system, parent).await.child.unwrap();
+    assert_eq!(look(&system, child).await.total, 1);
+    system.stop(SOON).await;
+}
+
 /// What the process and its folder take.
 struct Cost {
     memory: u64,

@@ -106,7 +106,7 @@ async fn a_message_that_comes_while_a_host_lets_go_is_taken() {
         let entered = inner.with_accepted(|accepted, now_ms| accepted.enter(now_ms, entrance));
         inner.ring_all(&entered.unwrap().unwrap(), None);
     }));
-    system.inner.directory.passivate(Duration::ZERO, 0);
+    system.inner.directory.passivate(Duration::ZERO);
     let taken = async {
         while system.actor(address.id).await.unwrap().unwrap().version < 3 {
             tokio::task::yield_now().await;

@@ -23,6 +23,10 @@ use super::{
 };
 use crate::durable::{dying, store::rows::Error};
 
+/// Bytes of pages that sled keeps in memory. It counts them as they lie on disk; in memory they take two to three times as
+/// much, and what it knows of every page comes on top.
+const CACHE: u64 = 64 << 20;
+
 /// One open handle of sled.
 pub(super) struct Engine {
     folder: PathBuf,
@@ -42,7 +46,7 @@ impl Engine {
         let path = folder.to_path_buf();
         dying::point();
         let hand = Hand::default();
-        let opened = hand.within(patience, move || sled::Config::new().path(path).open());
+        let opened = hand.within(patience, move || sled::Config::new().path(path).cache_capacity(CACHE).open());
         let db = opened.map_err(Fault::Broken).and_then(|db| db.map_err(Fault::Sled));
         let db = db.map_err(|fault| fault.told("open", folder))?;
         let path = folder.join(folder::DB);
