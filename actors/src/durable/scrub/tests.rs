@@ -143,7 +143,7 @@ fn an_actor_that_ends_between_two_slices_of_a_checkpoint_leaves_no_older_row() {
     let mut first = live.begin_capture();
     while live.capture(&mut first, 100) {}
     write([0, 1, 1], &first.changes);
-    live.written(first);
+    live.written(first.written());
     fold(&mut live, 2);
     let mut second = live.begin_capture();
     assert!(live.capture(&mut second, 1), "there is more");
@@ -152,7 +152,7 @@ fn an_actor_that_ends_between_two_slices_of_a_checkpoint_leaves_no_older_row() {
     write([1, 2, 3], &second.changes);
     assert_eq!(scrub(&store), Vec::<String>::new());
     // The next one removes it once more, and that does no harm.
-    live.written(second);
+    live.written(second.written());
     let mut third = live.begin_capture();
     while live.capture(&mut third, 100) {}
     write([2, 3, 3], &third.changes);
