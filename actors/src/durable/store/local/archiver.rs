@@ -125,20 +125,27 @@ impl Work {
         self.setup.folder.join(name)
     }
 
+    /// How far a base may go: no further than `HEAD` says, in every mode. A record that is acknowledged and not vouched for may
+    /// be lost, and another take its number.
+    pub(super) fn vouched(&self) -> Sequence {
+        let shared = self.shared.lock();
+        if Mutant::BasePastHead.is_chosen() { shared.durable } else { shared.noted }
+    }
+
     /// Make a base if one is due, and finish what an earlier life began.
     pub(super) fn look(&self, ends: &dyn Fn() -> bool) -> Result<(), Error> {
         let bases = base::list(self.disk(), &self.folder(base::FOLDER))?;
         let newest = bases.last().map_or(Sequence(0), |(sequence, _)| *sequence);
-        let (segments, durable) = {
-            let shared = self.shared.lock();
+        let vouched = self.vouched();
+        let segments = {
             let newer = |segment: &&crate::durable::journal::segment::Segment| {
                 segment.header.as_ref().is_ok_and(|header| header.first > newest)
             };
-            (shared.segments.iter().filter(newer).count() as u64, shared.durable)
+            self.shared.lock().segments.iter().filter(newer).count() as u64
         };
         let last_len = bases.last().map_or(Ok(0), |(_, path)| self.len(path))?;
-        if durable > newest && segments * self.setup.segment_bytes >= self.base_bytes.max(last_len / 2) {
-            self.make(durable, ends)?;
+        if vouched > newest && segments * self.setup.segment_bytes >= self.base_bytes.max(last_len / 2) {
+            self.make(vouched, ends)?;
         } else if bases.len() > 2 {
             self.trim()?;
         }
