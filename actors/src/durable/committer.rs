@@ -8,6 +8,8 @@
 //!
 //! **Invariant:** nothing leaves (a call, a reply, a watcher's news) before its record is durable.
 
+pub(crate) mod pace;
+
 use std::{
     sync::Arc,
     time::{Duration, Instant},
@@ -15,6 +17,7 @@ use std::{
 
 use parking_lot::MutexGuard;
 
+use self::pace::{Next, Pace, Seen, Since, Sleep};
 #[cfg(test)]
 use super::faults::{Action, Site, Who};
 use super::{
@@ -25,21 +28,16 @@ use super::{
 };
 use crate::mutant::Mutant;
 
-/// How long a commit that nobody waits for may stay unsynced.
-const DEADLINE: Duration = Duration::from_millis(5);
 /// After this long without work the store is told that it is idle.
 const IDLE: Duration = Duration::from_millis(20);
-/// Lingering is worth so many syncs, and never longer than [`LINGER_MAX`].
-const LINGER_SYNCS: u32 = 8;
-const LINGER_MAX: Duration = Duration::from_millis(1);
 
 /// Run until the system stops or the store fails.
 pub(crate) fn run(inner: &Arc<Inner>) {
-    let mut pace = Pace { expected: 1, linger: Duration::ZERO };
+    let mut pace = Pace::new();
     let mut buffer = bytes::BytesMut::new();
     while let Some(sealed) = next(inner, &mut pace) {
         let Some((sealed, took)) = append(inner, sealed, &mut buffer) else { return };
-        pace.linger = (took * LINGER_SYNCS).min(LINGER_MAX);
+        pace.synced(took);
         publish(inner, sealed);
     }
 }
@@ -47,7 +45,7 @@ pub(crate) fn run(inner: &Arc<Inner>) {
 /// The same as a task: it may be a while before a record is durable, and before those who wait hear of it.
 #[cfg(test)]
 pub(crate) async fn run_as_task(inner: Arc<Inner>) {
-    let mut pace = Pace { expected: 1, linger: Duration::ZERO };
+    let mut pace = Pace::new();
     let mut buffer = bytes::BytesMut::new();
     while let Some(sealed) = next_as_task(&inner, &mut pace).await {
         if let Some(Action::Error) = inner.fault(Site::BeforeSync, Who::Nobody).await {
@@ -91,56 +89,11 @@ fn fail(inner: &Inner, sealed: Sealed, cause: &str) {
     inner.close(cause);
 }
 
-/// How many are expected to wait for the next record, and how long they are waited for.
-struct Pace {
-    expected: usize,
-    linger: Duration,
-}
-
-/// Why the committer sleeps.
-enum Sleep {
-    /// There is nothing to write.
-    Idle,
-    /// There is something that nobody waits for.
-    Until(Instant),
-    /// Fewer wait than are expected.
-    Linger(Instant),
-}
-
-/// What is to be done now.
-enum Next {
-    End,
-    Seal,
-    Sleep(Sleep),
-}
-
-/// Since when there is something to write, and since when somebody waits for it.
-#[derive(Default)]
-struct Since {
-    seen: Option<Instant>,
-    demanded: Option<Instant>,
-}
-
-impl Since {
-    fn what_next(&mut self, core: &mut Core, pace: &Pace) -> Next {
-        let (is_empty, demand) = (core.accepted.open().is_empty(), core.accepted.open().demand);
-        if core.closed.is_some() || (core.stopping && is_empty) {
-            return Next::End;
-        }
-        let now = crate::clock::monotonic();
-        let (sleep, until) = if is_empty {
-            return Next::Sleep(Sleep::Idle);
-        } else if demand >= pace.expected || core.stopping {
-            return Next::Seal;
-        } else if demand > 0 {
-            let until = *self.demanded.get_or_insert(now) + pace.linger;
-            (Sleep::Linger(until), until)
-        } else {
-            let until = *self.seen.get_or_insert(now) + DEADLINE;
-            (Sleep::Until(until), until)
-        };
-        if until <= now { Next::Seal } else { Next::Sleep(sleep) }
-    }
+/// What the committer sees under the lock.
+fn seen(core: &mut Core) -> Seen {
+    let (closed, stopping) = (core.closed.is_some(), core.stopping);
+    let open = core.accepted.open();
+    Seen { is_empty: open.is_empty(), demand: open.demand, closed, stopping }
 }
 
 /// Wait for the next record that is due.
@@ -148,12 +101,14 @@ fn next(inner: &Arc<Inner>, pace: &mut Pace) -> Option<Sealed> {
     let mut core = inner.core.lock();
     let mut since = Since::default();
     loop {
-        match since.what_next(&mut core, pace) {
+        let now = crate::clock::monotonic();
+        match since.what_next(seen(&mut core), pace, now) {
             Next::End => return None,
             Next::Seal => return seal(inner, &mut core, pace),
             Next::Sleep(Sleep::Idle) => wait_for_work(inner, &mut core),
-            Next::Sleep(Sleep::Until(until)) => wait_until(inner, &mut core, 1, until),
-            Next::Sleep(Sleep::Linger(until)) => wait_until(inner, &mut core, pace.expected, until),
+            Next::Sleep(sleep @ (Sleep::Until(until) | Sleep::Linger(until))) => {
+                wait_until(inner, &mut core, sleep.demand(pace), until);
+            }
         }
     }
 }
@@ -164,15 +119,17 @@ async fn next_as_task(inner: &Arc<Inner>, pace: &mut Pace) -> Option<Sealed> {
     loop {
         let within = {
             let mut core = inner.core.lock();
-            let (demand, within) = match since.what_next(&mut core, pace) {
+            let now = crate::clock::monotonic();
+            let sleep = match since.what_next(seen(&mut core), pace, now) {
                 Next::End => return None,
                 Next::Seal => return seal(inner, &mut core, pace),
-                Next::Sleep(Sleep::Idle) => (0, Duration::MAX),
-                Next::Sleep(Sleep::Until(until)) => (1, until.duration_since(crate::clock::monotonic())),
-                Next::Sleep(Sleep::Linger(until)) => (pace.expected, until.duration_since(crate::clock::monotonic())),
+                Next::Sleep(sleep) => sleep,
             };
-            core.committer_sleeps = Some(demand);
-            within
+            core.committer_sleeps = Some(sleep.demand(pace));
+            match sleep {
+                Sleep::Idle => Duration::MAX,
+                Sleep::Until(until) | Sleep::Linger(until) => until.duration_since(crate::clock::monotonic()),
+            }
         };
         inner.work.heard(within).await;
         inner.core.lock().committer_sleeps = None;
@@ -180,7 +137,7 @@ async fn next_as_task(inner: &Arc<Inner>, pace: &mut Pace) -> Option<Sealed> {
 }
 
 fn seal(inner: &Inner, core: &mut Core, pace: &mut Pace) -> Option<Sealed> {
-    pace.expected = core.accepted.open().demand.max(1);
+    pace.seals(core.accepted.open().demand);
     let sealed = core.accepted.seal();
     checkpointer::slice(inner, core);
     sealed
@@ -221,7 +178,7 @@ fn publish(inner: &Arc<Inner>, sealed: Sealed) {
     let (waiters, asks, watchers) = {
         let mut core = inner.core.lock();
         core.accepted.open().reuse(room);
-        let waiters: Vec<_> = core.waiters.extract_if(.., |(wanted, _)| *wanted <= sequence).collect();
+        let waiters = pace::let_go(&mut core.waiters, sequence);
         let asks: Vec<_> =
             effects.replies.into_iter().filter_map(|(token, reply)| Some((core.asks.remove(&token)?, reply))).collect();
         let watchers: Vec<_> = effects.watchers.iter().filter_map(|watcher| core.watches.remove(watcher)).collect();
