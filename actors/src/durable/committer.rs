@@ -3,12 +3,13 @@
 //! A sync starts when somebody waits for one, or 5 ms after the first commit that nobody waits for; the record is all
 //! that was accepted by then. One record at a time is unsynced.
 //!
+//! The turns that follow from what somebody waits for take less time than a sync, and often end in a call that waits for one
+//! as well. So where few wait the committer settles: it seals when no turn is being taken, or after half of what a sync takes.
+//!
 //! When many wait, a sync for each would cost more than the work. So the committer lingers, for a few times what a sync
 //! takes, until as many wait as the last sync let go. A single one is as many as that, and never lingers.
 //!
 //! **Invariant:** nothing leaves (a call, a reply, a watcher's news) before its record is durable.
-
-pub(crate) mod pace;
 
 use std::{
     sync::Arc,
@@ -17,27 +18,37 @@ use std::{
 
 use parking_lot::MutexGuard;
 
-use self::pace::{Next, Pace, Seen, Since, Sleep};
 #[cfg(test)]
 use super::faults::{Action, Site, Who};
 use super::{
-    checkpointer, codec,
+    checkpointer,
+    hands::Hands,
     open::Sealed,
-    record,
+    record::Encoder,
     system::{Core, Inner},
 };
 use crate::mutant::Mutant;
 
+/// How long a commit that nobody waits for may stay unsynced.
+const DEADLINE: Duration = Duration::from_millis(5);
 /// After this long without work the store is told that it is idle.
 const IDLE: Duration = Duration::from_millis(20);
+/// Lingering is worth so many syncs, and never longer than [`LINGER_MAX`].
+const LINGER_SYNCS: u32 = 8;
+const LINGER_MAX: Duration = Duration::from_millis(1);
+/// Turns that are being taken are worth half a sync, and never longer than [`SETTLE_MAX`]. Where more wait than
+/// [`SETTLE_DEMAND`] there is always somebody who takes a turn.
+const SETTLE_SYNCS: u32 = 2;
+const SETTLE_MAX: Duration = Duration::from_millis(1);
+const SETTLE_DEMAND: usize = 4;
 
 /// Run until the system stops or the store fails.
 pub(crate) fn run(inner: &Arc<Inner>) {
-    let mut pace = Pace::new();
-    let mut buffer = bytes::BytesMut::new();
+    let mut pace = Pace::default();
+    let mut encoder = Encoder::default();
     while let Some(sealed) = next(inner, &mut pace) {
-        let Some((sealed, took)) = append(inner, sealed, &mut buffer) else { return };
-        pace.synced(took);
+        let Some((sealed, took)) = append(inner, sealed, &mut encoder) else { return };
+        pace.after(took);
         publish(inner, sealed);
     }
 }
@@ -45,14 +56,14 @@ pub(crate) fn run(inner: &Arc<Inner>) {
 /// The same as a task: it may be a while before a record is durable, and before those who wait hear of it.
 #[cfg(test)]
 pub(crate) async fn run_as_task(inner: Arc<Inner>) {
-    let mut pace = Pace::new();
-    let mut buffer = bytes::BytesMut::new();
+    let mut pace = Pace::default();
+    let mut encoder = Encoder::default();
     while let Some(sealed) = next_as_task(&inner, &mut pace).await {
         if let Some(Action::Error) = inner.fault(Site::BeforeSync, Who::Nobody).await {
             return fail(&inner, sealed, "a fault: the record is lost");
         }
-        let Some((sealed, _)) = append(&inner, sealed, &mut buffer) else { return };
-        inner.trace_record(sealed.sequence, &buffer);
+        let Some((sealed, _)) = append(&inner, sealed, &mut encoder) else { return };
+        inner.trace_record(sealed.sequence, encoder.seal(&sealed.record));
         if let Some(Action::Error) = inner.fault(Site::AfterSync, Who::Nobody).await {
             return fail(&inner, sealed, "a fault: the record is there, and nobody knows");
         }
@@ -61,16 +72,15 @@ pub(crate) async fn run_as_task(inner: Arc<Inner>) {
 }
 
 /// Make a record durable; says how long that took. When it fails the store is of no more use.
-fn append(inner: &Arc<Inner>, sealed: Sealed, buffer: &mut bytes::BytesMut) -> Option<(Sealed, Duration)> {
-    buffer.clear();
-    codec::seal_into(record::FORMAT, &sealed.record, buffer);
+fn append(inner: &Arc<Inner>, sealed: Sealed, encoder: &mut Encoder) -> Option<(Sealed, Duration)> {
+    let bytes = encoder.seal(&sealed.record);
     if Mutant::EffectBeforeIntent.is_chosen() {
         inner.dispatch(&sealed.effects.calls, &[]);
     }
     let began = crate::clock::monotonic();
-    match inner.store.append(inner.fence, sealed.sequence, buffer) {
+    match inner.store.append(inner.fence, sealed.sequence, bytes) {
         Ok(()) => {
-            inner.appended(buffer.len() as u64);
+            inner.appended(encoder.read_bytes());
             let took = began.elapsed();
             inner.meters.commit_seconds.record(took.as_secs_f64());
             inner.meters.commit_operations.record(sealed.record.ops.len() as f64);
@@ -89,11 +99,80 @@ fn fail(inner: &Inner, sealed: Sealed, cause: &str) {
     inner.close(cause);
 }
 
-/// What the committer sees under the lock.
-fn seen(core: &mut Core) -> Seen {
-    let (closed, stopping) = (core.closed.is_some(), core.stopping);
-    let open = core.accepted.open();
-    Seen { is_empty: open.is_empty(), demand: open.demand, closed, stopping }
+/// How many are expected to wait for the next record, and how long they are waited for.
+struct Pace {
+    expected: usize,
+    linger: Duration,
+    settle: Duration,
+}
+
+impl Default for Pace {
+    fn default() -> Self {
+        Self { expected: 1, linger: Duration::ZERO, settle: Duration::ZERO }
+    }
+}
+
+impl Pace {
+    /// A record took so long.
+    fn after(&mut self, took: Duration) {
+        self.linger = (took * LINGER_SYNCS).min(LINGER_MAX);
+        self.settle = (took / SETTLE_SYNCS).min(SETTLE_MAX);
+    }
+}
+
+/// Why the committer sleeps.
+enum Sleep {
+    /// There is nothing to write.
+    Idle,
+    /// There is something that nobody waits for.
+    Until(Instant),
+    /// Fewer wait than are expected.
+    Linger(Instant),
+    /// Turns are being taken.
+    Settle(Instant),
+}
+
+/// What is to be done now.
+enum Next {
+    End,
+    Seal,
+    Sleep(Sleep),
+}
+
+/// Since when there is something to write, and since when somebody waits for it.
+#[derive(Default)]
+struct Since {
+    seen: Option<Instant>,
+    demanded: Option<Instant>,
+}
+
+impl Since {
+    fn what_next(&mut self, core: &mut Core, hands: &Hands, pace: &Pace) -> Next {
+        let (is_empty, demand) = (core.accepted.open().is_empty(), core.accepted.open().demand);
+        if core.closed.is_some() || (core.stopping && is_empty) {
+            return Next::End;
+        }
+        let now = crate::clock::monotonic();
+        let (sleep, until) = if is_empty {
+            return Next::Sleep(Sleep::Idle);
+        } else if core.stopping || demand > SETTLE_DEMAND && demand >= pace.expected {
+            return Next::Seal;
+        } else if demand >= pace.expected {
+            hands.await_free(true);
+            if hands.are_free() {
+                return Next::Seal;
+            }
+            let until = *self.demanded.get_or_insert(now) + pace.settle;
+            (Sleep::Settle(until), until)
+        } else if demand > 0 {
+            let until = *self.demanded.get_or_insert(now) + pace.linger;
+            (Sleep::Linger(until), until)
+        } else {
+            let until = *self.seen.get_or_insert(now) + DEADLINE;
+            (Sleep::Until(until), until)
+        };
+        if until <= now { Next::Seal } else { Next::Sleep(sleep) }
+    }
 }
 
 /// Wait for the next record that is due.
@@ -101,14 +180,13 @@ fn next(inner: &Arc<Inner>, pace: &mut Pace) -> Option<Sealed> {
     let mut core = inner.core.lock();
     let mut since = Since::default();
     loop {
-        let now = crate::clock::monotonic();
-        match since.what_next(seen(&mut core), pace, now) {
+        match since.what_next(&mut core, &inner.hands, pace) {
             Next::End => return None,
             Next::Seal => return seal(inner, &mut core, pace),
             Next::Sleep(Sleep::Idle) => wait_for_work(inner, &mut core),
-            Next::Sleep(sleep @ (Sleep::Until(until) | Sleep::Linger(until))) => {
-                wait_until(inner, &mut core, sleep.demand(pace), until);
-            }
+            Next::Sleep(Sleep::Until(until)) => wait_until(inner, &mut core, 1, until),
+            Next::Sleep(Sleep::Linger(until)) => wait_until(inner, &mut core, pace.expected, until),
+            Next::Sleep(Sleep::Settle(until)) => wait_until(inner, &mut core, SETTLE_DEMAND + 1, until),
         }
     }
 }
@@ -119,17 +197,18 @@ async fn next_as_task(inner: &Arc<Inner>, pace: &mut Pace) -> Option<Sealed> {
     loop {
         let within = {
             let mut core = inner.core.lock();
-            let now = crate::clock::monotonic();
-            let sleep = match since.what_next(seen(&mut core), pace, now) {
+            let (demand, within) = match since.what_next(&mut core, &inner.hands, pace) {
                 Next::End => return None,
                 Next::Seal => return seal(inner, &mut core, pace),
-                Next::Sleep(sleep) => sleep,
+                Next::Sleep(Sleep::Idle) => (0, Duration::MAX),
+                Next::Sleep(Sleep::Until(until)) => (1, until.duration_since(crate::clock::monotonic())),
+                Next::Sleep(Sleep::Linger(until)) => (pace.expected, until.duration_since(crate::clock::monotonic())),
+                Next::Sleep(Sleep::Settle(until)) => {
+                    (SETTLE_DEMAND + 1, until.duration_since(crate::clock::monotonic()))
+                }
             };
-            core.committer_sleeps = Some(sleep.demand(pace));
-            match sleep {
-                Sleep::Idle => Duration::MAX,
-                Sleep::Until(until) | Sleep::Linger(until) => until.duration_since(crate::clock::monotonic()),
-            }
+            core.committer_sleeps = Some(demand);
+            within
         };
         inner.work.heard(within).await;
         inner.core.lock().committer_sleeps = None;
@@ -137,7 +216,8 @@ async fn next_as_task(inner: &Arc<Inner>, pace: &mut Pace) -> Option<Sealed> {
 }
 
 fn seal(inner: &Inner, core: &mut Core, pace: &mut Pace) -> Option<Sealed> {
-    pace.seals(core.accepted.open().demand);
+    inner.hands.await_free(false);
+    pace.expected = core.accepted.open().demand.max(1);
     let sealed = core.accepted.seal();
     checkpointer::slice(inner, core);
     sealed
@@ -178,7 +258,7 @@ fn publish(inner: &Arc<Inner>, sealed: Sealed) {
     let (waiters, asks, watchers) = {
         let mut core = inner.core.lock();
         core.accepted.open().reuse(room);
-        let waiters = pace::let_go(&mut core.waiters, sequence);
+        let waiters: Vec<_> = core.waiters.extract_if(.., |(wanted, _)| *wanted <= sequence).collect();
         let asks: Vec<_> =
             effects.replies.into_iter().filter_map(|(token, reply)| Some((core.asks.remove(&token)?, reply))).collect();
         let watchers: Vec<_> = effects.watchers.iter().filter_map(|watcher| core.watches.remove(watcher)).collect();

@@ -148,8 +148,8 @@ impl Live {
             Op::Call { call, row } => self.call(record, *call, row),
             Op::CallStarted { call } => self.mark(*call, RowState::Started),
             Op::CallNotStarted { call } => self.mark(*call, RowState::Intended),
-            Op::CallDoubted { call, failure } => self.mark(*call, RowState::InDoubt(failure.clone())),
-            Op::CallProbing { call, probing } => self.mark(*call, RowState::Probing(probing.clone())),
+            Op::CallDoubted { call, failure } => self.mark(*call, RowState::InDoubt((**failure).clone())),
+            Op::CallProbing { call, probing } => self.mark(*call, RowState::Probing((**probing).clone())),
             Op::CallBeats { call, within_ms } => {
                 if let Some(row) = self.calls.get_mut(call) {
                     Arc::make_mut(row).request.heartbeat_ms = Some(*within_ms);

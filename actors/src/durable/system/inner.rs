@@ -32,10 +32,10 @@ use crate::{
         accepted::{Accepted, Commit, Receipt, Refused},
         call::{Outcome, RowState},
         checkpointer::{Job, Pace},
-        committer::pace,
         directory::Directory,
         entry::Entry,
         flight::Recorder,
+        hands::Hands,
         hosted::Hosted,
         id::{ActorId, CallId, Sequence},
         kind::{Extensions, Ids, Registry},
@@ -118,6 +118,7 @@ pub(crate) struct Core {
 pub(crate) struct Inner {
     pub(crate) core: Mutex<Core>,
     pub(crate) work: Signal,
+    pub(crate) hands: Hands,
     pub(crate) ids: Ids,
     pub(crate) registry: Registry,
     pub(crate) extensions: Extensions,
@@ -184,8 +185,9 @@ impl Inner {
     }
 
     fn wake(&self, core: &mut Core) {
-        let (is_empty, demand) = (core.accepted.open().is_empty(), core.accepted.open().demand);
-        if pace::is_due(core.committer_sleeps, is_empty, demand) {
+        if core.committer_sleeps.is_some_and(|until| core.accepted.open().demand >= until || until == 0)
+            && !core.accepted.open().is_empty()
+        {
             core.committer_sleeps = None;
             self.work.notify_one();
         }

@@ -29,7 +29,7 @@ pub(super) struct Plot {
     /// The number in `format`, and the version in `versions`, where there are such files.
     format: u32,
     version: Option<u16>,
-    image: &'static str,
+    image: String,
     /// The store as it was left.
     left: SimDisk,
 }
@@ -63,9 +63,9 @@ pub(super) fn plots(tale: &Tale) -> Vec<Plot> {
     };
     let before = format::FORMAT - 1;
     let plots = [
-        (before, None, "before-format-2"),
-        (before, Some(1), "before-format-2"),
-        (format::FORMAT, Some(1), "before-versions-1"),
+        (before, None, format!("before-format-{before}")),
+        (before, Some(1), format!("before-format-{before}")),
+        (format::FORMAT, Some(1), "before-versions-1".to_owned()),
     ];
     plots.map(plot).into()
 }
@@ -138,7 +138,7 @@ impl Plot {
     }
 
     fn is_kept(&self, disk: &SimDisk, before: &Files, scene: &dyn Fn() -> String) {
-        let image = Path::new(DATA).join(self.image);
+        let image = Path::new(DATA).join(&self.image);
         let (mut kept, mut wanted) = (files(disk, &image), before.clone());
         let number = kept.remove(Path::new("format")).map(|bytes| String::from_utf8(bytes).unwrap());
         assert_eq!(number, Some(format!("{}\n", self.format)), "{}", scene());
@@ -153,7 +153,7 @@ impl Plot {
         let kind = self.image.trim_end_matches(char::is_numeric);
         let all = disk.list(Path::new(DATA)).unwrap();
         let all: Vec<_> = all.into_iter().filter(|name| name.starts_with(kind)).collect();
-        assert_eq!(all, [self.image], "{}", scene());
+        assert_eq!(all, [self.image.as_str()], "{}", scene());
     }
 }
 
