@@ -10,6 +10,7 @@
 //! written to again; only its modification time changes, which tells the collector that somebody wants it.
 //! **Absent on purpose:** reference counts, and names: who uses what is in the ledger.
 
+mod check;
 mod collect;
 mod digest;
 mod names;
@@ -34,7 +35,12 @@ use headframe_actors::clock::{Clock as _, SystemClock};
 
 use self::digest::Hasher;
 pub(crate) use self::names::Names;
-pub use self::{digest::Digest, reference::Reference, writer::Writer};
+pub use self::{
+    check::{Checked, Named},
+    digest::Digest,
+    reference::Reference,
+    writer::Writer,
+};
 
 /// What nobody names, or nobody finished, is kept so long after it was last touched.
 pub(crate) const KEPT: Duration = Duration::from_secs(24 * 60 * 60);

@@ -16,7 +16,7 @@ use std::{
     io::{self, Read as _},
 };
 
-use super::{Artifacts, Digest, Error, modified_ms, names::Names, sync_folder};
+use super::{Artifacts, Digest, Error, digest::Hasher, modified_ms, names::Names, sync_folder};
 use headframe_actors::mutant::Mutant;
 
 impl Artifacts {
@@ -54,20 +54,27 @@ impl Artifacts {
     }
 
     /// What the content of an artifact names of the digests that are wanted; one that is not there names nothing.
+    ///
+    /// # Errors
+    /// If it cannot be read, or its content is not what its name says: what it names cannot be known then.
     pub(crate) fn names_in(&self, digest: Digest, wanted: &HashSet<Digest>) -> Result<HashSet<Digest>, Error> {
         let mut file = match self.file(digest) {
             Ok(file) => file,
             Err(Error::Missing { .. }) => return Ok(HashSet::new()),
             Err(error) => return Err(error),
         };
-        let (mut names, mut piece) = (Names::of(wanted), vec![0; 64 * 1024]);
+        let (mut names, mut hash, mut piece) = (Names::of(wanted), Hasher::default(), vec![0; 64 * 1024]);
         loop {
             match file.read(&mut piece) {
-                Ok(0) => return Ok(names.found()),
-                Ok(read) => names.read(&piece[..read]),
+                Ok(0) => break,
+                Ok(read) => {
+                    names.read(&piece[..read]);
+                    hash.update(&piece[..read]);
+                }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => return Err(Error::io("read", &self.path(digest))(error)),
             }
         }
+        if hash.finish() == digest { Ok(names.found()) } else { Err(Error::Damaged { digest }) }
     }
 }

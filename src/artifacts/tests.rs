@@ -1,5 +1,7 @@
 //! Artifacts: stored once, found again, read in parts, never half there.
 
+mod at_scale;
+
 use std::sync::mpsc;
 
 use serde_json::json;
@@ -121,6 +123,23 @@ fn what_is_missing_is_named() {
     let digest = Digest::of(b"never");
     assert!(!store.contains(digest));
     assert_eq!(store.get(digest).unwrap_err().to_string(), format!("there is no artifact {digest}"));
+}
+
+#[test]
+fn what_is_named_and_not_there_is_missed_also_behind_documents_and_whatever_the_spaces() {
+    let (_folder, store) = store();
+    let [one, two, three] = ["one", "two", "three"].map(|text| Reference::new(Digest::of(text.as_bytes()), 5));
+    let document = store.put(json!({"a": [{"b": two.to_value()}]}).to_string().as_bytes()).unwrap().as_json();
+    let text = store.put(json!({"no": three.to_value()}).to_string().as_bytes()).unwrap();
+    let mut named = super::Named::default();
+    named.read(format!("\x01{{ \"$artifact\" : \"{}\", \"bytes\": 3 }}\x02", one.digest).as_bytes());
+    named.read(json!({"in": [document.to_value(), text.to_value(), {"$artifact": 7}]}).to_string().as_bytes());
+    // Inside a text it is only text.
+    named.read(json!(json!({"no": three.to_value()}).to_string()).to_string().as_bytes());
+    let checked = store.check(named).unwrap();
+    let mut wanted = [one.digest.to_string(), two.digest.to_string()];
+    wanted.sort();
+    assert_eq!((checked.missing, checked.named, checked.stored), (wanted.to_vec(), 4, 2));
 }
 
 #[test]

@@ -6,7 +6,10 @@ use std::{fs, path::Path};
 
 use headframe::durable::{
     RowState,
-    store::{Local, Loss, Settled},
+    store::{
+        Error::{Newer, NewerVersion},
+        Local, Loss, Settled,
+    },
 };
 use serde_json::json;
 
@@ -14,7 +17,7 @@ use super::{
     Common,
     exit::{Error, Exit},
     folder,
-    look::Look,
+    look::{self, Look},
     out::{Format, Out, Style},
     shown,
 };
@@ -112,6 +115,10 @@ fn holder(data: &Path) -> Finding {
 fn files(common: &Common) -> Vec<Finding> {
     let flags = common.flags();
     let mut found = Vec::new();
+    if let Err(error @ (Newer { .. } | NewerVersion { .. })) = Local::refuse_newer(&common.data, &look::registry()) {
+        // What a newer build wrote is not for this one to judge.
+        return vec![ill(error.to_string())];
+    }
     if Local::is_unsettled(&common.data) {
         found.push(ill(format!(
             "a loss was being accepted and is not settled: run `headframe doctor --accept-loss --yes{flags}` again"
@@ -145,7 +152,7 @@ fn files(common: &Common) -> Vec<Finding> {
     }
     if fs::read_dir(&common.data).is_ok_and(|mut names| names.any(|name| name.is_ok_and(|name| is_put_aside(&name)))) {
         found.push(well(
-            "what was put aside (`journal.damaged-*`, `live.bad-*`, `before-*`) can go once nobody wants to look at it",
+            "what was put aside (`journal.damaged-*`, `live.bad-*`) can go once nobody wants to look at it, and `headframe store prune-images` removes what was kept before upgrades (`before-*`)",
         ));
     }
     found
@@ -165,6 +172,7 @@ fn damage(loss: &Loss) -> String {
 }
 
 fn accept(args: &Args, common: &Common, out: Out) -> Result<Exit, Error> {
+    Local::refuse_newer(&common.data, &look::registry())?;
     let loss = Local::loss(&common.data)?;
     if loss.is_none() && !Local::is_unsettled(&common.data) {
         match out.format {
@@ -177,7 +185,8 @@ fn accept(args: &Args, common: &Common, out: Out) -> Result<Exit, Error> {
     if out.format == Format::Table {
         told.iter().try_for_each(|line| out.line(line))?;
     }
-    let settled = if args.yes { Some(Local::accept_loss(&common.data, super::now_ms())?) } else { None };
+    let settled =
+        if args.yes { Some(Local::accept_loss(&common.data, &look::registry(), super::now_ms())?) } else { None };
     match (out.format, &settled) {
         (Format::Table, None) => out.line("nothing was changed; --yes does it")?,
         (Format::Table, Some(settled)) => tell(settled, loss.as_ref(), common, out)?,

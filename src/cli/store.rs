@@ -1,16 +1,20 @@
 //! `headframe store`: check the store, measure it, tidy it up, and build its rows again.
 //!
 //! **Invariant:** `verify` and `stats` change nothing, so that they can be run beside a process that works. `verify` reads
-//! everything in its own ways: the files, the chains, the fold that a start would do, the fold of events alone, and, while
-//! nobody works there, the rows.
+//! everything in its own ways: the files, the chains, the fold that a start would do, the fold of events alone, the artifacts,
+//! and, while nobody works there, the rows.
 
 mod collect;
+mod images;
 
 use std::path::Path;
 
-use headframe::durable::{
-    Refolded, Verified,
-    store::{Checked, Kept, Local, RowsChecked},
+use headframe::{
+    artifacts::{self, Artifacts},
+    durable::{
+        Refolded, Verified,
+        store::{Checked, Kept, Local, RowsChecked},
+    },
 };
 use serde::Serialize;
 use serde_json::json;
@@ -38,6 +42,14 @@ pub(crate) enum Command {
         #[arg(long)]
         yes: bool,
     },
+    /// Remove what was kept before upgrades, once nobody wants to go back to an older build
+    ///
+    /// Only while no process works there, and only if the store reads well and this build has worked on it.
+    PruneImages {
+        /// Do it, rather than say what would be done
+        #[arg(long)]
+        yes: bool,
+    },
     /// Remove what is over: artifacts that nothing names, unfinished files, keys whose time has passed
     ///
     /// A running engine does so by itself. An artifact goes when no run's history, no message, no call and no other
@@ -59,6 +71,7 @@ pub(crate) async fn run(command: Command, common: &Common, out: Out) -> Result<E
         Command::Verify => verify(common, out),
         Command::Stats => stats(common, out),
         Command::Repair { yes } => repair(common, out, yes),
+        Command::PruneImages { yes } => images::prune(common, out, yes),
         Command::Collect { dry_run: true } => collect::look(common, out),
         Command::Collect { dry_run: false } => collect::run(common, out).await,
     }
@@ -80,6 +93,7 @@ struct Found {
     ledger: Kept,
     refolded: Refolded,
     rows: RowsChecked,
+    artifacts: artifacts::Checked,
     notes: Vec<String>,
     problems: Vec<String>,
 }
@@ -99,7 +113,7 @@ fn verify(common: &Common, out: Out) -> Result<Exit, Error> {
 
 /// Look at all of it, whatever is wrong with some of it: what is wrong with one part may explain another.
 fn check(common: &Common) -> Result<Found, Error> {
-    let Checked { records, bytes, files, bases, ledger, notes, mut problems, .. } = Local::check(&common.data)?;
+    let Checked { records, bytes, files, bases, ledger, mut notes, mut problems, .. } = Local::check(&common.data)?;
     let mut blame = |told: String| problems.extend((!problems.contains(&told)).then_some(told));
     let chains = look::ledger(&common.data).and_then(|ledger| Ok(ledger.verify()?)).unwrap_or_else(|error| {
         blame(error.to_string());
@@ -119,6 +133,11 @@ fn check(common: &Common) -> Result<Found, Error> {
         RowsChecked { skipped: Some("base or journal cannot be read".to_owned()), ..RowsChecked::default() }
     });
     rows.problems.iter().cloned().for_each(&mut blame);
+    let artifacts = check_artifacts(&common.data, &mut notes).unwrap_or_else(|error| {
+        blame(error.to_string());
+        artifacts::Checked::default()
+    });
+    artifacts.problems.iter().cloned().for_each(&mut blame);
     let unsettled =
         Local::is_unsettled(&common.data).then_some("a loss was being accepted, and that did not come to its end");
     unsettled.map(str::to_owned).into_iter().for_each(&mut blame);
@@ -135,10 +154,24 @@ fn check(common: &Common) -> Result<Found, Error> {
         ledger,
         refolded,
         rows,
+        artifacts,
         notes,
         clean: problems.is_empty(),
         problems,
     })
+}
+
+fn check_artifacts(data: &Path, notes: &mut Vec<String>) -> Result<artifacts::Checked, Error> {
+    let mut named = artifacts::Named::default();
+    // An end that is damaged was told of, and names what it names.
+    let is_whole = look::ledger(data).and_then(|ledger| Ok(ledger.everything(&mut |bytes| named.read(bytes))?));
+    if !matches!(is_whole, Ok(true)) {
+        notes.push(
+            "not everything that may name an artifact could be read, so one that is missing may not be missed"
+                .to_owned(),
+        );
+    }
+    Ok(Artifacts::at(data.join("artifacts")).check(named).map_err(headframe::Error::from)?)
 }
 
 fn tell(found: &Found, out: Out) -> std::io::Result<()> {
@@ -153,6 +186,9 @@ fn tell(found: &Found, out: Out) -> std::io::Result<()> {
     let (folded, unknown) = (shown::count(found.refolded.actors, "actor"), found.refolded.unknown);
     let unknown = if unknown == 0 { String::new() } else { format!(", {unknown} of kinds unknown here not compared") };
     out.line(format_args!("refold   {folded} from {}{unknown}", shown::count(found.refolded.events, "event")))?;
+    let artifacts::Checked { stored, bytes, named, .. } = found.artifacts;
+    let stored = shown::count(stored, "artifact");
+    out.line(format_args!("content  {stored}, {}, {named} named", shown::size(bytes)))?;
     match &found.rows.skipped {
         None => out.line(format_args!("rows     {} compared", shown::count(found.rows.rows, "row")))?,
         Some(why) => out.line(format_args!("rows     not compared: {why}"))?,
@@ -205,9 +241,11 @@ fn stats(common: &Common, out: Out) -> Result<Exit, Error> {
     let live = look.live();
     let (runs, doubts) = (&look.runs, look.doubts().count());
     let unfinished = runs.iter().filter(|row| !row.has_ended()).count();
-    let (artifacts, artifact_bytes) = artifacts(&common.data.join("artifacts"))?;
+    let (artifacts, artifact_bytes) = stored(&common.data.join("artifacts"))?;
     let checked = Local::check(&common.data)?;
-    let (images, image_bytes) = images(&common.data)?;
+    let images = Local::images(&common.data, &look::registry())?;
+    let image_bytes: u64 = images.iter().map(|image| image.bytes).sum();
+    let image_own_bytes: u64 = images.iter().map(|image| image.own_bytes).sum();
     let [keys, once] = [SUBMISSION_KEYS, MESSAGE_KEYS].map(|prefix| live.keys(prefix));
     let figures = json!({
         "records": checked.records, "bytes": checked.bytes, "segments": checked.files, "actors": live.actors.len(),
@@ -220,7 +258,7 @@ fn stats(common: &Common, out: Out) -> Result<Exit, Error> {
         "base_last_record": checked.bases.last, "ledger_segments": checked.ledger.files,
         "ledger_events": checked.ledger.entries, "ledger_bytes": checked.ledger.bytes,
         "ledger_last_record": checked.ledger.last, "row_bytes": checked.row_bytes, "ballast_bytes": checked.ballast_bytes,
-        "images_before_upgrades": images, "image_bytes": image_bytes,
+        "images_before_upgrades": images.len(), "image_bytes": image_bytes, "image_own_bytes": image_own_bytes,
     });
     match (out.format, figures.as_object()) {
         (Format::Table, Some(figures)) => {
@@ -236,30 +274,8 @@ fn stats(common: &Common, out: Out) -> Result<Exit, Error> {
     Ok(Exit::Ok)
 }
 
-/// How many images were kept before upgrades, and their bytes; what they share with the store counts, too.
-fn images(folder: &Path) -> std::io::Result<(u64, u64)> {
-    let mut sum = (0, 0);
-    for entry in std::fs::read_dir(folder)? {
-        let entry = entry?;
-        let is_image = entry.file_name().to_string_lossy().starts_with("before-");
-        if is_image && entry.file_type()?.is_dir() {
-            sum = (sum.0 + 1, sum.1 + bytes_in(&entry.path())?);
-        }
-    }
-    Ok(sum)
-}
-
-fn bytes_in(folder: &Path) -> std::io::Result<u64> {
-    let mut bytes = 0;
-    for entry in std::fs::read_dir(folder)? {
-        let entry = entry?;
-        bytes += if entry.file_type()?.is_dir() { bytes_in(&entry.path())? } else { entry.metadata()?.len() };
-    }
-    Ok(bytes)
-}
-
 /// How many there are, and their bytes. Opening them as an engine does would tidy up among them.
-fn artifacts(folder: &Path) -> std::io::Result<(u64, u64)> {
+fn stored(folder: &Path) -> std::io::Result<(u64, u64)> {
     let mut sum = (0, 0);
     // A store of which no run has put anything aside has no such folder.
     let Ok(groups) = std::fs::read_dir(folder) else { return Ok(sum) };

@@ -8,7 +8,8 @@
 //! failed, or by a program that forgot it.
 //!
 //! **Invariants:** what was touched within 24 h stays, and so does whatever was touched since the oldest call without an
-//! outcome began, because its answer may name it. Nothing goes unless everything durable was read. A file that is stored
+//! outcome began, because its answer may name it. Nothing goes unless everything durable was read, and whatever it names
+//! is what it was: a damaged list names nothing that can be told. A file that is stored
 //! again meanwhile stays (`artifacts/collect.rs`).
 
 use std::{collections::HashSet, time::Duration};
@@ -97,7 +98,14 @@ impl Unnamed {
         left.retain(|digest| !named.contains(digest));
         let mut kept: Vec<_> = young.iter().map(|entry| entry.digest).chain(named).collect();
         while let Some(digest) = kept.pop().filter(|_| !left.is_empty()) {
-            for named in artifacts.names_in(digest, &left)? {
+            let named = match artifacts.names_in(digest, &left) {
+                Err(artifacts::Error::Damaged { digest }) => {
+                    found.held = Some(format!("artifact {digest} is damaged: what it names cannot be known"));
+                    return Ok(found);
+                }
+                named => named?,
+            };
+            for named in named {
                 left.remove(&named);
                 kept.push(named);
             }

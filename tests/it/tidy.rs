@@ -124,6 +124,30 @@ async fn only_an_artifact_that_nothing_durable_names_is_collected() {
     engine.stop().await;
 }
 
+/// A damaged list once named nothing: its parts were collected, and storing the list again did not bring them back.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nothing_is_collected_while_an_artifact_that_is_named_is_damaged() {
+    let folder = tempfile::tempdir().unwrap();
+    let engine = Engine::builder().data(folder.path()).start().await.unwrap();
+    let put = |bytes: &[u8]| engine.artifacts().put(bytes).unwrap();
+    let inner = put(b"inner");
+    let whole = json!([[0, inner.to_value()]]).to_string();
+    let list = put(whole.as_bytes());
+    let taken = Plan::builder("takes").input_or("file", InputKind::Any, json!(null));
+    let taken = engine.check(taken.phase("a", |phase| phase.task("t", "echo", |task| task)).build()).unwrap();
+    engine.submit(&taken, json!({ "file": list.to_value() })).await.unwrap().outcome().await.unwrap();
+    std::fs::write(engine.artifacts().path(list.digest), "[[0, null]]").unwrap();
+    age(&engine, |_| true);
+    let done = engine.collect_artifacts().await.unwrap();
+    assert!(done.removed == 0 && done.held.as_ref().is_some_and(|held| held.contains(&list.digest.hex())), "{done:?}");
+    put(whole.as_bytes());
+    age(&engine, |_| true);
+    let done = engine.collect_artifacts().await.unwrap();
+    assert_eq!((done.removed, done.held), (0, None));
+    assert!(engine.artifacts().contains(inner.digest));
+    engine.stop().await;
+}
+
 /// What a call put aside is named by its answer only, which may come later than any time to live.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nothing_that_a_call_under_way_may_name_is_collected() {

@@ -228,6 +228,21 @@ pub struct Checked {
     pub problems: Vec<String>,
 }
 
+/// What was kept before an upgrade, so that an older build can be gone back to.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct Image {
+    /// Its name in the data folder.
+    pub name: String,
+    /// Whether it was kept to the end; half of one is of no use to anybody.
+    pub is_whole: bool,
+    /// Its bytes, those of files that it shares with the store included.
+    pub bytes: u64,
+    /// The bytes of files that nothing else has.
+    pub own_bytes: u64,
+    /// Why it must stay; `None` if nothing but the wish to go back needs it.
+    pub needed: Option<String>,
+}
+
 /// Files of one kind.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
 pub struct Kept {

@@ -181,6 +181,10 @@ impl Tool for Slow {
     }
 }
 
+fn kinds() -> Registry {
+    Registry::new().with::<Counter>()
+}
+
 fn builder() -> SystemBuilder {
     System::builder().behavior::<Counter>()
 }

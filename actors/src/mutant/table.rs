@@ -218,6 +218,10 @@ mutants! {
     BaseLosesRow = "base-loses-row", breaks 30, caught by [
         "actors/src/durable/tests/asleep.rs::history_moves_from_the_journal_to_ledger_segments_and_rows_are_built_again_from_a_base",
     ];
+    /// A base holds records that HEAD does not vouch for.
+    BasePastHead = "base-past-head", breaks 30, caught by [
+        "actors/src/durable/store/local/crashes/archiver.rs::no_base_holds_more_than_head_vouches_for",
+    ];
     /// An artifact that was stored again meanwhile is removed.
     StoredArtifactCollected = "stored-artifact-collected", breaks 32, caught by [
         "src/artifacts/tests.rs::what_is_being_touched_is_not_removed",

@@ -39,13 +39,25 @@ pub(crate) const SUITES: &[Suite] = &[
     Suite {
         name: "system-call crash points",
         about: "Every operation on the files of a store is recorded. After each prefix of them, with what was not synced lost in combinations of 4 KiB \
-                pages, also what an earlier life had written, the store must open with everything that was acknowledged.",
+                pages, also what an earlier life had written, the store must open with everything that was acknowledged: with HEAD close behind, with HEAD lagging, \
+                and without syncs, where only a power cut may cost what HEAD does not vouch for. What is kept before an upgrade must be whole, or is made anew.",
         command: "HEADFRAME_SCALE=prove cargo test at_scale",
     },
     Suite {
         name: "corruption",
         about: "Every kind of file of a store is flipped, cut, zeroed, exchanged and removed, and opened in a process of its own. Whatever comes of it is said: \
                 unharmed, built again, refused by name, or a torn end that is cut and told. Nothing is lost in silence.",
+        command: "HEADFRAME_SCALE=prove cargo test at_scale",
+    },
+    Suite {
+        name: "states of sled's files",
+        about: "sled writes and syncs as it likes. Its files are damaged, gone, those of another moment of the same store, or mixed of two moments, file by \
+                file and page by page: each store opens with all that was acknowledged, from rows that fit or from rows that were built again.",
+        command: "HEADFRAME_SCALE=prove cargo test at_scale",
+    },
+    Suite {
+        name: "damaged artifacts",
+        about: "Artifacts are flipped, cut, grown, zeroed, exchanged and removed: nobody is given other bytes than were stored, and a check names each that was hit.",
         command: "HEADFRAME_SCALE=prove cargo test at_scale",
     },
     Suite {

@@ -10,7 +10,7 @@ use super::{
     place::{Place, code, json, lines, stderr, stdout},
 };
 
-const LOOKS: [&[&str]; 12] = [
+const LOOKS: [&[&str]; 13] = [
     &["runs", "list"],
     &["runs", "show", "last"],
     &["ledger", "show", "last"],
@@ -19,6 +19,7 @@ const LOOKS: [&[&str]; 12] = [
     &["store", "verify"],
     &["store", "stats"],
     &["store", "collect", "--dry-run"],
+    &["store", "prune-images"],
     &["doubt", "list"],
     &["dead", "list"],
     &["stuck", "list"],

@@ -1,7 +1,7 @@
 //! What an operator does: dead letters of runs, and runs that are held.
 
 use std::{
-    fs::File,
+    fs::{self, File},
     time::{Duration, UNIX_EPOCH},
 };
 
@@ -14,7 +14,10 @@ use headframe::{
 };
 use serde_json::json;
 
-use super::place::{Place, code, json as told_json, stderr, stdout};
+use super::{
+    CHARGE,
+    place::{Place, code, json as told_json, stderr, stdout},
+};
 
 const REASON: &str = "a phase lost a message";
 
@@ -111,6 +114,73 @@ fn left_over_artifacts_are_shown_before_they_are_removed() {
     let stats = told_json(&place.run(&["store", "stats", "-o", "json"]));
     assert_eq!((&stats["artifacts"], &stats["submission_keys"]), (&json!(0), &json!(0)));
     place.is_clean();
+}
+
+#[test]
+fn a_damaged_artifact_and_one_that_is_gone_are_named_by_a_check() {
+    let place = Place::new();
+    place.spec("keeps.yaml", "artifact", "{ put: kept }", "");
+    place.run(&["run", "keeps.yaml"]);
+    let found = told_json(&place.run(&["store", "verify", "-o", "json"]));
+    let artifacts = &found["artifacts"];
+    assert_eq!(
+        (&found["clean"], &artifacts["stored"], &artifacts["named"]),
+        (&json!(true), &json!(1), &json!(1)),
+        "{found}"
+    );
+    let artifacts = Artifacts::at(place.path(".headframe/artifacts"));
+    let kept = artifacts.list().unwrap()[0].digest;
+    fs::write(artifacts.path(kept), "Kept").unwrap();
+    let damaged = place.run(&["store", "verify"]);
+    assert_eq!(code(&damaged), 1);
+    assert!(stdout(&damaged).contains(&format!("HF0211: artifact {kept} is damaged")), "{}", stdout(&damaged));
+    fs::remove_file(artifacts.path(kept)).unwrap();
+    let missing = place.run(&["store", "verify"]);
+    assert_eq!(code(&missing), 1);
+    assert!(
+        stdout(&missing).contains(&format!("HF0211: artifact {kept} is named and is not there")),
+        "{}",
+        stdout(&missing)
+    );
+}
+
+#[test]
+fn what_was_kept_before_an_upgrade_goes_when_somebody_says_so_and_the_store_reads_well() {
+    let place = Place::new();
+    place.spec("keeps.yaml", "artifact", "{ put: kept }", "");
+    place.run(&["run", "keeps.yaml"]);
+    let none = place.run(&["store", "prune-images"]);
+    assert!(code(&none) == 0 && stdout(&none).contains("nothing was kept"), "{}", stdout(&none));
+    // As a build of format 2 would have left it.
+    fs::write(place.path(".headframe/format"), "2\n").unwrap();
+    fs::remove_file(place.path(".headframe/versions")).unwrap();
+    let mut child = place.start(&["run", CHARGE, "-i", "seconds=300"]);
+    assert!(place.wait_while(&mut child, || place.read("charges.txt").is_empty()));
+    let image = place.path(".headframe/before-format-2");
+    let held = place.run(&["store", "prune-images", "--yes"]);
+    assert!(code(&held) == 4 && stderr(&held).contains("HF0001") && image.exists(), "{}", stderr(&held));
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let dry = place.run(&["store", "prune-images"]);
+    assert!(
+        code(&dry) == 0 && stdout(&dry).contains("before-format-2") && stdout(&dry).contains("would go"),
+        "{}",
+        stdout(&dry)
+    );
+    assert!(image.join("format").exists());
+    let artifacts = Artifacts::at(place.path(".headframe/artifacts"));
+    let kept = artifacts.list().unwrap()[0].digest;
+    fs::write(artifacts.path(kept), "Kept").unwrap();
+    let damaged = place.run(&["store", "prune-images", "--yes"]);
+    assert!(code(&damaged) == 1 && stdout(&damaged).contains("HF0211") && image.exists(), "{}", stdout(&damaged));
+    fs::write(artifacts.path(kept), "kept").unwrap();
+    let told = told_json(&place.run(&["store", "prune-images", "--yes", "-o", "json"]));
+    assert_eq!((&told["pruned"], &told["images"][0]["name"]), (&json!(1), &json!("before-format-2")), "{told}");
+    assert!(!image.exists());
+    let stats = told_json(&place.run(&["store", "stats", "-o", "json"]));
+    assert_eq!(stats["images_before_upgrades"], json!(0));
+    // This ends what the program left running.
+    assert_eq!(code(&place.run(&["runs", "resume"])), 6);
 }
 
 #[tokio::test]

@@ -43,12 +43,15 @@ pub(crate) trait Disk: Send + Sync + 'static {
     fn create_folder(&self, path: &Path) -> io::Result<()>;
     /// The names in a folder.
     fn list(&self, folder: &Path) -> io::Result<Vec<String>>;
-    /// Rename, over what is there. Of two folders the one that it comes into is synced first.
+    /// Rename a file, over what is there; or a folder, where nothing is. Of two folders the one that it comes into is
+    /// synced first.
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
     /// Give a file another name as well.
     fn link(&self, from: &Path, to: &Path) -> io::Result<()>;
     /// Unlink a file.
     fn remove(&self, path: &Path) -> io::Result<()>;
+    /// Remove a folder and all that is in it, in any order; nothing is done where there is none.
+    fn remove_all(&self, folder: &Path) -> io::Result<()>;
     /// Make the names in a folder durable.
     fn sync_folder(&self, folder: &Path) -> io::Result<()>;
     /// Take a lock on a file, and write into it who did.
@@ -150,6 +153,13 @@ impl Disk for RealDisk {
 
     fn remove(&self, path: &Path) -> io::Result<()> {
         fs::remove_file(path)
+    }
+
+    fn remove_all(&self, folder: &Path) -> io::Result<()> {
+        match fs::remove_dir_all(folder) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            _ => Ok(()),
+        }
     }
 
     fn sync_folder(&self, folder: &Path) -> io::Result<()> {

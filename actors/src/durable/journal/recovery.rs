@@ -132,7 +132,7 @@ pub(crate) fn begin(
     let mut state = shared.lock();
     state.segments =
         found.survey.live.iter().filter(|segment| stays(segment, found)).cloned().chain([segment]).collect();
-    state.durable = found.reached.last;
+    (state.durable, state.noted) = (found.reached.last, found.reached.last);
     let spare = Spare::new(setup.disk.clone(), &setup.journal(), setup.segment_bytes, setup.background);
     Ok(Writer::new(setup.clone(), shared.clone(), active, spare, head))
 }

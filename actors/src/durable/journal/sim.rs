@@ -81,6 +81,7 @@ struct Inode {
 enum Change {
     Link(PathBuf, usize),
     Rename(PathBuf, PathBuf),
+    RenameFolder(PathBuf, PathBuf),
     Unlink(PathBuf),
 }
 
@@ -130,12 +131,12 @@ impl SimDisk {
             Fate::Pages(seed) | Fate::Sectors(seed) => seed,
             Fate::Kept | Fate::Lost | Fate::Torn | Fate::Zeroed => 0,
         });
-        let names = names_after(&state, fate, &mut dice);
+        let (names, folders) = names_after(&state, fate, &mut dice);
         let mut files: Vec<_> = state.files.iter().map(|inode| inode.after(fate, &mut dice)).collect();
         if let Some(write) = state.write.as_ref().filter(|_| matches!(fate, Fate::Torn | Fate::Zeroed)) {
             write.spoil(&mut files[write.inode], fate);
         }
-        let (folders, random) = (state.folders.clone(), state.random);
+        let random = state.random;
         let synced_names = names.clone();
         SimDisk(Arc::new(Mutex::new(State { files, names, synced_names, folders, random, ..State::default() })))
     }
@@ -223,6 +224,17 @@ impl SimDisk {
 }
 
 impl State {
+    fn rename_folder(&mut self, from: &Path, to: &Path) -> io::Result<()> {
+        if self.names.keys().any(|path| path.starts_with(to)) {
+            return Err(io::ErrorKind::DirectoryNotEmpty.into());
+        }
+        let change = Change::RenameFolder(from.to_path_buf(), to.to_path_buf());
+        change.apply(&mut self.names);
+        self.changes.push(change);
+        self.folders = moved_folders(&self.folders, from, to);
+        Ok(())
+    }
+
     fn read(&mut self) {
         if let Some((reads, path, bytes)) = self.meanwhile.take() {
             if reads == 0 {
@@ -249,7 +261,8 @@ impl Disk for SimDisk {
     }
 
     fn create_folder(&self, path: &Path) -> io::Result<()> {
-        self.0.lock().folders.insert(path.to_path_buf());
+        let above = path.ancestors().filter(|above| !above.as_os_str().is_empty());
+        self.0.lock().folders.extend(above.map(Path::to_path_buf));
         Ok(())
     }
 
@@ -258,12 +271,15 @@ impl Disk for SimDisk {
         if !state.folders.contains(folder) {
             return Err(io::ErrorKind::NotFound.into());
         }
-        let inside = state.names.keys().filter(|path| path.parent() == Some(folder));
+        let inside = state.names.keys().chain(&state.folders).filter(|path| path.parent() == Some(folder));
         Ok(inside.filter_map(|path| path.file_name()).map(|name| name.to_string_lossy().into_owned()).collect())
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
         let mut state = self.step(|| format!("rename {} {}", from.display(), to.display()))?;
+        if state.folders.contains(from) {
+            return state.rename_folder(from, to);
+        }
         let inode = *state.names.get(from).ok_or(io::ErrorKind::NotFound)?;
         // From one folder to another it is two changes, and a disk may keep either.
         let changes = if from.parent() == to.parent() {
@@ -294,6 +310,13 @@ impl Disk for SimDisk {
         Ok(())
     }
 
+    fn remove_all(&self, folder: &Path) -> io::Result<()> {
+        let inside = self.paths().into_iter().filter(|path| path.starts_with(folder));
+        inside.into_iter().try_for_each(|path| self.remove(&path))?;
+        self.0.lock().folders.retain(|there| !there.starts_with(folder));
+        Ok(())
+    }
+
     fn sync_folder(&self, folder: &Path) -> io::Result<()> {
         let mut state = self.step(|| format!("sync folder {}", folder.display()))?;
         let (now, later) =
@@ -301,6 +324,7 @@ impl Disk for SimDisk {
         state.changes = later;
         for change in now {
             change.apply(&mut state.synced_names);
+            state.changes.iter_mut().for_each(|later| later.follow(&change));
         }
         Ok(())
     }
@@ -447,32 +471,71 @@ impl Change {
                 let inode = names.remove(from).expect("a folder's changes are made in order");
                 names.insert(to.clone(), inode);
             }
+            Self::RenameFolder(from, to) => {
+                let moved: Vec<_> = names.extract_if(.., |path, _| path.starts_with(from)).collect();
+                names.extend(moved.into_iter().map(|(path, inode)| (moved_path(&path, from, to), inode)));
+            }
             Self::Unlink(path) => {
                 names.remove(path);
             }
         }
     }
 
+    /// A change inside a folder that has another name for good by now.
+    fn follow(&mut self, renamed: &Self) {
+        let Self::RenameFolder(from, to) = renamed else { return };
+        let paths = match self {
+            Self::Link(path, _) | Self::Unlink(path) => vec![path],
+            Self::Rename(one, other) | Self::RenameFolder(one, other) => vec![one, other],
+        };
+        for path in paths.into_iter().filter(|path| path.starts_with(from)) {
+            *path = moved_path(path, from, to);
+        }
+    }
+
     fn is_in(&self, folder: &Path) -> bool {
-        let (Self::Link(path, _) | Self::Rename(path, _) | Self::Unlink(path)) = self;
-        path.parent() == Some(folder)
+        self.path().parent() == Some(folder)
+    }
+
+    fn path(&self) -> &Path {
+        let (Self::Link(path, _) | Self::Rename(path, _) | Self::RenameFolder(path, _) | Self::Unlink(path)) = self;
+        path
     }
 }
 
-fn names_after(state: &State, fate: Fate, dice: &mut Dice) -> BTreeMap<PathBuf, usize> {
-    let mut names = state.synced_names.clone();
-    for folder in &state.folders {
-        let changes: Vec<_> = state.changes.iter().filter(|change| change.is_in(folder)).collect();
-        let kept = match fate {
+/// What has which name, and the folders that are there. A change is made in its folder's turn, so that what happened in a
+/// folder before it was renamed comes before that.
+fn names_after(state: &State, fate: Fate, dice: &mut Dice) -> (BTreeMap<PathBuf, usize>, BTreeSet<PathBuf>) {
+    let mut kept: BTreeSet<usize> = BTreeSet::new();
+    let changed: BTreeSet<_> = state.changes.iter().filter_map(|change| change.path().parent()).collect();
+    for folder in changed {
+        let changes: Vec<_> = (0..state.changes.len()).filter(|at| state.changes[*at].is_in(folder)).collect();
+        let count = match fate {
             Fate::Kept | Fate::Torn | Fate::Zeroed => changes.len(),
             Fate::Lost => 0,
             Fate::Pages(_) | Fate::Sectors(_) => usize::try_from(dice.next()).unwrap() % (changes.len() + 1),
         };
-        for change in &changes[..kept] {
+        kept.extend(changes[..count].iter().copied());
+    }
+    let (mut names, mut folders) = (state.synced_names.clone(), state.folders.clone());
+    for (at, change) in state.changes.iter().enumerate() {
+        if kept.contains(&at) {
             change.apply(&mut names);
+        } else if let Change::RenameFolder(from, to) = change {
+            folders = moved_folders(&folders, to, from);
         }
     }
-    names
+    folders.extend(names.keys().filter_map(|path| path.parent()).map(Path::to_path_buf));
+    (names, folders)
+}
+
+fn moved_folders(folders: &BTreeSet<PathBuf>, from: &Path, to: &Path) -> BTreeSet<PathBuf> {
+    let moved = |path: &PathBuf| if path.starts_with(from) { moved_path(path, from, to) } else { path.clone() };
+    folders.iter().map(moved).collect()
+}
+
+fn moved_path(path: &Path, from: &Path, to: &Path) -> PathBuf {
+    to.join(path.strip_prefix(from).expect("it is below it"))
 }
 
 /// `SplitMix64`: <https://prng.di.unimi.it/splitmix64.c>.

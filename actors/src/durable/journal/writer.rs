@@ -58,6 +58,8 @@ pub(crate) struct Shared {
     pub(crate) segments: Vec<Segment>,
     /// The last record reported.
     pub(crate) durable: Sequence,
+    /// The last record that HEAD vouches for.
+    pub(crate) noted: Sequence,
     /// Figures.
     pub(crate) stats: Stats,
     /// Why the next segment could not be made ready.
@@ -234,7 +236,9 @@ impl Writer {
         self.head.note(head).map_err(super::io("write", &self.setup.folder.join(head::NAME)))?;
         self.noted = self.active.last;
         self.noted_at = clock::monotonic();
-        self.shared.lock().stats.syncs += 1 + u64::from(!self.setup.synced);
+        let mut shared = self.shared.lock();
+        shared.noted = self.noted;
+        shared.stats.syncs += 1 + u64::from(!self.setup.synced);
         Ok(())
     }
 

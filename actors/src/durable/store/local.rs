@@ -26,6 +26,7 @@ mod crashes;
 mod format;
 mod gone;
 mod ground;
+mod images;
 mod inspect;
 mod live_rows;
 mod lives;
@@ -45,7 +46,7 @@ use parking_lot::Mutex;
 pub(crate) use self::inspect::check;
 use self::{archiver::Archiver, ballast::Ballast, live_rows::LiveRows};
 use super::{
-    Checked, Checkpoint, Error, Fence, Loss, Opened, Past, Recovered, RowsChecked, Settled, Slice, Stats, Store,
+    Checked, Checkpoint, Error, Fence, Image, Loss, Opened, Past, Recovered, RowsChecked, Settled, Slice, Stats, Store,
 };
 use crate::{
     durable::{
@@ -58,6 +59,7 @@ use crate::{
             survey::Survey,
             writer::{Setup, Shared, Writer},
         },
+        kind::Registry,
     },
     mutant::Mutant,
 };
@@ -217,14 +219,44 @@ impl Local {
         loss::is_unsettled(&RealDisk, folder)
     }
 
+    /// Refuse a folder that a newer build wrote, or a build in which one of these behaviours writes newer versions.
+    ///
+    /// # Errors
+    /// [`Error::Newer`] and [`Error::NewerVersion`]; or if what says so cannot be read.
+    pub fn refuse_newer(folder: &Path, ours: &Registry) -> Result<(), Error> {
+        refuse_newer(&RealDisk, folder, ours)
+    }
+
+    /// What was kept before upgrades, and what needs it.
+    ///
+    /// # Errors
+    /// If the folder cannot be read, or a newer build wrote in it.
+    pub fn images(folder: &Path, ours: &Registry) -> Result<Vec<Image>, Error> {
+        images::list(&RealDisk, folder, &ours.versions())
+    }
+
+    /// Remove what was kept before upgrades, but for what [`images`](Self::images) says is needed; tells what there was.
+    /// Nobody can go back to an older build afterwards. That the store reads well is for the caller to look at before.
+    ///
+    /// # Errors
+    /// If the folder is in use, a newer build wrote in it, or something cannot be removed; doing it again goes on.
+    pub fn prune_images(folder: &Path, ours: &Registry) -> Result<Vec<Image>, Error> {
+        let local = Self::open(folder, LocalOptions::default())?;
+        let pruned =
+            refuse_newer(&*local.setup.disk, folder, ours).and_then(|()| images::prune(&local, &ours.versions()));
+        local.release();
+        pruned
+    }
+
     /// Accept what [`loss`](Self::loss) tells of: cut the journal before it, tell the runs, put open calls in doubt, and hold
     /// everything until a person says to go on. Or, where only history is lost, name what is missing and go on.
     ///
     /// # Errors
-    /// If the folder is in use, or something cannot be written; doing it again goes on.
-    pub fn accept_loss(folder: &Path, now_ms: u64) -> Result<Settled, Error> {
+    /// If the folder is in use, a newer build or newer behaviours than `ours` wrote in it, or something cannot be written;
+    /// doing it again goes on.
+    pub fn accept_loss(folder: &Path, ours: &Registry, now_ms: u64) -> Result<Settled, Error> {
         let local = Self::open(folder, LocalOptions::default())?;
-        let settled = loss::accept(&local, now_ms);
+        let settled = refuse_newer(&*local.setup.disk, folder, ours).and_then(|()| loss::accept(&local, now_ms));
         local.release();
         settled
     }
@@ -313,7 +345,7 @@ impl Local {
 
 impl Store for Local {
     fn claim(&self, ours: versions::Versions) -> Result<(), Error> {
-        versions::refuse_newer(&self.setup.folder, &ours)?;
+        versions::refuse_newer(&*self.setup.disk, &self.setup.folder, &ours)?;
         *self.versions.lock() = ours;
         Ok(())
     }
@@ -482,6 +514,11 @@ fn take_folder(disk: &dyn Disk, folder: &Path) -> Result<Box<dyn Guard>, Error> 
     let create = |source| Error::Io { action: "create", file: folder.to_path_buf(), source };
     disk.create_folder(folder).map_err(create)?;
     lock::take(disk, folder)
+}
+
+fn refuse_newer(disk: &dyn Disk, folder: &Path, ours: &Registry) -> Result<(), Error> {
+    format::refuse_newer(disk, folder)?;
+    versions::refuse_newer(disk, folder, &ours.versions())
 }
 
 fn misuse(cause: &str) -> Error {

@@ -23,6 +23,7 @@ use crate::durable::{
     audit,
     flight::Recorder,
     id::Sequence,
+    journal::{disk::RealDisk, survey::Survey},
     store::{Local, LocalOptions, Store as _},
 };
 
@@ -74,6 +75,8 @@ struct Truth {
     folder: PathBuf,
     live: Live,
     last: Sequence,
+    /// The last record that `HEAD` says is durable: what comes behind it may end without a trace, and nothing before.
+    vouched: Sequence,
     history: Vec<Item>,
 }
 
@@ -81,7 +84,8 @@ impl Truth {
     fn of(folder: &Path) -> Self {
         let (live, last) = Self::at(folder, None);
         let history = history(&look(folder, None).0).unwrap();
-        Self { folder: folder.to_path_buf(), live, last, history }
+        let vouched = Survey::take(&RealDisk, folder).unwrap().floor();
+        Self { folder: folder.to_path_buf(), live, last, vouched, history }
     }
 
     fn at(folder: &Path, cut_after: Option<Sequence>) -> (Live, Sequence) {
@@ -124,7 +128,7 @@ fn examine(place: &Path, case: &Case, truth: &Truth) -> (Result<Outcome, String>
     let copy = tempfile::tempdir_in(place).unwrap();
     let data = copy.path().join("data");
     copy_all(&truth.folder, &data);
-    case.damage(&data);
+    case.damage(&data, &place.join(harm::MOMENTS_IN));
     // A recorder that cannot be opened is gone without; it must only never end the start.
     let recorder = Recorder::open(&data.join("flight")).map(drop);
     let mut said = recorder.err().map(|error| error.to_string()).into_iter().collect::<Vec<_>>();
@@ -184,6 +188,9 @@ impl Opened {
         let wrong = truth.differs(&live, last);
         if !wrong.is_empty() {
             return Err(format!("the state is another: {}", wrong.join("; ")));
+        }
+        if last < truth.vouched {
+            return Err(format!("it ends at {last}, and HEAD vouched for {}", truth.vouched));
         }
         if last < truth.last && !told {
             return Err(format!("it ends at {last} of {} and says nothing", truth.last));

@@ -267,7 +267,7 @@ async fn the_base_at_which_the_ledger_ends_can_be_given_up_for_the_history_after
     let loss = Local::loss(&killed.path("")).unwrap().expect("it is damaged");
     let (from, to) = loss.history.expect("the events after it");
     assert_eq!((loss.state, from), (None, end.parse::<u64>().unwrap() + 1), "{loss:?}");
-    Local::accept_loss(&killed.path(""), 0).unwrap();
+    Local::accept_loss(&killed.path(""), &kinds(), 0).unwrap();
     assert_eq!(Local::loss(&killed.path("")).unwrap(), None);
     assert_eq!(killed.finishes("without some history").await, Vec::<String>::new());
     let notes = Local::check(&killed.path("")).unwrap().notes;

@@ -21,7 +21,7 @@ async fn damage_below_head_is_named_and_accepting_it_goes_on_from_the_last_good_
     let loss = Local::loss(folder.path()).unwrap().unwrap();
     assert_eq!((loss.until, loss.base, loss.history), (damaged - 1, 0, None));
     assert_eq!(loss.state.unwrap().0, damaged);
-    let settled = Local::accept_loss(folder.path(), 0).unwrap();
+    let settled = Local::accept_loss(folder.path(), &kinds(), 0).unwrap();
     assert_eq!((settled.roots, settled.doubted), (1, 1), "{settled:?}");
     assert!(settled.aside.unwrap().join("0000000001.seg").exists());
     assert_eq!(Local::loss(folder.path()).unwrap(), None);
@@ -50,7 +50,7 @@ async fn a_loss_that_is_not_settled_keeps_the_store_closed_until_it_is() {
     live_once(folder.path(), false).await;
     fs::write(folder.path().join("loss"), "3 4\n").unwrap();
     assert!(start(folder.path()).await.err().unwrap().to_string().contains("HF0020"));
-    assert_eq!(Local::accept_loss(folder.path(), 0).unwrap().roots, 1);
+    assert_eq!(Local::accept_loss(folder.path(), &kinds(), 0).unwrap().roots, 1);
     start(folder.path()).await.unwrap().stop(SOON).await;
 }
 
@@ -74,7 +74,7 @@ async fn damage_that_a_base_has_outlived_costs_history_and_no_state() {
 
     let loss = Local::loss(folder.path()).unwrap().unwrap();
     assert_eq!((loss.state, loss.history), (None, Some((damaged, loss.base))), "{loss:?}");
-    Local::accept_loss(folder.path(), 0).unwrap();
+    Local::accept_loss(folder.path(), &kinds(), 0).unwrap();
     let checked = Local::check(folder.path()).unwrap();
     assert_eq!((checked.problems, checked.notes.len(), checked.ledger.files), (Vec::new(), 1, 1));
     let (ledger, live) = look(folder.path());
@@ -96,7 +96,7 @@ async fn hashes_behind_an_accepted_loss_are_what_they_were() {
     assert!(folder.path().join("journal/0000000001.seg").exists());
     let before = hashes(folder.path());
     damage(&folder.path().join("journal/0000000001.seg"), 1, 2);
-    let settled = Local::accept_loss(folder.path(), 0).unwrap();
+    let settled = Local::accept_loss(folder.path(), &kinds(), 0).unwrap();
     assert_eq!(settled.roots, 0, "history alone was lost: {settled:?}");
     let left = hashes(folder.path());
     let lost = before.keys().find(|number| !left.contains_key(number)).copied().expect("some events are lost");
@@ -245,4 +245,15 @@ fn look(folder: &Path) -> (Ledger, Live) {
     let store = Local::open(folder, LocalOptions { read_only: true, ..LocalOptions::default() }).unwrap();
     let (live, _) = Live::fold(&store).unwrap();
     (Ledger::new(Arc::new(store), Registry::new().with::<Counter>()), live)
+}
+
+/// Such a base was once only passed over, and was taken for a true one when the journal had grown past it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_base_that_holds_more_than_the_journal_is_put_aside_and_told() {
+    let killed = killed::Killed::new();
+    let ahead = killed.path("base").join("00000000000000999999.base");
+    fs::copy(killed.files("base", "base").pop().unwrap(), &ahead).unwrap();
+    let told = killed.finishes("a base of another story").await;
+    assert!(told.iter().any(|told| told.contains("holds more than the journal")), "{told:?}");
+    assert!(!ahead.exists() && ahead.with_extension("base.bad").exists());
 }

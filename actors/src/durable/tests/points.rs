@@ -78,7 +78,7 @@ async fn lives_on(data: &Path, witness: Witness, point: i64) {
     let opened = match start(data).await {
         Err(refused) if witness.lossy => {
             assert!(["HF0003", "HF0020"].iter().any(|code| refused.to_string().contains(code)), "{scene}: {refused}");
-            Local::accept_loss(data, 0).unwrap_or_else(|error| panic!("{scene}: {error}"));
+            Local::accept_loss(data, &kinds(), 0).unwrap_or_else(|error| panic!("{scene}: {error}"));
             start(data).await
         }
         opened => opened,
@@ -131,7 +131,7 @@ async fn live(place: &Path, witness: &mut Witness) {
     witness.write(place);
     damage(&data.join("journal"));
     fs::remove_dir_all(data.join("live")).unwrap();
-    Local::accept_loss(&data, 0).unwrap();
+    Local::accept_loss(&data, &kinds(), 0).unwrap();
     life(place, witness).await;
 }
 

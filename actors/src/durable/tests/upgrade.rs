@@ -2,7 +2,11 @@
 
 use std::{fs, path::Path};
 
-use super::killed::{Files, Killed, copy_all, read_all};
+use super::{
+    killed::{Files, Killed, copy_all, read_all},
+    kinds,
+};
+use crate::durable::store::Local;
 
 /// What a start may read: all but who looked last, and the rows.
 fn files(killed: &Killed) -> Files {
@@ -129,4 +133,45 @@ async fn what_was_there_is_kept_before_a_behaviour_writes_a_newer_version() {
     assert_eq!(fs::read_to_string(killed.path("versions")).unwrap(), today);
     assert!(killed.path("before-versions-1/format").exists());
     assert_eq!(killed.finishes("again").await, Vec::<String>::new());
+}
+
+/// `doctor --accept-loss` once cut a journal and put files aside before it saw that a newer build wrote them, and never saw
+/// that a newer behaviour did.
+#[test]
+fn a_loss_is_not_accepted_where_a_newer_build_or_behaviour_wrote() {
+    for (name, newer) in NEWER {
+        let killed = Killed::new();
+        newer(&killed);
+        let before = files(&killed);
+        let refused = Local::accept_loss(&killed.path(""), &kinds(), 0).unwrap_err().to_string();
+        assert!(refused.starts_with("HF0005") && refused.contains(name), "{name}: {refused}");
+        assert!(files(&killed) == before, "{name}: something was written");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_image_goes_only_when_asked_and_once_a_life_of_today_has_begun() {
+    let killed = of_format_2();
+    let why = |killed: &Killed| Local::images(&killed.path(""), &kinds()).unwrap()[0].needed.clone();
+    fs::create_dir_all(killed.path("before-format-2")).unwrap();
+    copy_all(&killed.path("journal"), &killed.path("before-format-2/journal"));
+    fs::write(killed.path("before-format-2/format"), "2\n").unwrap();
+    assert!(why(&killed).unwrap().contains("has not worked here yet"));
+    killed.finishes("upgraded").await;
+    assert_eq!(why(&killed), None);
+    // As it is when the start that raised the number died on the way.
+    let head = fs::read(killed.path("HEAD")).unwrap();
+    fs::copy(killed.path("before-format-2/HEAD"), killed.path("HEAD")).unwrap();
+    assert!(why(&killed).unwrap().contains("no life began here since"));
+    fs::write(killed.path("HEAD"), head).unwrap();
+    {
+        let _works = killed.store().unwrap();
+        let refused = Local::prune_images(&killed.path(""), &kinds()).unwrap_err().to_string();
+        assert!(refused.starts_with("HF0001"), "{refused}");
+    }
+    let pruned = Local::prune_images(&killed.path(""), &kinds()).unwrap();
+    assert!(pruned.len() == 1 && pruned[0].is_whole && pruned[0].bytes > 0, "{pruned:?}");
+    assert!(!killed.path("before-format-2").exists());
+    assert_eq!(Local::images(&killed.path(""), &kinds()).unwrap(), []);
+    assert_eq!(killed.finishes("pruned").await, Vec::<String>::new());
 }

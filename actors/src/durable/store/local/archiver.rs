@@ -149,22 +149,29 @@ impl Work {
         self.setup.folder.join(name)
     }
 
+    /// How far a base may go: no further than `HEAD` says, in every mode. A record that is acknowledged and not vouched for may
+    /// be lost, and another take its number.
+    pub(super) fn vouched(&self) -> Sequence {
+        let shared = self.shared.lock();
+        if Mutant::BasePastHead.is_chosen() { shared.durable } else { shared.noted }
+    }
+
     /// Make a base if one is due, and finish what an earlier life began.
     pub(super) fn look(&self, ends: &dyn Fn() -> bool) -> Result<(), Error> {
         let bases = base::list(self.disk(), &self.folder(base::FOLDER))?;
         let newest = bases.last().map_or(Sequence(0), |(sequence, _)| *sequence);
-        let (segments, durable) = {
-            let shared = self.shared.lock();
+        let vouched = self.vouched();
+        let segments = {
             let newer = |segment: &&crate::durable::journal::segment::Segment| {
                 segment.header.as_ref().is_ok_and(|header| header.first > newest)
             };
-            (shared.segments.iter().filter(newer).count() as u64, shared.durable)
+            self.shared.lock().segments.iter().filter(newer).count() as u64
         };
         let last_len = bases.last().map_or(Ok(0), |(_, path)| self.len(path))?;
         let (waiting, due) = (segments * self.setup.segment_bytes, self.base_bytes.max(last_len / 2));
-        if durable > newest && waiting >= due {
+        if vouched > newest && waiting >= due {
             self.breath.rest(self.setup.background && waiting < due.saturating_mul(LATE));
-            self.make(durable, ends)?;
+            self.make(vouched, ends)?;
         } else if bases.len() > 2 {
             self.trim()?;
         }

@@ -1,4 +1,5 @@
-//! Dying at every step of what the store does beside its journal: bases, ledger segments, trimming, an accepted loss.
+//! Dying at every step of what the store does beside its journal: bases, ledger segments, trimming, an accepted loss, what is
+//! kept before an upgrade.
 //!
 //! The records are real ones (`crashes/tale.rs`), so that what is found is compared as state and as history.
 
@@ -8,15 +9,19 @@ mod beside;
 mod forgetting;
 mod loss;
 mod tale;
+mod upgrade;
 
 use std::{path::Path, sync::Arc, time::Duration};
 
 use self::tale::Tale;
-use super::{Local, LocalOptions, Tuning, archiver::Work, gone::Gone, inspect};
+use super::{Durability, Local, LocalOptions, Tuning, archiver::Work, base, gone::Gone, inspect};
 use crate::durable::{
     audit,
     id::{Sequence, StreamId},
-    journal::sim::{Fate, SimDisk},
+    journal::{
+        head,
+        sim::{Fate, SimDisk},
+    },
     kind::Registry,
     ledger::{Item, Ledger},
     live::Live,
@@ -26,6 +31,33 @@ use crate::durable::{
 const FATES: [Fate; 7] =
     [Fate::Kept, Fate::Lost, Fate::Pages(1), Fate::Pages(2), Fate::Pages(3), Fate::Sectors(4), Fate::Sectors(5)];
 
+/// How a store is kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Manner {
+    /// Each record is synced, and `HEAD` says so at once.
+    Close,
+    /// Each record is synced, and `HEAD` says so when it is asked to.
+    Lagging,
+    /// No record is synced before `HEAD` is asked to say so.
+    Unsynced,
+}
+
+const MANNERS: [Manner; 3] = [Manner::Close, Manner::Lagging, Manner::Unsynced];
+
+impl Manner {
+    /// What must be there of what was acknowledged: all of it where the power stayed, and wherever each record was synced;
+    /// else what `HEAD` vouches for.
+    fn owed(self, disk: &SimDisk, acknowledged: u64, power_stayed: bool) -> u64 {
+        if self == Self::Unsynced && !power_stayed { vouched(disk).min(acknowledged) } else { acknowledged }
+    }
+}
+
+/// What `HEAD` says for good, whatever the power does.
+fn vouched(disk: &SimDisk) -> u64 {
+    let found = head::read(&disk.after_crash(Fate::Lost), &Path::new("data").join(head::NAME)).unwrap();
+    found.head().map_or(0, |head| head.durable.0)
+}
+
 /// A life of a store.
 struct Life {
     local: Arc<Local>,
@@ -34,14 +66,20 @@ struct Life {
     last: Sequence,
 }
 
-fn unread(disk: &SimDisk) -> Result<Local, Error> {
-    let options = LocalOptions { rows: false, segment_bytes: 12 * 1024, ..LocalOptions::default() };
-    let tuning = Tuning { head_every: Duration::ZERO, background: false };
+fn unread(disk: &SimDisk, manner: Manner) -> Result<Local, Error> {
+    let durability = if manner == Manner::Unsynced { Durability::Process } else { Durability::Power };
+    let options = LocalOptions { rows: false, segment_bytes: 12 * 1024, durability, ..LocalOptions::default() };
+    let head_every = if manner == Manner::Close { Duration::ZERO } else { Duration::MAX };
+    let tuning = Tuning { head_every, background: false };
     Local::open_on(Arc::new(disk.clone()), Path::new("data"), options, tuning)
 }
 
 fn open(disk: &SimDisk) -> Result<Life, Error> {
-    let local = Arc::new(unread(disk)?);
+    open_as(disk, Manner::Close)
+}
+
+fn open_as(disk: &SimDisk, manner: Manner) -> Result<Life, Error> {
+    let local = Arc::new(unread(disk, manner)?);
     let (live, recovered) = Live::fold(&*local)?;
     Ok(Life { local, live, fence: recovered.fence, last: recovered.durable })
 }
@@ -61,7 +99,9 @@ impl Life {
     fn base(&self) -> Result<(), Error> {
         let mut work = Work::new(&self.local.setup, &self.local.shared, 0);
         work.ledger_bytes = 1_500;
-        work.make(self.last, &|| false)
+        let bases = base::list(&*self.local.setup.disk, &self.local.setup.folder.join(base::FOLDER))?;
+        let is_due = bases.last().map_or(Sequence(0), |(base, _)| *base) < work.vouched();
+        if is_due { work.make(work.vouched(), &|| false) } else { work.look(&|| false) }
     }
 
     /// What it does when nobody asks any more for the history of streams below this.
@@ -101,19 +141,30 @@ impl Life {
 }
 
 /// The store opens, tells the truth, goes on with the tale, bases and all, and is whole after the power goes again.
-fn lives_on(disk: &SimDisk, tale: &Tale, mut acknowledged: u64, scene: &dyn Fn() -> String) {
-    let mut life = open(disk).unwrap_or_else(|error| panic!("{error}: {}", scene()));
+fn lives_on(disk: &SimDisk, tale: &Tale, acknowledged: u64, scene: &dyn Fn() -> String) {
+    lives_on_as(disk, Manner::Close, tale, acknowledged, scene);
+}
+
+fn lives_on_as(disk: &SimDisk, manner: Manner, tale: &Tale, mut acknowledged: u64, scene: &dyn Fn() -> String) {
+    let mut life = open_as(disk, manner).unwrap_or_else(|error| panic!("{error}: {}", scene()));
     life.examine(tale, acknowledged, scene);
     for _ in 0..2 {
         life.tell(tale, life.last.0 + 4, &mut acknowledged).unwrap_or_else(|error| panic!("{error}: {}", scene()));
         life.base().unwrap_or_else(|error| panic!("{error}: {}", scene()));
     }
-    let image = disk.after_crash(Fate::Lost);
+    for fate in [Fate::Lost, Fate::Kept] {
+        let (image, owed) = (disk.after_crash(fate), manner.owed(disk, acknowledged, fate == Fate::Kept));
+        let scene = || format!("{fate:?} again, {}", scene());
+        let life = open_as(&image, manner).unwrap_or_else(|error| panic!("{error}: {}", scene()));
+        life.examine(tale, owed, &scene);
+        let checked = inspect::check(&image, Path::new("data")).unwrap();
+        assert_eq!(checked.problems, Vec::<String>::new(), "{}", scene());
+        if manner == Manner::Close {
+            // What is kept is no more than what was synced.
+            break;
+        }
+    }
     drop(life);
-    let life = open(&image).unwrap_or_else(|error| panic!("{error}: again, {}", scene()));
-    life.examine(tale, acknowledged, scene);
-    let checked = inspect::check(&image, Path::new("data")).unwrap();
-    assert_eq!(checked.problems, Vec::<String>::new(), "{}", scene());
 }
 
 fn scene(disk: &SimDisk, step: u64, fate: Fate) -> String {

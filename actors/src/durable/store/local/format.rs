@@ -10,12 +10,12 @@
 //! Whoever wants to go back puts what is in there in the place of what is in the folder, and removes `live`.
 //!
 //! **Invariants:** the image is whole before the first byte of a newer format is written, and made again as long as none
-//! is. Nothing that an older build could misunderstand is written before the number is raised, and a build does not open
+//! is. One in which there is no file `format` is none: that is written last and removed first. Nothing that an older build could misunderstand is written before the number is raised, and a build does not open
 //! what a newer one wrote: it refuses before it writes a byte. Whatever version of a value this build writes and the one
 //! before does not read raises the number.
 
 use std::{
-    fs, io,
+    io,
     path::{Path, PathBuf},
 };
 
@@ -40,20 +40,19 @@ use crate::durable::{
 pub(super) const FORMAT: u32 = 4;
 /// Before there was a file that says so.
 const FIRST: u32 = 1;
-const NAME: &str = "format";
+pub(super) const NAME: &str = "format";
 
 /// The newest format that wrote here.
 ///
 /// # Errors
 /// [`Error::Newer`] if this build does not know it.
-pub(super) fn read(folder: &Path) -> Result<u32, Error> {
+pub(super) fn read(disk: &dyn Disk, folder: &Path) -> Result<u32, Error> {
     let path = folder.join(NAME);
-    let text = match fs::read_to_string(&path) {
+    let bytes = match disk::read(disk, &path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(FIRST),
-        Err(error) if error.kind() == io::ErrorKind::InvalidData => String::new(),
-        text => text.map_err(journal::io("read", &path))?,
+        bytes => bytes.map_err(journal::io("read", &path))?,
     };
-    match text.trim().parse() {
+    match String::from_utf8_lossy(&bytes).trim().parse() {
         Ok(found) if found > FORMAT => Err(Error::Newer { file: path, found, known: FORMAT }),
         Ok(found) => Ok(found),
         Err(_) => {
@@ -65,7 +64,7 @@ pub(super) fn read(folder: &Path) -> Result<u32, Error> {
 
 /// Refuse what a newer build wrote, also where it forgot to say so in `format`.
 pub(super) fn refuse_newer(disk: &dyn Disk, folder: &Path) -> Result<(), Error> {
-    read(folder)?;
+    read(disk, folder)?;
     let is_newer = |error: Error| if matches!(error, Error::Newer { .. }) { Err(error) } else { Ok(()) };
     for (_, path) in base::list(disk, &folder.join(base::FOLDER))? {
         Base::open(disk, &path).map(drop).or_else(is_newer)?;
@@ -84,13 +83,14 @@ pub(super) fn raise(
     survey: &Survey,
     wanted: &versions::Versions,
 ) -> Result<Option<String>, Error> {
-    let (found, written) = (read(folder)?, versions::read(folder)?);
-    let (is_older, versions) = (found < FORMAT || !folder.join(NAME).exists(), versions::raised(&written, wanted));
+    let (found, written) = (read(disk, folder)?, versions::read(disk, folder)?);
+    let is_older = found < FORMAT || !disk::exists(disk, &folder.join(NAME));
+    let versions = versions::raised(&written, wanted);
     // Where nothing said so before, the number did.
     let is_behind = versions.is_some() && !written.is_empty();
     let mut told = None;
     if !survey.is_new() && (is_older || is_behind) {
-        let name = if is_older { format!("before-format-{found}") } else { versions::image(folder) };
+        let name = if is_older { format!("before-format-{found}") } else { versions::image(disk, folder, &written)? };
         let image = keep(disk, folder, survey, &name, found)?;
         let what = if is_older {
             format!("the folder was of format {found} and is of format {FORMAT} now")
@@ -99,11 +99,12 @@ pub(super) fn raise(
         };
         told = Some(format!("{what}; what it was is kept in {}", image.display()));
     }
-    if let Some(versions) = versions {
-        versions::write(disk, folder, &versions)?;
-    }
+    // The number first: as long as it is not raised the image is made again, and must hold the versions as they were.
     if is_older {
         write(disk, folder)?;
+    }
+    if let Some(versions) = versions {
+        versions::write(disk, folder, &versions)?;
     }
     Ok(told)
 }
@@ -113,10 +114,7 @@ fn keep(disk: &dyn Disk, folder: &Path, survey: &Survey, name: &str, found: u32)
     let (image, new) = (folder.join(name), folder.join(format!("{name}.new")));
     // What an attempt before this one has kept may be older than what is here: nothing was raised since.
     for former in [&new, &image] {
-        match fs::remove_dir_all(former) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(journal::io("remove", former)(error)),
-            _ => {}
-        }
+        discard(disk, former)?;
     }
     let parts: [(&str, Vec<(PathBuf, bool)>); 3] = [
         (
@@ -131,14 +129,14 @@ fn keep(disk: &dyn Disk, folder: &Path, survey: &Survey, name: &str, found: u32)
     ];
     for (part, files) in parts {
         let inner = new.join(part);
-        fs::create_dir_all(&inner).map_err(journal::io("create", &inner))?;
+        disk.create_folder(&inner).map_err(journal::io("create", &inner))?;
         for (file, is_closed) in files {
             put(disk, &file, &inner, is_closed)?;
         }
         sync(disk, &inner)?;
     }
     for file in [journal::head::NAME, "open", "flight", versions::NAME].map(|name| folder.join(name)) {
-        if file.exists() {
+        if disk::exists(disk, &file) {
             put(disk, &file, &new, false)?;
         }
     }
@@ -146,9 +144,20 @@ fn keep(disk: &dyn Disk, folder: &Path, survey: &Survey, name: &str, found: u32)
     disk::write(disk, &number, format!("{found}\n").as_bytes()).map_err(journal::io("write", &number))?;
     sync(disk, &new)?;
     dying::point();
-    fs::rename(&new, &image).map_err(journal::io("create", &image))?;
+    disk.rename(&new, &image).map_err(journal::io("create", &image))?;
     sync(disk, folder)?;
     Ok(image)
+}
+
+/// Remove an image, or what there is of one. Half of one is never taken for a whole one: what says that it is whole goes
+/// first.
+pub(super) fn discard(disk: &dyn Disk, image: &Path) -> Result<(), Error> {
+    let number = image.join(NAME);
+    if disk::exists(disk, &number) {
+        disk.remove(&number).map_err(journal::io("remove", &number))?;
+        sync(disk, image)?;
+    }
+    disk.remove_all(image).map_err(journal::io("remove", image))
 }
 
 /// The files in a folder, if it is there.
@@ -193,15 +202,18 @@ pub(super) fn sync(disk: &dyn Disk, folder: &Path) -> Result<(), Error> {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
+    use crate::durable::journal::disk::RealDisk;
 
     /// Bytes that stay on disk: an older build must be able to tell that this one is newer.
     #[test]
     fn the_number_keeps_its_bytes() {
         let folder = tempfile::tempdir().unwrap();
-        assert_eq!(read(folder.path()).unwrap(), 1, "where there is no such file");
-        write(&crate::durable::journal::disk::RealDisk, folder.path()).unwrap();
+        assert_eq!(read(&RealDisk, folder.path()).unwrap(), 1, "where there is no such file");
+        write(&RealDisk, folder.path()).unwrap();
         assert_eq!(fs::read(folder.path().join("format")).unwrap(), b"4\n");
-        assert_eq!(read(folder.path()).unwrap(), 4);
+        assert_eq!(read(&RealDisk, folder.path()).unwrap(), 4);
     }
 }

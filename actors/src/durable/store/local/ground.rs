@@ -50,6 +50,7 @@ pub(super) fn prepare(setup: &Setup, cut: Option<Sequence>, versions: &Versions)
     let end = recovery::end(disk, &survey, cut)?;
     let store = survey.store().unwrap_or_else(|| disk.random());
     let mut repairs: Vec<_> = format::raise(disk, &setup.folder, &survey, versions)?.into_iter().collect();
+    repairs.extend(put_ahead_aside(disk, &survey, end)?);
     let check = if lives::is_unended(disk, &setup.folder) { Check::Rows } else { Check::Mark };
     lives::begin(disk, &setup.folder)?;
     let unusable = setup.folder.join(UNUSABLE);
@@ -82,6 +83,25 @@ pub(super) fn prepare(setup: &Setup, cut: Option<Sequence>, versions: &Versions)
     let shelf = Arc::new(LiveRows::new(setup, shelf, &mark));
     let opened = Opened { rows: Some(shelf.clone()), from: mark.from, to: mark.to, meta: mark.meta, repairs };
     Ok(Found { opened, shelf, store })
+}
+
+/// A base that holds more than the journal is of another story than the one that goes on from here. Once the journal has grown
+/// past it, it would be taken for one of this story. Not where the journal may be what is wrong, or has no other ground.
+fn put_ahead_aside(disk: &dyn Disk, survey: &Survey, end: Sequence) -> Result<Vec<String>, Error> {
+    let (folder, mut told) = (survey.folder.join(base::FOLDER), Vec::new());
+    let (held, ahead): (Vec<_>, Vec<_>) =
+        base::list(disk, &folder)?.into_iter().partition(|(sequence, _)| *sequence <= end);
+    let has_ground = survey.first() == Sequence(1) || held.iter().any(|(base, _)| base.next() >= survey.first());
+    if survey.newest_is_there().is_err() || !has_ground {
+        return Ok(told);
+    }
+    for (sequence, path) in ahead {
+        base::put_aside(disk, &folder, &path)?;
+        told.push(format!(
+            "the base image of record {sequence} was put aside: it holds more than the journal, which ends at {end}"
+        ));
+    }
+    Ok(told)
 }
 
 /// Have the next start build rows again.
@@ -195,7 +215,7 @@ pub(super) fn newest(
 
 /// For those who only look: the newest base as rows, and the journal as it is at the same moment.
 pub(super) fn image(disk: &dyn Disk, folder: &Path) -> Result<(Opened, Survey), Error> {
-    format::read(folder)?;
+    format::read(disk, folder)?;
     let mut last = None;
     loop {
         let mut repairs = Vec::new();

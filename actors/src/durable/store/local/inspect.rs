@@ -30,7 +30,7 @@ use crate::durable::{
 
 /// Check a folder.
 pub(crate) fn check(disk: &dyn Disk, folder: &Path) -> Result<Checked, Error> {
-    format::read(folder)?;
+    format::read(disk, folder)?;
     let survey = Survey::hold(disk, folder)?;
     if survey.is_new() {
         let cause = "there is no store here".to_owned();

@@ -8,7 +8,7 @@
 //!
 //! **Invariant:** what a life may write is named here, durably, before it writes anything else.
 
-use std::{collections::BTreeMap, fs, io, path::Path};
+use std::{collections::BTreeMap, io, path::Path};
 
 use super::format;
 use crate::durable::{
@@ -28,13 +28,13 @@ const NEW: &str = "versions.new";
 pub(super) type Versions = BTreeMap<String, u16>;
 
 /// What is written there; nothing where there is no such file.
-pub(super) fn read(folder: &Path) -> Result<Versions, Error> {
+pub(super) fn read(disk: &dyn Disk, folder: &Path) -> Result<Versions, Error> {
     let path = folder.join(NAME);
-    let text = match fs::read_to_string(&path) {
+    let bytes = match disk::read(disk, &path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Versions::new()),
-        Err(error) if error.kind() == io::ErrorKind::InvalidData => String::from("?"),
-        text => text.map_err(journal::io("read", &path))?,
+        bytes => bytes.map_err(journal::io("read", &path))?,
     };
+    let text = String::from_utf8(bytes).unwrap_or_else(|_| "?".to_owned());
     let line = |line: &str| {
         let (part, version) = line.rsplit_once(' ')?;
         Some((part.to_owned(), version.parse().ok()?))
@@ -47,8 +47,8 @@ pub(super) fn read(folder: &Path) -> Result<Versions, Error> {
 }
 
 /// Refuse a folder in which a behaviour of ours wrote with a newer version.
-pub(super) fn refuse_newer(folder: &Path, ours: &Versions) -> Result<(), Error> {
-    let written = read(folder)?;
+pub(super) fn refuse_newer(disk: &dyn Disk, folder: &Path, ours: &Versions) -> Result<(), Error> {
+    let written = read(disk, folder)?;
     let newer = ours
         .iter()
         .find_map(|(part, known)| written.get(part).filter(|found| *found > known).map(|found| (part, found, known)));
@@ -70,10 +70,19 @@ pub(super) fn raised(written: &Versions, ours: &Versions) -> Option<Versions> {
     (all != *written).then_some(all)
 }
 
-/// The name of the next image that is kept before versions are raised.
-pub(super) fn image(folder: &Path) -> String {
-    let mut names = (1..=u32::MAX).map(|number| format!("before-versions-{number}"));
-    names.find(|name| !folder.join(name).exists()).expect("nobody has that many")
+/// What the names of images begin with that are kept before versions are raised.
+pub(super) const IMAGE: &str = "before-versions-";
+
+/// The name of the image that is kept before versions are raised: the next one. Or the last one again, if nothing was
+/// raised since: it is of a start that died, and may be older than what is here.
+pub(super) fn image(disk: &dyn Disk, folder: &Path, written: &Versions) -> Result<String, Error> {
+    let names = disk.list(folder).map_err(journal::io("list", folder))?;
+    let number = |name: &String| name.strip_prefix(IMAGE)?.parse().ok();
+    let last: u32 = names.iter().filter_map(number).max().unwrap_or_default();
+    let former = folder.join(format!("{IMAGE}{last}"));
+    let is_whole = disk::exists(disk, &former.join(format::NAME));
+    let is_needed = last > 0 && is_whole && read(disk, &former).ok().as_ref() != Some(written);
+    Ok(format!("{IMAGE}{}", if is_needed || last == 0 { last + 1 } else { last }))
 }
 
 /// Write them, durably.
@@ -88,6 +97,8 @@ pub(super) fn write(disk: &dyn Disk, folder: &Path, versions: &Versions) -> Resu
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
     use crate::durable::journal::disk::RealDisk;
 
@@ -95,14 +106,14 @@ mod tests {
     #[test]
     fn versions_keep_their_bytes_and_only_rise() {
         let folder = tempfile::tempdir().unwrap();
-        assert_eq!(read(folder.path()).unwrap(), Versions::new());
+        assert_eq!(read(&RealDisk, folder.path()).unwrap(), Versions::new());
         let ours = Versions::from([("task event".to_owned(), 1), ("task state".to_owned(), 2)]);
         write(&RealDisk, folder.path(), &ours).unwrap();
         assert_eq!(fs::read(folder.path().join("versions")).unwrap(), b"task event 1\ntask state 2\n");
-        assert_eq!(read(folder.path()).unwrap(), ours);
+        assert_eq!(read(&RealDisk, folder.path()).unwrap(), ours);
         assert_eq!(raised(&ours, &ours), None);
         let older = Versions::from([("task state".to_owned(), 1), ("run state".to_owned(), 1)]);
-        let told = refuse_newer(folder.path(), &older).unwrap_err().to_string();
+        let told = refuse_newer(&RealDisk, folder.path(), &older).unwrap_err().to_string();
         assert!(told.starts_with("HF0005") && told.contains("task state"), "{told}");
         let both = raised(&ours, &older).unwrap();
         assert_eq!((both["task state"], both["run state"]), (2, 1));

@@ -28,20 +28,34 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 #[test]
 fn no_damage_to_any_file_is_silent() {
+    examine_all("corruption", Scale::chosen().pick(120, 1_400, 14_000), |_| true);
+}
+
+/// sled writes as it likes, and syncs when it likes: what is there after a crash may be of any moment, or of several.
+#[test]
+fn no_state_of_sled_s_files_does_any_harm() {
+    if std::env::var(CASE).is_err() {
+        examine_all("states of sled's files", Scale::chosen().pick(60, 2_000, 40_000), |case| case.kind.is_of_sled());
+    }
+}
+
+fn examine_all(suite: &str, most: usize, which: fn(&Case) -> bool) {
     let began = clock::monotonic();
     let seed = std::env::var(SEED).map_or(1, |seed| seed.parse().expect("a number"));
     let place = place();
     templates(place.path());
     let cases = match std::env::var(CASE) {
         Ok(told) => vec![Case::parse(&told)],
-        Err(_) => chosen(place.path(), Scale::chosen().pick(100, 1_000, 10_000), seed),
+        Err(_) => chosen(place.path(), most, seed, which),
     };
     let cores = thread::available_parallelism().map_or(1, usize::from);
     let told = thread::scope(|scope| {
         let run = |core: usize| {
             let cases: VecDeque<_> = cases.iter().skip(core).step_by(cores).copied().collect();
             let folder = place.path().join(format!("core-{core}"));
-            TEMPLATES.iter().for_each(|template| copy_all(&place.path().join(template), &folder.join(template)));
+            for part in TEMPLATES.iter().chain(&[harm::MOMENTS_IN]) {
+                copy_all(&place.path().join(part), &folder.join(part));
+            }
             open_all(&folder, cases)
         };
         let runs: Vec<_> = (0..cores).map(|core| scope.spawn(move || run(core))).collect();
@@ -50,7 +64,7 @@ fn no_damage_to_any_file_is_silent() {
     let silent: Vec<_> = told.iter().filter_map(failure).collect();
     assert!(silent.is_empty(), "{} of {} damages:\n{}", silent.len(), told.len(), silent.join("\n"));
     assert_eq!(told.len(), cases.len());
-    report(&told, seed, began);
+    report(suite, &told, seed, began);
 }
 
 /// What a case did wrong, and the line that replays it.
@@ -62,7 +76,7 @@ fn failure(told: &Told) -> Option<String> {
     Some(format!("{store}, {}, {}: {why}; it said: {says}\n{replay}", kind.name(), way.name()))
 }
 
-fn report(told: &[Told], seed: u64, began: Instant) {
+fn report(suite: &str, told: &[Told], seed: u64, began: Instant) {
     let mut outcomes: BTreeMap<&str, BTreeMap<String, u64>> = BTreeMap::new();
     for told in told {
         let outcome = told.outcome.as_ref().map(|outcome| match outcome {
@@ -77,7 +91,7 @@ fn report(told: &[Told], seed: u64, began: Instant) {
     }
     let totals: BTreeMap<_, u64> = outcomes.iter().map(|(outcome, rows)| (*outcome, rows.values().sum())).collect();
     note(
-        "corruption",
+        suite,
         &[
             ("cases", json!(told.len())),
             ("strata", json!(Case::STRATA)),
@@ -97,18 +111,22 @@ fn place() -> tempfile::TempDir {
 
 /// The stores that are damaged.
 fn templates(place: &Path) {
-    let killed = Killed::new();
+    let first = Killed::new();
+    let killed = first.later();
     copy_all(&killed.path(""), &place.join("killed"));
     let rested = killed.copy();
     open(&rested.path("")).unwrap().store.release();
     copy_all(&rested.path(""), &place.join("rested"));
+    for (moment, of) in harm::MOMENTS.into_iter().zip([&first, &killed, &rested]) {
+        copy_all(&of.path("live"), &place.join(harm::MOMENTS_IN).join(moment));
+    }
 }
 
-fn chosen(place: &Path, most: usize, seed: u64) -> Vec<Case> {
+fn chosen(place: &Path, most: usize, seed: u64, which: fn(&Case) -> bool) -> Vec<Case> {
     // A step that has no divisor with the number of strata meets each of them before any comes again.
     let numbered = (0..)
         .map(|number: u64| Case::numbered(number * 1_009 % Case::STRATA + number / Case::STRATA * Case::STRATA, seed));
-    numbered.filter(|case| case.applies(&place.join(TEMPLATES[case.template]))).take(most).collect()
+    numbered.filter(which).filter(|case| case.applies(&place.join(TEMPLATES[case.template]))).take(most).collect()
 }
 
 /// Have every case opened by a child; where a child ends or hangs, the next goes on behind the case it was at.

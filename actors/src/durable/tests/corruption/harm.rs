@@ -9,6 +9,10 @@ const PAGE: usize = 4096;
 
 /// The stores that are damaged: one whose process was killed, and one whose process ended in order.
 pub(super) const TEMPLATES: [&str; 2] = ["killed", "rested"];
+/// The folder of folders of rows.
+pub(super) const MOMENTS_IN: &str = "moments";
+/// Rows of the same store at three moments: in its first life, where it was killed, after it rested.
+pub(super) const MOMENTS: [&str; 3] = ["first", "killed", "rested"];
 
 /// What kind of file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -22,13 +26,15 @@ pub(super) enum Kind {
     Rows,
     RowsConf,
     RowsSnapshot,
+    /// The folder of rows as a whole.
+    AllRows,
     Format,
     Open,
     Flight,
     Spare,
 }
 
-pub(super) const KINDS: [Kind; 13] = [
+pub(super) const KINDS: [Kind; 14] = [
     Kind::Segment,
     Kind::LastSegment,
     Kind::Head,
@@ -38,6 +44,7 @@ pub(super) const KINDS: [Kind; 13] = [
     Kind::Rows,
     Kind::RowsConf,
     Kind::RowsSnapshot,
+    Kind::AllRows,
     Kind::Format,
     Kind::Open,
     Kind::Flight,
@@ -56,11 +63,17 @@ impl Kind {
             Self::Rows => "sled db",
             Self::RowsConf => "sled conf",
             Self::RowsSnapshot => "sled snapshot",
+            Self::AllRows => "all of sled's files",
             Self::Format => "format",
             Self::Open => "open",
             Self::Flight => "flight",
             Self::Spare => "spare segment",
         }
+    }
+
+    /// Whether it is sled's.
+    pub(super) fn is_of_sled(self) -> bool {
+        matches!(self, Self::Rows | Self::RowsConf | Self::RowsSnapshot | Self::AllRows)
     }
 
     /// Whether a store must open without it: it is a cache, or there is another of it.
@@ -93,6 +106,7 @@ impl Kind {
         files.sort();
         let of = |kind: Self| files.iter().filter(|path| Self::of(path) == Some(kind)).cloned().collect::<Vec<_>>();
         match self {
+            Self::AllRows => Vec::from([data.join("live")]),
             Self::LastSegment => of(Self::Segment).pop().into_iter().collect(),
             Self::Segment => {
                 let mut all = of(Self::Segment);
@@ -123,9 +137,14 @@ pub(super) enum Way {
     Zero,
     Missing,
     Swap,
+    /// As it was, or will be, at another moment.
+    OtherMoment,
+    /// Partly so: some of the files, some of the pages.
+    Mixed,
 }
 
-pub(super) const WAYS: [Way; 5] = [Way::Flip, Way::Cut, Way::Zero, Way::Missing, Way::Swap];
+pub(super) const WAYS: [Way; 7] =
+    [Way::Flip, Way::Cut, Way::Zero, Way::Missing, Way::Swap, Way::OtherMoment, Way::Mixed];
 
 impl Way {
     pub(super) fn name(self) -> &'static str {
@@ -135,6 +154,8 @@ impl Way {
             Self::Zero => "page zeroed",
             Self::Missing => "missing",
             Self::Swap => "swapped with another",
+            Self::OtherMoment => "of another moment",
+            Self::Mixed => "mixed of two moments",
         }
     }
 }
@@ -189,13 +210,21 @@ impl Case {
         self.kind.is_spared() && self.way != Way::Swap
     }
 
-    /// Whether there is such a file.
+    /// Whether there is such a file, and that can happen to it.
     pub(super) fn applies(&self, data: &Path) -> bool {
-        !self.kind.files(data).is_empty()
+        let is_possible = match self.way {
+            Way::OtherMoment | Way::Mixed => self.kind.is_of_sled(),
+            Way::Missing => true,
+            Way::Flip | Way::Cut | Way::Zero | Way::Swap => self.kind != Kind::AllRows,
+        };
+        is_possible && !self.kind.files(data).is_empty()
     }
 
-    /// Do it.
-    pub(super) fn damage(&self, data: &Path) {
+    /// Do it; `moments` holds rows of other moments.
+    pub(super) fn damage(&self, data: &Path, moments: &Path) {
+        if self.kind == Kind::AllRows || matches!(self.way, Way::OtherMoment | Way::Mixed) {
+            return self.exchange(&data.join("live"), moments);
+        }
         let files = self.kind.files(data);
         let dice = mixed(self.seed);
         let file = &files[usize::try_from(dice % files.len() as u64).unwrap()];
@@ -214,6 +243,7 @@ impl Case {
                 bytes[page..end].fill(0);
             }
             Way::Missing => return fs::remove_file(file).unwrap(),
+            Way::OtherMoment | Way::Mixed => unreachable!("it was done above"),
             Way::Swap => {
                 let mut others = everything(data);
                 others.retain(|other| Kind::of(other).is_some() && other != file);
@@ -228,6 +258,49 @@ impl Case {
             }
         }
         fs::write(file, bytes).unwrap();
+    }
+}
+
+impl Case {
+    /// Put rows of another moment in the place of those that are there, or some of them.
+    fn exchange(&self, live: &Path, moments: &Path) {
+        if self.way == Way::Missing {
+            return fs::remove_dir_all(live).unwrap();
+        }
+        let mut dice = mixed(self.seed);
+        let mut roll = || {
+            dice = mixed(dice);
+            dice
+        };
+        let moment = moments.join(MOMENTS[usize::try_from(roll() % MOMENTS.len() as u64).unwrap()]);
+        let files: Vec<_> = everything(&moment).into_iter().chain(everything(live)).collect();
+        let names: std::collections::BTreeSet<_> = files
+            .iter()
+            .filter_map(|file| file.strip_prefix(&moment).or_else(|_| file.strip_prefix(live)).ok())
+            .collect();
+        for name in names {
+            let (here, there) = (live.join(name), moment.join(name));
+            let is_meant = self.kind == Kind::AllRows || Kind::of(&here) == Some(self.kind);
+            let is_taken = self.way == Way::OtherMoment || self.place.is_multiple_of(2) || roll().is_multiple_of(2);
+            if !is_meant || !is_taken {
+                continue;
+            }
+            match fs::read(&there) {
+                Err(_) => fs::remove_file(&here).unwrap(),
+                Ok(theirs) if self.way == Way::Mixed && self.place.is_multiple_of(2) => {
+                    let mut ours = fs::read(&here).unwrap_or_default();
+                    ours.resize(if roll().is_multiple_of(2) { ours.len() } else { theirs.len() }, 0);
+                    for (ours, theirs) in ours.chunks_mut(PAGE).zip(theirs.chunks(PAGE)) {
+                        if roll().is_multiple_of(2) {
+                            let both = ours.len().min(theirs.len());
+                            ours[..both].copy_from_slice(&theirs[..both]);
+                        }
+                    }
+                    fs::write(&here, ours).unwrap();
+                }
+                Ok(theirs) => fs::write(&here, theirs).unwrap(),
+            }
+        }
     }
 }
 

@@ -67,7 +67,7 @@ fn damaged(tale: &Tale, damage: Damage) -> SimDisk {
 }
 
 pub(super) fn accept(disk: &SimDisk) -> Result<(), Error> {
-    let local = unread(disk)?;
+    let local = unread(disk, Manner::Close)?;
     let settled = loss::accept(&local, 1_000_000);
     local.release();
     settled.map(drop)

@@ -3,7 +3,7 @@
 use std::{fmt, panic};
 
 use super::{
-    super::{Life, Tale, archiver, lives_on, loss, open},
+    super::{Life, MANNERS, Manner, Tale, archiver, lives_on_as, loss, open_as, upgrade},
     CASE, rows,
 };
 use crate::durable::{
@@ -86,10 +86,20 @@ impl Case {
     }
 }
 
-/// All stories: the first is that of a store's life, the others accept losses.
+/// What is told.
+enum Story {
+    /// A store's lives.
+    Lives(Manner),
+    /// A loss is accepted.
+    Loss(loss::Plot),
+    /// A newer build starts.
+    Upgrade(upgrade::Plot),
+}
+
+/// All stories.
 pub(super) struct Plots {
     tale: Tale,
-    losses: Vec<loss::Plot>,
+    stories: Vec<Story>,
     /// What kind of operation each step of each story is.
     operations: Vec<Vec<&'static str>>,
 }
@@ -97,13 +107,16 @@ pub(super) struct Plots {
 impl Plots {
     pub(super) fn new() -> Self {
         let tale = Tale::of(60);
-        let losses = loss::plots(&tale);
-        let mut plots = Self { tale, losses, operations: Vec::new() };
+        let lives = MANNERS.into_iter().map(Story::Lives);
+        let losses = loss::plots(&tale).into_iter().map(Story::Loss);
+        let upgrades = upgrade::plots(&tale).into_iter().map(Story::Upgrade);
+        let stories: Vec<_> = lives.chain(losses).chain(upgrades).collect();
+        let mut plots = Self { tale, stories, operations: Vec::new() };
         let plot = |number: usize| {
             let steps = plots.die(number, u64::MAX).0.steps();
             (0..=steps).map(|step| plots.die(number, step).0.operation()).collect()
         };
-        plots.operations = (0..=plots.losses.len()).map(plot).collect();
+        plots.operations = (0..plots.stories.len()).map(plot).collect();
         plots
     }
 
@@ -129,7 +142,7 @@ impl Plots {
             Model::Torn => self.operation(case) == "write",
             // Zeros in the place of zeros are the write itself.
             Model::Zeroed => self.operation(case) == "write",
-            Model::Rows => case.plot == 0,
+            Model::Rows => matches!(self.stories[case.plot], Story::Lives(_)),
             _ => true,
         }
     }
@@ -144,46 +157,67 @@ impl Plots {
 
     pub(super) fn play(&self, case: &Case) {
         let (disk, acknowledged) = self.die(case.plot, case.step);
+        let scene = |disk: &SimDisk| format!("{case} {:?}: {:?}", case.model, disk.log().last());
+        if let Story::Upgrade(plot) = &self.stories[case.plot] {
+            let died = match case.model {
+                Model::Later => plot.die_again(&disk, &self.tale, case.seed),
+                _ => plot.died(disk),
+            };
+            return plot.holds(&died, case.model.fate(case.seed), &self.tale, &|| scene(&died.disk));
+        }
         let (disk, acknowledged) = match case.model {
             Model::Later => self.die_again(&disk, acknowledged, case),
             _ => (disk, acknowledged),
         };
-        let image = disk.after_crash(case.model.fate(case.seed));
-        let scene = || format!("{case} {:?}: {:?}", case.model, disk.log().last());
-        match case.plot {
-            0 if case.model == Model::Rows => rows::rebuilt(&image, &self.tale, acknowledged, case.seed, &scene),
-            0 => lives_on(&image, &self.tale, acknowledged, &scene),
-            plot => loss::settles(&image, &self.tale, &self.losses[plot - 1], &scene),
+        let (image, scene) = (disk.after_crash(case.model.fate(case.seed)), || scene(&disk));
+        match &self.stories[case.plot] {
+            Story::Lives(manner) => {
+                let owed = manner.owed(&disk, acknowledged, case.model == Model::Kept);
+                if case.model == Model::Rows {
+                    rows::rebuilt(&image, &self.tale, owed, case.seed, &scene);
+                } else {
+                    lives_on_as(&image, *manner, &self.tale, owed, &scene);
+                }
+            }
+            Story::Loss(plot) => loss::settles(&image, &self.tale, plot, &scene),
+            Story::Upgrade(_) => unreachable!("it was told above"),
         }
     }
 
     /// The disk when the process died after a step, and what was acknowledged by then.
     fn die(&self, plot: usize, step: u64) -> (SimDisk, u64) {
-        if plot == 0 {
-            let (mut disk, mut acknowledged) = (SimDisk::default(), 0);
-            disk.die_after(step);
-            let _ = archiver::story(&mut disk, &self.tale, &mut acknowledged);
-            return (disk, acknowledged);
+        match &self.stories[plot] {
+            Story::Lives(manner) => {
+                let (mut disk, mut acknowledged) = (SimDisk::default(), 0);
+                disk.die_after(step);
+                let _ = archiver::story_as(&mut disk, *manner, &self.tale, &mut acknowledged);
+                (disk, acknowledged)
+            }
+            Story::Loss(plot) => {
+                let disk = plot.disk(&self.tale);
+                disk.die_after(step);
+                let _ = loss::accept(&disk);
+                (disk, 0)
+            }
+            Story::Upgrade(plot) => (plot.die(&self.tale, step), 0),
         }
-        let disk = self.losses[plot - 1].disk(&self.tale);
-        disk.die_after(step);
-        let _ = loss::accept(&disk);
-        (disk, 0)
     }
 
     /// Another life, on what the first left in memory, which dies after some operation of its own.
     fn die_again(&self, disk: &SimDisk, mut acknowledged: u64, case: &Case) -> (SimDisk, u64) {
         let next = disk.after_crash(Fate::Kept);
         next.die_after(case.seed % 80);
-        if case.plot == 0 {
-            let _ = open(&next).and_then(|life| self.go_on(life, &mut acknowledged));
+        if let Story::Lives(manner) = &self.stories[case.plot] {
+            let _ = open_as(&next, *manner).and_then(|life| self.go_on(life, &mut acknowledged, case));
         } else {
             let _ = loss::accept(&next);
         }
         (next, acknowledged)
     }
 
-    fn go_on(&self, mut life: Life, acknowledged: &mut u64) -> Result<(), Error> {
+    fn go_on(&self, mut life: Life, acknowledged: &mut u64, case: &Case) -> Result<(), Error> {
+        // The power stayed: whatever was acknowledged is there, in every manner.
+        life.examine(&self.tale, *acknowledged, &|| format!("{case}: the life between"));
         life.tell(&self.tale, life.last.0 + 3, acknowledged)?;
         life.base()
     }
