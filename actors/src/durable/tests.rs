@@ -36,6 +36,7 @@ mod heirs;
 mod jumps;
 mod keys;
 mod killed;
+mod later;
 mod letters;
 mod losses;
 mod order;

@@ -166,7 +166,7 @@ mod tests {
         }
     }
 
-    proptest! {
+    headframe_actors::properties! {
         #[test]
         fn any_text_is_scanned(text in r#"([{}%#'"\\ a-z+-]|\PC){0,60}"#) {
             let _ = tags(&text);

@@ -58,9 +58,8 @@ impl Inner {
             return self.note_jump(jump, now, true);
         }
         let former = self.core.lock().accepted.live().index.get(&ROW).cloned();
-        // A row that does not decode begins no grace; the next jump writes over it.
-        if let Some(Ok(former)) = former.map(|row| codec::open::<Jumped>(FORMAT, &row)) {
-            *self.clocks.grace.lock() = Grace::resumed(former.wall_ms, now);
+        if let Some(former) = former {
+            *self.clocks.grace.lock() = grace_after(&former, now);
         }
     }
 
@@ -103,6 +102,18 @@ impl Inner {
     }
 }
 
+/// What is left of the grace after the jump that a former life wrote down. When that was cannot be read in a row of a later
+/// build, so it may have been just now.
+fn grace_after(former: &[u8], now: Reading) -> Grace {
+    match codec::open::<Jumped>(FORMAT, former) {
+        Ok(former) => Grace::resumed(former.wall_ms, now),
+        Err(error) => {
+            tracing::warn!(%error, "the last jump of the clock cannot be read; what cannot be taken back expires later");
+            Grace::from(now.boot_ms)
+        }
+    }
+}
+
 impl System {
     /// The last jump of the wall clock that was written down.
     ///
@@ -133,5 +144,17 @@ mod tests {
         golden.value("ahead", FORMAT, &Jumped { by_ms: 7, wall_ms: 0, at_start: false });
         golden.bytes("key", &ROW);
         golden.end();
+    }
+
+    /// Keys once went at once after a jump that a later build had written down, because the row began no grace.
+    #[test]
+    fn a_jump_of_a_later_build_is_refused_by_name_and_taken_for_one_of_just_now() {
+        let row = codec::seal(FORMAT, &Jumped { by_ms: 7, wall_ms: 0, at_start: true });
+        let later = codec::of_a_later_build(&row);
+        let refused = codec::open::<Jumped>(FORMAT, &later);
+        assert_eq!(refused, Err(codec::Error::Version { found: codec::LATER, known: 1 }));
+        let now = Reading { boot_ms: 5, wall_ms: u64::MAX };
+        assert!(!grace_after(&row, now).holds(5), "it is long over");
+        assert!(grace_after(&later, now).holds(5));
     }
 }

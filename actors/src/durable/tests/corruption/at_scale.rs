@@ -17,11 +17,12 @@ use super::{
     *,
 };
 use crate::{
-    clock,
+    clock, replay,
     scale::{Scale, note},
 };
 
-const CASE: &str = "HEADFRAME_DAMAGE";
+/// What `HEADFRAME_REPLAY` calls a case of this.
+const DAMAGE: &str = "damage";
 const SEED: &str = "HEADFRAME_DAMAGE_SEED";
 /// A store that has not opened after so long never will.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -32,9 +33,9 @@ fn no_damage_to_any_file_is_silent() {
     let seed = std::env::var(SEED).map_or(1, |seed| seed.parse().expect("a number"));
     let place = place();
     templates(place.path());
-    let cases = match std::env::var(CASE) {
-        Ok(told) => vec![Case::parse(&told)],
-        Err(_) => chosen(place.path(), Scale::chosen().pick(100, 1_000, 10_000), seed),
+    let cases = match replay::asked(DAMAGE) {
+        Some(told) => vec![Case::parse(&told)],
+        None => chosen(place.path(), Scale::chosen().pick(100, 1_000, 10_000), seed),
     };
     let cores = thread::available_parallelism().map_or(1, usize::from);
     let told = thread::scope(|scope| {
@@ -58,7 +59,8 @@ fn failure(told: &Told) -> Option<String> {
     let Told { case, outcome: Err(why), says } = told else { return None };
     let Case { kind, way, template, .. } = Case::parse(case);
     let store = TEMPLATES[template];
-    let replay = format!("{CASE}={case} cargo test -p headframe-actors --lib corruption::at_scale::no_damage");
+    let line = replay::line(DAMAGE, case);
+    let replay = format!("{line} cargo test -p headframe-actors --lib corruption::at_scale::no_damage");
     Some(format!("{store}, {}, {}: {why}; it said: {says}\n{replay}", kind.name(), way.name()))
 }
 
