@@ -65,7 +65,8 @@ impl Seeds {
     /// If `HEADFRAME_REPLAY` names the test and no seed.
     #[must_use]
     pub fn of(package: &str, module: &str, test: &str, cases: u32) -> Self {
-        let (target, path) = module.split_once("::").map_or((module, String::new()), |(target, path)| (target, format!("{path}::")));
+        let (target, path) =
+            module.split_once("::").map_or((module, String::new()), |(target, path)| (target, format!("{path}::")));
         let name = format!("{path}{test}");
         let target = if target == package.replace('-', "_") { "--lib".to_owned() } else { format!("--test {target}") };
         let command = format!("cargo test -p {package} {target} -- --exact {name}");
@@ -194,12 +195,15 @@ mod tests {
     fn a_property_that_fails_prints_the_line_that_fails_again() {
         let run = |replay: Option<&str>| {
             let mut command = std::process::Command::new(std::env::current_exe().unwrap());
-            command.args(["--exact", "replay::tests::fails_on_purpose", "--ignored", "--nocapture"]).env_remove(VARIABLE);
+            command
+                .args(["--exact", "replay::tests::fails_on_purpose", "--ignored", "--nocapture"])
+                .env_remove(VARIABLE);
             let output = command.envs(replay.map(|how| (VARIABLE, how))).output().unwrap();
             assert!(!output.status.success(), "it fails");
             String::from_utf8_lossy(&output.stderr).into_owned()
         };
-        let lines = |said: &str| said.lines().filter(|line| line.starts_with(VARIABLE)).map(str::to_owned).collect::<Vec<_>>();
+        let lines =
+            |said: &str| said.lines().filter(|line| line.starts_with(VARIABLE)).map(str::to_owned).collect::<Vec<_>>();
         let first = lines(&run(None));
         let [line] = &first[..] else { panic!("one line, and not {first:?}") };
         let how = line.split('\'').nth(1).unwrap();

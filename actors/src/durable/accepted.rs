@@ -277,25 +277,6 @@ impl Accepted {
         Ok(receipt)
     }
 
-    /// Take a turn's commit, and cancel in the same record what it cancels: no process dies between them. `cancel` says what
-    /// becomes of one call; returned beside the commit's receipt are those of its cancels.
-    pub(crate) fn accept_and_cancel(
-        &mut self,
-        now_ms: u64,
-        commit: &mut Commit,
-        mut cancel: impl FnMut(&mut Self, CallId) -> Option<Receipt>,
-    ) -> Result<(Receipt, Vec<Receipt>), Refused> {
-        let mut receipt = self.accept(now_ms, commit)?;
-        if Mutant::CancelsOutsideCommit.is_chosen() && !receipt.cancelled.is_empty() {
-            self.open.roll();
-        }
-        self.open.is_one_commit = true;
-        let cancelled = std::mem::take(&mut receipt.cancelled);
-        let told = cancelled.into_iter().filter_map(|call| cancel(self, call)).collect();
-        self.open.is_one_commit = false;
-        Ok((receipt, told))
-    }
-
     fn check(&self, commit: &Commit) -> Result<(), Refused> {
         let actor = commit.actor;
         let row = self.live.actors.get(&actor).ok_or(Refused::Fenced(actor))?;

@@ -164,10 +164,12 @@ crate::properties! {
             (Settled::Answer(Verdict::Ended(ended)), Outcome::Done(_)) => prop_assert_eq!(&ended, &outcome),
             (Settled::Answer(Verdict::Ended(Outcome::Failed(_))), Outcome::Failed(_)) => {}
             (Settled::Answer(Verdict::NotMade(_)), Outcome::Failed(_)) => {
-                prop_assert!(matches!(&row.state, RowState::Probing(probing) if probing.is_cut_off));
+                let is_cut_off = matches!(&row.state, RowState::Probing(probing) if probing.is_cut_off);
+                prop_assert!(is_cut_off);
             }
             (Settled::Answer(Verdict::Ended(Outcome::Unknown(_))), Outcome::Unknown(_)) => {
-                prop_assert!(matches!(effect, Effect::Idempotent { .. }) && !is_forgotten);
+                let is_idempotent = matches!(effect, Effect::Idempotent { .. });
+                prop_assert!(is_idempotent && !is_forgotten);
             }
             (Settled::Answer(Verdict::InDoubt(_)), Outcome::Unknown(_)) => {
                 prop_assert!(effect == Effect::AtMostOnce || verifies || is_forgotten);

@@ -15,6 +15,8 @@ use crate::{
     durable::{
         accepted::Entrance,
         codec::{self, Format},
+        live::{Known, stored},
+        store,
     },
     mutant::Mutant,
 };
@@ -57,9 +59,13 @@ impl Inner {
         if let Some(jump) = Jump::at_start(last_record_ms, now.wall_ms) {
             return self.note_jump(jump, now, true);
         }
-        let former = self.core.lock().accepted.live().index.get(&ROW).cloned();
-        if let Some(former) = former {
-            *self.clocks.grace.lock() = grace_after(&former, now);
+        match self.former_jump() {
+            Ok(None) => {}
+            Ok(Some(former)) => *self.clocks.grace.lock() = grace_after(&former, now),
+            Err(error) => {
+                tracing::warn!(%error, "it is not known whether the clock jumped just now; it is taken to have");
+                *self.clocks.grace.lock() = Grace::from(now.boot_ms);
+            }
         }
     }
 
@@ -69,6 +75,16 @@ impl Inner {
         let last = std::mem::replace(&mut *self.clocks.last.lock(), now);
         if let Some(jump) = Jump::between(last, now) {
             self.note_jump(jump, now, false);
+        }
+    }
+
+    /// The last jump that was written down. After a checkpoint its row is in the store alone.
+    fn former_jump(&self) -> Result<Option<Bytes>, store::Error> {
+        let known = self.core.lock().accepted.known(&ROW);
+        match (known, &self.rows) {
+            (Known::Here(row), _) => Ok(Some(row)),
+            (Known::Unknown(_), Some(rows)) => rows.get(&stored::index_key(&ROW)),
+            (Known::Gone | Known::Unknown(_), _) => Ok(None),
         }
     }
 

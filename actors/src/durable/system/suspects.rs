@@ -195,7 +195,8 @@ impl Inner {
         let Some(mut hosted) = active.take().or_else(|| self.load(actor)) else { return false };
         let mut commit = hosted.take(actor, entry, &self.ids, &self.extensions);
         loop {
-            let is_brought = match self.with_accepted(|accepted, now_ms| self.accept_in(accepted, now_ms, &mut commit)) {
+            let is_brought = match self.with_accepted(|accepted, now_ms| self.accept_in(accepted, now_ms, &mut commit))
+            {
                 Ok(Ok(_)) => break,
                 Ok(Err(Refused::Cold(cold))) => self.bring_here(cold).is_ok(),
                 Ok(Err(_)) | Err(_) => false,

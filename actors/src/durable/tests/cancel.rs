@@ -107,7 +107,8 @@ async fn with_cancel(tool: &Arc<Deaf>, store: &Memory) -> (Address<Counter>, Cal
     let address = counter(&former).await;
     former.tell(address, Told::Call { tool: "bank".to_owned(), effect: Effect::IDEMPOTENT }).await.unwrap();
     let call = until(&former, address, |_| tool.0.load(Ordering::SeqCst) == 1).await.call.unwrap();
-    let held = builder().tool("bank", tool.clone()).recovered(all_streams).start(Arc::new(store.reopen())).await.unwrap();
+    let held =
+        builder().tool("bank", tool.clone()).recovered(all_streams).start(Arc::new(store.reopen())).await.unwrap();
     held.tell(address, Told::Cancel).await.unwrap();
     let entry = held.actor(address.id).await.unwrap().unwrap().mailbox[0].number;
     held.stop(SOON).await;
@@ -165,21 +166,23 @@ fn a_commit_and_its_cancels_stand_in_one_record_however_full_it_is() {
         let mut accepted = Accepted::new(Live::default(), Sequence(1));
         let entrance = Entrance { root: Some((1, actor, Bytes::new())), ..Entrance::default() };
         accepted.enter(1, entrance).unwrap();
-        let turn = |accepted: &mut Accepted, outbox: Outbox| {
+        let turn = |accepted: &mut Accepted, fill: &dyn Fn(&mut Outbox)| {
+            let mut outbox = Outbox::default();
+            fill(&mut outbox);
             let activation = accepted.activate(actor).unwrap();
             let entry = accepted.head(actor).unwrap().number;
             let (number, version) = (activation.number, activation.version);
             let mut commit = Commit { actor, activation: number, version, entry, outbox: Box::new(outbox) };
             accepted.accept_and_cancel(1, &mut commit, |accepted, call| accepted.cancel_idle(1, call)).unwrap();
         };
-        turn(&mut accepted, Outbox { calls: vec![(call, wanted(), None)], ..Outbox::default() });
+        turn(&mut accepted, &|outbox| outbox.calls.push((call, wanted(), None)));
         while accepted.seal().is_some() {}
         let deliver = Some((actor, Body::Message(Bytes::new())));
         accepted.enter(1, Entrance { deliver, ..Entrance::default() }).unwrap();
         let filling = vec![0; record::BYTES_MAX - left - 100];
         let puts = vec![(Bytes::from_static(b"filling"), Bytes::from(filling))];
         accepted.enter(1, Entrance { puts, ..Entrance::default() }).unwrap();
-        turn(&mut accepted, Outbox { cancelled: vec![call], ..Outbox::default() });
+        turn(&mut accepted, &|outbox| outbox.cancelled.push(call));
         let sealed: Vec<Sealed> = std::iter::from_fn(|| accepted.seal()).collect();
         let is_turn = |op: &Op| matches!(op, Op::Turn { .. });
         let with_turn = sealed.iter().find(|sealed| sealed.record.ops.iter().any(is_turn)).unwrap();

@@ -24,7 +24,11 @@ fn read<T, E: ToString>(result: Result<T, E>) -> Result<(), String> {
 
 fn actor_row() -> Live {
     let mut live = Live::default();
-    live.apply(Sequence(1), 0, &Op::Spawn { actor: ACTOR, kind: 1, parent: ActorId::ENGINE, stream: StreamId(ACTOR.0) });
+    live.apply(
+        Sequence(1),
+        0,
+        &Op::Spawn { actor: ACTOR, kind: 1, parent: ActorId::ENGINE, stream: StreamId(ACTOR.0) },
+    );
     live
 }
 

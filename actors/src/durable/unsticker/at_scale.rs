@@ -30,7 +30,8 @@ fn actors() -> impl Strategy<Value = ActorView> {
     let due = prop::option::of(prop_oneof![0..NOW_MS * 2, Just(u64::MAX)]);
     let counts = (0_usize..3, prop_oneof![Just(0_u32), 0..3_u32, Just(u32::MAX)], prop_oneof![Just(0_u32), 0..3_u32]);
     (flags, due, counts, any::<u64>()).prop_map(|(flags, next_due_ms, (mail, calls, children), parent)| {
-        let [may_rest, is_held, is_suspended, has_parent, is_busy, has_moved, lacks_calls, here, lacks_children] = flags;
+        let [may_rest, is_held, is_suspended, has_parent, is_busy, has_moved, lacks_calls, here, lacks_children] =
+            flags;
         ActorView {
             actor: ActorId(0),
             kind: "any",
@@ -74,7 +75,16 @@ fn calls() -> impl Strategy<Value = Call> {
 
 fn of_call((state, holder, has_caller): &Call, call: CallId, caller: ActorId) -> Option<Waiting> {
     let (holder, has_caller) = (*holder, *has_caller);
-    classify_call(&CallView { call, caller, has_caller, tool: "bank", path: "pay/charge", intended_at: 1, state, holder })
+    classify_call(&CallView {
+        call,
+        caller,
+        has_caller,
+        tool: "bank",
+        path: "pay/charge",
+        intended_at: 1,
+        state,
+        holder,
+    })
 }
 
 crate::properties! {
@@ -141,7 +151,8 @@ type Change = (usize, Option<ActorView>, Option<Option<Call>>);
 fn worlds() -> impl Strategy<Value = Vec<(Vec<Change>, bool, u8)>> {
     let change = (0..ACTORS, prop::option::of(actors()), prop::option::of(prop::option::of(calls())));
     // Most looks see what the one before saw, so that cures have their time; some come late.
-    let look = (prop::collection::vec(change, 0..3), prop::bool::weighted(0.1), prop_oneof![3 => 0..4_u8, 1 => 0..250_u8]);
+    let look =
+        (prop::collection::vec(change, 0..3), prop::bool::weighted(0.1), prop_oneof![3 => 0..4_u8, 1 => 0..250_u8]);
     prop::collection::vec(look, 1..12)
 }
 
@@ -237,10 +248,8 @@ impl Case {
             None if self.done.len() == cures.len() => Action::Report,
             None => *cures.last().ok_or_else(|| format!("a person decides: {}", what()))?,
         };
-        let may_come_again = matches!(
-            action,
-            Action::Ring | Action::Reload | Action::Dispatch | Action::RestartTool | Action::Fire
-        );
+        let may_come_again =
+            matches!(action, Action::Ring | Action::Reload | Action::Dispatch | Action::RestartTool | Action::Fire);
         is(self.done.len() <= cures.len() || may_come_again, || format!("it is told again: {}", what()))?;
         is(action == expected, || format!("not in order: {}", what()))?;
         is(!cures.is_empty(), || format!("a person decides: {}", what()))?;

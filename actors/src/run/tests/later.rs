@@ -1,7 +1,5 @@
 //! What a later build wrote of runs and plans is refused by name.
 
-use bytes::Bytes;
-
 use super::*;
 use crate::{
     durable::{Behavior, Body, Registry, codec},
@@ -15,7 +13,11 @@ const LATER: &str = "the value has version 999";
 
 fn plan(beside: bool) -> Plan {
     let plan = Plan::builder("later").phase("only", |phase| {
-        phase.task("charge", "bank", |task| if beside { task.deadline(std::time::Duration::from_secs(1)) } else { task })
+        phase.task(
+            "charge",
+            "bank",
+            |task| if beside { task.deadline(std::time::Duration::from_secs(1)) } else { task },
+        )
     });
     plan.build()
 }
@@ -59,7 +61,7 @@ fn refuses<B: Behavior>(message: &B::Message) {
     refused(kind.load(None, &[codec::of_a_later_build(&event)]).err(), "event", B::VERSION);
     let Body::Message(sealed) = Body::message::<B>(message) else { panic!("it is a message") };
     assert!(kind.describe_message(&sealed).is_ok());
-    let later: Bytes = codec::of_a_later_build(&sealed);
+    let later = codec::of_a_later_build(&sealed);
     refused(kind.describe_message(&later).err(), "message", B::VERSION);
 }
 

@@ -54,7 +54,8 @@ impl Model {
 
     /// A verdict is on its way to its caller, or to the dead letters.
     fn verdict(&mut self, call: CallId, verdict: &Verdict) -> Wrong {
-        let (_, effect) = self.calls.get(&call).copied().ok_or_else(|| format!("{call} has a second verdict: {verdict:?}"))?;
+        let (_, effect) =
+            self.calls.get(&call).copied().ok_or_else(|| format!("{call} has a second verdict: {verdict:?}"))?;
         self.count(match verdict {
             Verdict::Ended(Outcome::Done(_)) => "a call ends done",
             Verdict::Ended(Outcome::Failed(_)) => "a call ends failed",

@@ -214,7 +214,13 @@ impl Scene {
             _ => Verdict::Ended(Outcome::failed("decided", "it did not happen")),
         };
         let note = Note::Decided { call, decision: "so".to_owned(), by: "somebody".to_owned() };
-        if self.accepted.live().calls.get(&call).is_some_and(|row| self.accepted.live().actors.contains_key(&row.caller)) {
+        if self
+            .accepted
+            .live()
+            .calls
+            .get(&call)
+            .is_some_and(|row| self.accepted.live().actors.contains_key(&row.caller))
+        {
             self.accepted.decide(self.now_ms, call, verdict, note);
         }
     }
@@ -241,8 +247,10 @@ impl Scene {
     }
 
     fn probes(&mut self, before: &Model) {
-        let is_probing = |row: &crate::durable::call::Row| matches!(row.state, crate::durable::call::RowState::Probing(_));
-        let probing = self.accepted.live().calls.iter().filter(|(call, row)| is_probing(row) && before.calls.contains_key(call));
+        let is_probing =
+            |row: &crate::durable::call::Row| matches!(row.state, crate::durable::call::RowState::Probing(_));
+        let probing =
+            self.accepted.live().calls.iter().filter(|(call, row)| is_probing(row) && before.calls.contains_key(call));
         if probing.count() > 0 {
             self.model.count("a call is probed");
         }
@@ -256,7 +264,11 @@ impl Scene {
         self.durable = self.model.clone();
         let folded = self.folded()?;
         is(comparable(&folded) == comparable(self.accepted.live()), || {
-            format!("the fold of the records is {:#?}, and live is {:#?}", comparable(&folded), comparable(self.accepted.live()))
+            format!(
+                "the fold of the records is {:#?}, and live is {:#?}",
+                comparable(&folded),
+                comparable(self.accepted.live())
+            )
         })
     }
 
@@ -272,10 +284,12 @@ impl Scene {
     /// The process dies, and what was not durable is gone. Or its store fails, and it goes on in the next one.
     fn die(&mut self, more: u32) -> Wrong {
         let seen = std::mem::take(&mut self.model.seen);
-        self.model = Model { seen, ..self.durable.clone() };
+        self.model = self.durable.clone();
+        self.model.seen = seen;
         self.model.count("the process dies");
         let live = self.folded()?;
-        self.mailboxes = live.actors.iter().filter_map(|(actor, row)| Some((*actor, row.mailbox.back()?.number))).collect();
+        self.mailboxes =
+            live.actors.iter().filter_map(|(actor, row)| Some((*actor, row.mailbox.back()?.number))).collect();
         self.letters = live.dead_letters().map(|(number, _)| number + 1).max().unwrap_or(0);
         self.accepted = Accepted::new(live, Sequence(self.records.len() as u64 + 1));
         if more % 4 == 0 {

@@ -274,7 +274,8 @@ impl Book {
     fn failed(&mut self, slot: Slot) -> usize {
         let of = (self.policy.strategy == Strategy::Dynamic).then_some(slot);
         self.failures.push((of, self.now));
-        let counts = |(whose, at): &&(Option<Slot>, Duration)| *whose == of && self.now - *at <= self.policy.intensity.period;
+        let counts =
+            |(whose, at): &&(Option<Slot>, Duration)| *whose == of && self.now - *at <= self.policy.intensity.period;
         self.failures.iter().filter(counts).count()
     }
 

@@ -83,7 +83,9 @@ impl fmt::Display for Case {
 impl Case {
     pub(super) fn parse(text: &str) -> Self {
         let numbers: Vec<u64> = text.split(':').map(|number| number.parse().expect("a number")).collect();
-        let [plot, step, model, seed] = numbers[..] else { panic!("a {CRASH} is STORY:OPERATION:MODEL:SEED, not {text}") };
+        let [plot, step, model, seed] = numbers[..] else {
+            panic!("a {CRASH} is STORY:OPERATION:MODEL:SEED, not {text}")
+        };
         let [plot, model] = [plot, model].map(|number| usize::try_from(number).unwrap());
         Self { plot, step, model: MODELS[model], seed }
     }
