@@ -37,7 +37,7 @@ fn actors() -> impl Strategy<Value = ActorView> {
         prop_oneof![Just(0_u32), 0..3_u32],
     );
     (flags, due, counts, any::<u64>()).prop_map(|(flags, next_due_ms, (mail, calls, children), parent)| {
-        let [may_rest, is_held, is_suspended, has_parent, is_busy, has_moved, lacks_calls, here, lacks_children] =
+        let (may_rest, is_held, is_suspended, lacks_parent, is_busy, has_moved, lacks_calls, here, lacks_children) =
             flags;
         ActorView {
             actor: ActorId(0),
