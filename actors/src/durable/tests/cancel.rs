@@ -88,6 +88,8 @@ async fn a_call_that_is_not_wanted_and_ends_as_the_system_stops_is_not_made_agai
         former.inner.core.lock().draining = true;
         if !is_wanted {
             former.tell(address, Told::Cancel).await.unwrap();
+            // The turn is taken, too; a stop that came first would ask a call to stop that is still wanted.
+            count(&former, address).await;
         }
         former.stop(SOON).await;
         let system = start().await.unwrap();

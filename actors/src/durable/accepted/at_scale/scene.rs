@@ -25,7 +25,7 @@ use crate::{
 };
 
 const ROOTS: u64 = 3;
-const TIMERS: u32 = 3;
+const TIMERS: u32 = 2;
 const DAWN_MS: u64 = 1_700_000_000_000;
 const EFFECTS: [Effect; 5] = [
     Effect::AtMostOnce,
@@ -126,7 +126,10 @@ impl Scene {
 
     /// An actor takes its next message. Some commits are of the past.
     fn turn(&mut self, actor: ActorId, what: u8, more: u32) -> Wrong {
-        let Some(head) = self.accepted.head(actor) else { return Ok(()) };
+        let Some(head) = self.accepted.head(actor) else {
+            self.tell(actor);
+            return Ok(());
+        };
         let activation = self.accepted.activate(actor).ok_or_else(|| format!("{actor} has mail and is not there"))?;
         let (stale, behind) = (u64::from(more % 37 == 0), u64::from(more % 41 == 0));
         let mut commit = Commit {
@@ -194,7 +197,7 @@ impl Scene {
                 outbox.calls.push((call, request(EFFECTS[more as usize % EFFECTS.len()], self.now_ms), doubt));
             }
             3 | 4 => {
-                let due_ms = (more % 5 != 0).then(|| self.now_ms + u64::from(more % 9_000));
+                let due_ms = (more % 5 != 0).then(|| self.now_ms + u64::from(more % 30_000));
                 outbox.timers.push(TimerChange { name: more % TIMERS, due_ms });
                 outbox.sends.push((ActorId((u64::from(more) % ROOTS + 1) << 8), Body::Message(message())));
             }
@@ -283,6 +286,10 @@ impl Scene {
 
     /// The process dies, and what was not durable is gone. Or its store fails, and it goes on in the next one.
     fn die(&mut self, more: u32) -> Wrong {
+        if more % 3 != 0 {
+            self.seal()?;
+            self.look()?;
+        }
         let seen = std::mem::take(&mut self.model.seen);
         self.model = self.durable.clone();
         self.model.seen = seen;
