@@ -121,8 +121,6 @@ fn assigns(body: &str, name: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use proptest::prelude::*;
-
     use super::*;
 
     fn bodies(text: &str) -> Vec<&str> {
