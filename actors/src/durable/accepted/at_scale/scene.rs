@@ -114,7 +114,7 @@ impl Scene {
     fn some_call(&self, who: u8) -> CallId {
         let calls = &self.accepted.live().calls;
         match calls.keys().nth(usize::from(who / 4) % calls.len().max(1)) {
-            Some(call) if who % 8 != 0 => *call,
+            Some(call) if !who.is_multiple_of(8) => *call,
             _ => CallId(u64::from(who)),
         }
     }
@@ -131,7 +131,7 @@ impl Scene {
             return Ok(());
         };
         let activation = self.accepted.activate(actor).ok_or_else(|| format!("{actor} has mail and is not there"))?;
-        let (stale, behind) = (u64::from(more % 37 == 0), u64::from(more % 41 == 0));
+        let (stale, behind) = (u64::from(more.is_multiple_of(37)), u64::from(more.is_multiple_of(41)));
         let mut commit = Commit {
             actor,
             activation: activation.number - stale,
@@ -193,17 +193,17 @@ impl Scene {
             1 | 2 => {
                 self.ids += 1;
                 let call = CallId(self.ids);
-                let doubt = (more % 11 == 0).then(failure);
+                let doubt = more.is_multiple_of(11).then(failure);
                 outbox.calls.push((call, request(EFFECTS[more as usize % EFFECTS.len()], self.now_ms), doubt));
             }
             3 | 4 => {
-                let due_ms = (more % 5 != 0).then(|| self.now_ms + u64::from(more % 30_000));
+                let due_ms = (!more.is_multiple_of(5)).then(|| self.now_ms + u64::from(more % 30_000));
                 outbox.timers.push(TimerChange { name: more % TIMERS, due_ms });
                 outbox.sends.push((ActorId((u64::from(more) % ROOTS + 1) << 8), Body::Message(message())));
             }
-            5 if more % 3 == 0 => outbox.settled.extend(one),
+            5 if more.is_multiple_of(3) => outbox.settled.extend(one),
             5 => outbox.cancelled.extend(one),
-            _ if more % 6 == 0 => outbox.stop = true,
+            _ if more.is_multiple_of(6) => outbox.stop = true,
             _ if more % 6 == 1 => outbox.refusal = Some(Rejection::new("it would not")),
             _ => outbox.snapshot = Some(Bytes::from_static(b"state")),
         }
@@ -286,7 +286,7 @@ impl Scene {
 
     /// The process dies, and what was not durable is gone. Or its store fails, and it goes on in the next one.
     fn die(&mut self, more: u32) -> Wrong {
-        if more % 3 != 0 {
+        if !more.is_multiple_of(3) {
             self.seal()?;
             self.look()?;
         }
@@ -299,8 +299,8 @@ impl Scene {
             live.actors.iter().filter_map(|(actor, row)| Some((*actor, row.mailbox.back()?.number))).collect();
         self.letters = live.dead_letters().map(|(number, _)| number + 1).max().unwrap_or(0);
         self.accepted = Accepted::new(live, Sequence(self.records.len() as u64 + 1));
-        if more % 4 == 0 {
-            self.accepted.take_over_calls(self.now_ms, |call| call.0 % 2 == 0);
+        if more.is_multiple_of(4) {
+            self.accepted.take_over_calls(self.now_ms, |call| call.0.is_multiple_of(2));
         } else {
             self.accepted.doubt_calls_of_the_last_life(self.now_ms);
         }
