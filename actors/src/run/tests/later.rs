@@ -48,12 +48,12 @@ fn a_plan_and_a_row_of_a_later_build_are_refused_by_name() {
 /// Events, states and messages of a behaviour.
 fn refuses<B: Behavior>(message: &B::Message) {
     let registry = Registry::new().with::<B>();
-    let kind = registry.get(codec::fnv1a(B::KIND)).unwrap();
+    let kind = registry.get(codec::fnv1a(B::KIND)).expect("it was just registered");
     let refused = |error: Option<codec::Error>, what: &str, known: u16| {
         let error = error.unwrap_or_else(|| panic!("the {what} of a {} is read", B::KIND)).to_string();
         assert_eq!(error, format!("{LATER}, and this build reads version {known}"), "{what} of a {}", B::KIND);
     };
-    let state = kind.load(None, &[]).unwrap().snapshot();
+    let state = kind.load(None, &[]).expect("nothing was written").snapshot();
     assert!(kind.load(Some(&state), &[]).is_ok());
     refused(kind.load(Some(&codec::of_a_later_build(&state)), &[]).err(), "state", B::STATE_VERSION);
     // Nothing of an event is looked at before its version.
