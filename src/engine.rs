@@ -34,6 +34,7 @@ mod keys;
 mod measure;
 mod operator;
 mod reopen;
+mod retention;
 mod spill;
 
 use std::{
@@ -66,6 +67,7 @@ pub use self::{
     events::Events,
     handle::{Cancel, RunHandle},
     reopen::{Condition, Reopen},
+    retention::Retention,
 };
 use crate::{
     artifacts::Artifacts,
@@ -230,7 +232,7 @@ impl Engine {
         Ok(self.system().keys(keys::PREFIX).await?)
     }
 
-    /// Remove the keys whose time is over, now: the engine does so every ten minutes by itself.
+    /// Remove the keys and runs whose time is over, now: the engine does so every ten minutes by itself.
     ///
     /// # Errors
     /// If the store closed; what went has gone.

@@ -29,6 +29,7 @@ mod entry;
 #[cfg(test)]
 pub(crate) mod faults;
 mod flight;
+mod hands;
 mod host;
 mod hosted;
 mod id;

@@ -9,6 +9,7 @@
 mod args;
 mod beside;
 mod child;
+mod commits;
 mod compare;
 mod lanes;
 mod limit;
@@ -16,6 +17,7 @@ mod process;
 mod raw;
 mod scratch;
 mod sleepers;
+mod tenths;
 mod tools;
 mod w1;
 mod w2;

@@ -3,10 +3,11 @@
 //! **Invariants:** nothing is started when an address is taken or the folder of workflows cannot be read. The first signal
 //! drains and ends in order, the second ends at once. A store that closed ends the program: its next start recovers.
 
-use std::{net::SocketAddr, path::PathBuf, sync::Arc};
+use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use headframe::{
     api::{Limits, Options, Server, Workflows},
+    engine::Retention,
     metrics::Prometheus,
 };
 
@@ -38,6 +39,12 @@ pub(crate) struct Args {
     /// Requests that change something, per second; more are told to come back
     #[arg(long, default_value_t = Limits::default().changes_per_second, value_name = "NUMBER")]
     rate: u32,
+    /// Remove runs that ended longer ago than this, such as 30d, with their history; all runs are kept if it is not given
+    #[arg(long, env = "HEADFRAME_KEEP_RUNS_FOR", value_name = "TIME", value_parser = humantime::parse_duration, hide_env_values = true)]
+    keep_runs_for: Option<Duration>,
+    /// Keep at most so many runs that have ended, and remove the oldest with their history
+    #[arg(long, env = "HEADFRAME_KEEP_RUNS", value_name = "NUMBER", hide_env_values = true)]
+    keep_runs: Option<u64>,
 }
 
 pub(crate) async fn run(args: Args, common: &Common, out: Out) -> Result<Exit, Error> {
@@ -53,7 +60,9 @@ pub(crate) async fn run(args: Args, common: &Common, out: Out) -> Result<Exit, E
         folder: common.data.clone(),
     };
     let sockets = options.bind()?;
-    let engine = folder::start(folder::builder(&common.data).instruments(prometheus.instruments()), out).await?;
+    let retention = Retention { age: args.keep_runs_for, runs: args.keep_runs };
+    let builder = folder::builder(&common.data).retention(retention).instruments(prometheus.instruments());
+    let engine = folder::start(builder, out).await?;
     let workflows = Workflows::read(&files, &engine);
     tell_workflows(out, &workflows);
     let (server, drain) = Server::new(sockets, engine.clone(), workflows, options)?;

@@ -30,6 +30,7 @@ use super::{
     keys::{self, Submissions},
     measure,
     reopen::{self, Condition, Reopen},
+    retention::Retention,
     spill::Spilling,
 };
 use crate::{artifacts::Artifacts, spec::Expressions, tools};
@@ -53,6 +54,7 @@ pub struct EngineBuilder {
     scrub_every: Option<Duration>,
     confirm: Option<String>,
     keys_kept: Option<Duration>,
+    retention: Retention,
     collect_every: Option<Duration>,
     readings: Option<Arc<dyn Readings>>,
     instruments: Instruments,
@@ -159,6 +161,14 @@ impl EngineBuilder {
         self
     }
 
+    /// Choose which runs are kept after they have ended; all of them when not said. What goes is removed in the background,
+    /// every ten minutes: see [`Retention`].
+    #[must_use]
+    pub fn retention(mut self, retention: Retention) -> Self {
+        self.retention = retention;
+        self
+    }
+
     /// Collect artifacts that nothing names this often; once a day when not said. All there is is read for that.
     #[must_use]
     pub fn collect_every(mut self, every: Duration) -> Self {
@@ -255,6 +265,7 @@ impl EngineBuilder {
             passivate: self.passivate,
             scrub_every: self.scrub_every,
             keys_kept: self.keys_kept,
+            retention: self.retention,
             collect_every: self.collect_every,
             clock: self.clock.take(),
             readings: self.readings.take(),
@@ -301,6 +312,7 @@ pub(super) struct Recipe {
     passivate: Option<(Duration, usize)>,
     scrub_every: Option<Duration>,
     keys_kept: Option<Duration>,
+    retention: Retention,
     collect_every: Option<Duration>,
     clock: Option<Arc<dyn Clock>>,
     readings: Option<Arc<dyn Readings>>,
@@ -350,7 +362,11 @@ impl Recipe {
         }
         let (every, collected) = (self.collect_every.unwrap_or(collect::EVERY), self.artifacts.clone());
         builder = builder.service("artifacts", move |system| collect::run(system, collected.clone(), every));
-        builder = builder.expiring(Arc::new(Submissions { kept: self.keys_kept.unwrap_or(keys::KEPT) }));
+        let keys_kept = self.keys_kept.unwrap_or(keys::KEPT);
+        builder = builder.expiring(Arc::new(Submissions { kept: keys_kept }));
+        if let Some(finished) = self.retention.finished(keys_kept) {
+            builder = builder.expiring(Arc::new(finished));
+        }
         for (name, tool) in &self.tools {
             let tool = Spilling { tool: tool.clone(), artifacts: self.artifacts.clone() };
             builder = builder.tool(name.clone(), Arc::new(tool));

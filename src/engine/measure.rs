@@ -38,6 +38,11 @@ const SUBMITTED: Family = Family::counter(
     "Runs that were submitted and acknowledged; a repeat with the same key is none.",
 );
 const LIVE: Family = Family::gauge("headframe_runs_live", &[], "Runs that have not ended, as of the last survey.");
+const RUNS_REMOVED: Family = Family::counter(
+    "headframe_runs_removed_total",
+    &[],
+    "Runs that had ended and were not to be kept any longer, as of the last survey; over all lives of the store.",
+);
 const KEYS: Family = Family::gauge("headframe_keys", &["of"], "Idempotency keys that are kept, as of the last survey.");
 const KEYS_REMOVED: Family = Family::counter(
     "headframe_keys_removed_total",
@@ -67,14 +72,27 @@ const SURVEY: Family =
 const BUILD: Family = Family::gauge("headframe_build_info", &["version"], "Always 1; which build this is.");
 
 /// All of them.
-pub(crate) const FAMILIES: &[Family] =
-    &[SUBMITTED, LIVE, KEYS, KEYS_REMOVED, KEY_HITS, ARTIFACTS, STORE, DISK_FREE, DISK_SIZE, SURVEY, BUILD];
+pub(crate) const FAMILIES: &[Family] = &[
+    SUBMITTED,
+    LIVE,
+    RUNS_REMOVED,
+    KEYS,
+    KEYS_REMOVED,
+    KEY_HITS,
+    ARTIFACTS,
+    STORE,
+    DISK_FREE,
+    DISK_SIZE,
+    SURVEY,
+    BUILD,
+];
 
 /// What an engine counts and sets.
 pub(super) struct Meters {
     pub(super) submitted: Counter,
     pub(super) instruments: Instruments,
     live: Gauge,
+    runs_removed: Counter,
     keys: [KeyMeters; 2],
     artifacts: Gauge,
     store: [Gauge; PARTS.len() + 1],
@@ -110,6 +128,7 @@ impl Meters {
         Self {
             submitted: to.counter(&SUBMITTED, &[]),
             live: to.gauge(&LIVE, &[]),
+            runs_removed: to.counter(&RUNS_REMOVED, &[]),
             keys: ["submissions", "messages"].map(|of| KeyMeters::new(to, of)),
             artifacts: to.gauge(&ARTIFACTS, &[]),
             store: std::array::from_fn(part),
@@ -134,6 +153,7 @@ impl Engine {
         let began = monotonic();
         let (meters, survey) = (&self.0.meters, self.system().survey().await?);
         meters.live.set(survey.roots.get(Run::KIND).copied().unwrap_or_default() as f64);
+        meters.runs_removed.absolute(self.system().removed("run/").await?);
         for (meters, prefix) in meters.keys.iter().zip([keys::PREFIX, MESSAGES]) {
             meters.set(self.system().keys(prefix).await?);
         }

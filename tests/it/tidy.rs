@@ -15,7 +15,7 @@ use headframe::{
         Effect, Outcome,
         store::{Local, LocalOptions},
     },
-    engine::EngineBuilder,
+    engine::{EngineBuilder, Retention},
     json::Json,
     plan::{Checked, InputKind, Plan},
 };
@@ -181,6 +181,105 @@ async fn an_engine_tidies_up_by_itself() {
     };
     tokio::time::timeout(Duration::from_secs(30), gone).await.expect("it goes");
     engine.stop().await;
+}
+
+/// Runs whose rows are there, and whether nothing is wrong with the history that is left.
+async fn left(engine: &Engine) -> usize {
+    assert_eq!(engine.system().ledger().verify().unwrap().problems, Vec::<String>::new());
+    engine.runs().await.unwrap().len()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_run_goes_when_its_time_is_over_with_its_history_and_what_only_that_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let (clock, gate) = (Arc::new(ManualClock::at(NOON_MS)), Arc::new(Semaphore::new(0)));
+    let start = || {
+        let large = |_| async { Outcome::Done(Json::of(&"x".repeat(100_000)).unwrap()) };
+        let options = LocalOptions {
+            segment_bytes: 64 * 1024,
+            base_bytes: 64 * 1024,
+            base_every: Duration::from_millis(5),
+            ..LocalOptions::default()
+        };
+        let retention = Retention { age: Some(3 * DAY), runs: None };
+        let builder = gated(&clock, &gate).retention(retention).data(folder.path()).store_options(options);
+        builder.closure("large", Effect::IDEMPOTENT, large).start()
+    };
+    let engine = start().await.unwrap();
+    let files = || Local::check(folder.path()).unwrap().ledger.files;
+    engine.submit(&plan(&engine, "large"), json!({})).await.unwrap().outcome().await.unwrap();
+    let named = engine.artifacts().list().unwrap();
+    assert_eq!(named.len(), 1);
+    fill(&engine, || files() >= 2).await;
+    let old = left(&engine).await;
+    clock.advance(3 * DAY_MS - 1);
+    assert_eq!(engine.sweep_keys().await.unwrap().removed, 0, "their time is not over");
+    clock.advance(1);
+    let waiting = engine.submit(&plan(&engine, "gate"), json!({})).await.unwrap();
+    let before = files();
+    fill(&engine, || files() >= before + 2).await;
+    let all = left(&engine).await;
+    assert_eq!(engine.sweep_keys().await.unwrap().removed, old as u64);
+    assert_eq!(left(&engine).await, all - old);
+    let is_gone =
+        || Local::check(folder.path()).unwrap().notes.iter().any(|note| note.contains("is gone with its runs"));
+    let gone = async {
+        while !is_gone() {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(30), gone).await.expect("history goes");
+    engine.stop().await;
+    let engine = start().await.unwrap();
+    assert_eq!(left(&engine).await, all - old);
+    age(&engine, |_| true);
+    assert_eq!(engine.collect_artifacts().await.unwrap().removed, 0, "a call is under way, which may name it");
+    gate.add_permits(1);
+    engine.run(waiting.id()).await.unwrap().outcome().await.unwrap();
+    assert_eq!(engine.collect_artifacts().await.unwrap().removed, 1, "only what is gone named it");
+    assert!(!engine.artifacts().contains(named[0].digest));
+    let checked = Local::check(folder.path()).unwrap();
+    assert_eq!(checked.problems, Vec::<String>::new());
+    engine.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_runs_that_have_ended_so_many_stay_and_the_oldest_go() {
+    let folder = tempfile::tempdir().unwrap();
+    let (clock, gate) = (Arc::new(ManualClock::at(NOON_MS)), Arc::new(Semaphore::new(0)));
+    let builder = gated(&clock, &gate).retention(Retention { age: None, runs: Some(3) });
+    let engine = builder.data(folder.path()).start().await.unwrap();
+    let waiting = engine.submit(&plan(&engine, "gate"), json!({})).await.unwrap();
+    let mut ended = Vec::new();
+    for _ in 0..8 {
+        clock.advance(1_000);
+        let run = engine.submit(&plan(&engine, "echo"), json!({})).await.unwrap();
+        run.outcome().await.unwrap();
+        ended.push(run.id());
+    }
+    assert_eq!(engine.sweep_keys().await.unwrap().removed, 0, "their keys would still answer with them");
+    clock.advance(DAY_MS);
+    assert_eq!(engine.sweep_keys().await.unwrap().removed, 5);
+    let rows = engine.runs().await.unwrap();
+    let mut expected: Vec<_> = ended[5..].iter().rev().copied().chain([waiting.id()]).collect();
+    expected.sort();
+    let mut there: Vec<_> = rows.iter().map(|row| row.run).collect();
+    there.sort();
+    assert_eq!(there, expected, "the newest, and one that has not ended");
+    assert_eq!(engine.sweep_keys().await.unwrap().removed, 0);
+    engine.stop().await;
+}
+
+/// Runs until something holds.
+async fn fill(engine: &Engine, until: impl Fn() -> bool) {
+    let takes = Plan::builder("takes").input_or("file", InputKind::Any, json!(null));
+    let takes = engine.check(takes.phase("a", |phase| phase.task("t", "echo", |task| task)).build()).unwrap();
+    while !until() {
+        for number in 0..20 {
+            let input = json!({ "file": "y".repeat(1_000 + number) });
+            engine.submit(&takes, input).await.unwrap().outcome().await.unwrap();
+        }
+    }
 }
 
 /// Let artifacts look as if nobody had touched them for long.

@@ -1,7 +1,7 @@
 //! Stores that older builds wrote, with work in flight: opened, finished and verified by this one.
 //!
-//! `tests/fixtures/format/N` is what a build of format N left behind when it was killed. It stays for good. That of format 3
-//! was made by `cargo test -p headframe --test it -- --ignored leave_a_store_of_format_3_behind`; a change of the format
+//! `tests/fixtures/format/N` is what a build of format N left behind when it was killed. It stays for good. That of format 4
+//! was made by `cargo test -p headframe --test it -- --ignored leave_a_store_of_format_4_behind`; a change of the format
 //! gets a folder of its own, made in the same way by the first build that writes it.
 
 use std::{fs, path::Path, sync::Arc, time::Duration};
@@ -25,9 +25,12 @@ const LEFT_MS: u64 = 1_795_244_940_000;
 const LEFT_2_MS: u64 = 1_795_600_000_000;
 /// When the store of format 3 was.
 const LEFT_3_MS: u64 = 1_795_700_000_000;
+/// When the store of format 4 was.
+const LEFT_4_MS: u64 = 1_795_800_000_000;
 const HOUR_MS: u64 = 3_600_000;
 const FORMAT_2: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/format/2");
 const FORMAT_3: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/format/3");
+const FORMAT_4: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/format/4");
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_store_of_format_1_with_work_in_flight_is_opened_finished_and_kept_as_it_was() {
@@ -93,19 +96,29 @@ async fn a_store_of_format_2_with_work_in_flight_is_opened_and_finished() {
     assert_eq!(Local::check_rows(folder.path()).unwrap().problems, Vec::<String>::new());
 }
 
-/// Everything that a run can be in the middle of: a sleep, a wait for the next attempt before a fallback, a deadline, a call in
-/// doubt, a call that is told to stop.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_store_of_format_3_with_work_in_flight_is_opened_and_finished() {
+    is_opened_and_finished(FORMAT_3, LEFT_3_MS).await;
+}
+
+/// The first whose records are compressed.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_store_of_format_4_with_work_in_flight_is_opened_and_finished() {
+    is_opened_and_finished(FORMAT_4, LEFT_4_MS).await;
+}
+
+/// Everything that a run can be in the middle of: a sleep, a wait for the next attempt before a fallback, a deadline, a call in
+/// doubt, a call that is told to stop.
+async fn is_opened_and_finished(left_behind: &str, left_ms: u64) {
     let folder = tempfile::tempdir().unwrap();
-    copy(Path::new(FORMAT_3), folder.path());
+    copy(Path::new(left_behind), folder.path());
     let found = Local::check(folder.path()).unwrap();
     assert_eq!(found.problems, Vec::<String>::new());
     assert!(found.bases.files >= 2 && found.ledger.files >= 1, "bases and ledger segments are a part of it: {found:?}");
     let options = LocalOptions { read_only: true, ..LocalOptions::default() };
     let (live, _) = Live::fold(&Local::open(folder.path(), options).unwrap()).unwrap();
     assert_eq!(live.calls.len(), 2, "one is told to stop, and of one nobody will know");
-    let clock = Arc::new(ManualClock::at(LEFT_3_MS));
+    let clock = Arc::new(ManualClock::at(left_ms));
     let engine = engine(folder.path(), &clock).await;
     let mut runs = engine.runs().await.unwrap();
     runs.retain(|run| &*run.workflow != "say");
@@ -135,24 +148,24 @@ async fn a_store_of_format_3_with_work_in_flight_is_opened_and_finished() {
     assert_eq!(Local::check_rows(folder.path()).unwrap().problems, Vec::<String>::new());
 }
 
-/// What format 3 stands for, besides its files: events and states of these versions. A newer version of any of them needs a
+/// What format 4 stands for, besides its files: events and states of these versions. A newer version of any of them needs a
 /// newer format, so that builds before it refuse the folder as a whole.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_newer_version_of_an_event_or_a_state_comes_with_a_newer_format() {
     let folder = tempfile::tempdir().unwrap();
-    engine(folder.path(), &Arc::new(ManualClock::at(LEFT_3_MS))).await.stop().await;
+    engine(folder.path(), &Arc::new(ManualClock::at(LEFT_4_MS))).await.stop().await;
     for name in ["format", "versions"] {
-        let [today, kept] = [folder.path(), Path::new(FORMAT_3)].map(|of| fs::read_to_string(of.join(name)).unwrap());
+        let [today, kept] = [folder.path(), Path::new(FORMAT_4)].map(|of| fs::read_to_string(of.join(name)).unwrap());
         assert_eq!(today, kept, "{name}: see actors/src/durable/store/local/format.rs");
     }
 }
 
-/// Makes `tests/fixtures/format/3`, as a build that was killed would leave it.
+/// Makes `tests/fixtures/format/4`, as a build that was killed would leave it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "makes a fixture, which is made once"]
-async fn leave_a_store_of_format_3_behind() {
+async fn leave_a_store_of_format_4_behind() {
     let folder = tempfile::tempdir().unwrap();
-    let clock = Arc::new(ManualClock::at(LEFT_3_MS - HOUR_MS));
+    let clock = Arc::new(ManualClock::at(LEFT_4_MS - HOUR_MS));
     let engine = engine(folder.path(), &clock).await;
     // History, until there are bases and ledger segments.
     let say = Plan::builder("say")
@@ -168,14 +181,14 @@ async fn leave_a_store_of_format_3_behind() {
     }
     // One that waits for its next attempt, one that sleeps, one with a deadline, a charge of which nobody will know, and one
     // that is told to stop.
-    let plan = engine.load(Path::new(FORMAT_3).join("plan.yaml")).unwrap();
+    let plan = engine.load(Path::new(FORMAT_4).join("plan.yaml")).unwrap();
     for advanced in [HOUR_MS / 2, 0] {
         engine.submit(&plan, json!({})).await.unwrap();
         tokio::time::sleep(Duration::from_millis(500)).await;
         clock.advance(advanced);
         tokio::time::sleep(Duration::from_millis(500)).await;
     }
-    let late = engine.load(Path::new(FORMAT_3).join("late.yaml")).unwrap();
+    let late = engine.load(Path::new(FORMAT_4).join("late.yaml")).unwrap();
     engine.submit(&late, json!({})).await.unwrap();
     for (name, tool) in [("charge", "bank"), ("cancelled", "deaf")] {
         let plan = Plan::builder(name).phase("only", |phase| phase.task("call", tool, |task| task));
@@ -189,14 +202,14 @@ async fn leave_a_store_of_format_3_behind() {
     assert_eq!(engine.system().figures().calls, 2);
     // HEAD first: it may lag behind the journal, and never leads.
     for name in ["HEAD", "format", "versions", "open", "flight", "journal", "base", "ledger"] {
-        let (from, to) = (folder.path().join(name), Path::new(FORMAT_3).join(name));
+        let (from, to) = (folder.path().join(name), Path::new(FORMAT_4).join(name));
         if from.is_dir() {
             copy(&from, &to);
         } else {
             fs::copy(from, to).unwrap();
         }
     }
-    let _ = fs::remove_file(Path::new(FORMAT_3).join("journal/spare.new"));
+    let _ = fs::remove_file(Path::new(FORMAT_4).join("journal/spare.new"));
     engine.stop().await;
 }
 

@@ -281,7 +281,12 @@ async fn write(inner: &Arc<Inner>, job: Job, since: Sequence) -> Option<Result<S
     let rows = job.capture.changes.len();
     match written {
         Ok(()) => {
-            inner.with_accepted(|accepted, _| accepted.checkpointed(job.capture)).ok()?;
+            let mut written = job.capture.written();
+            // A part at a time: whoever takes turns waits for the lock meanwhile.
+            while let Some(part) = written.part(SLICE) {
+                inner.with_accepted(|accepted, _| accepted.checkpointed(part)).ok()?;
+            }
+            inner.with_accepted(|accepted, _| accepted.give_room_back()).ok()?;
             inner.saved(job.bytes);
             inner.report_checkpoint(None);
             inner.meters.checkpoint_seconds.record(began.elapsed().as_secs_f64());

@@ -1,17 +1,26 @@
 //! The one place where bytes that stay are written and read.
 //!
 //! Every value is wrapped: `magic, flags, type id (4), version, length, payload, crc32c (4)`; version and length are
-//! variable-length integers. The payload is bincode (`standard`). bincode alone would allocate what a forged length
+//! variable-length integers. The payload is bincode (`standard`), or, if flag 1 is set, the length of such a payload (a
+//! variable-length integer) and the payload as an LZ4 block. bincode alone would allocate what a forged length
 //! claims, accept trailing bytes and decode a renamed variant as another; the envelope names type and version, bounds
 //! what is decoded, and checks that all of it was used.
 //!
 //! **Invariant:** `open(f, seal(f, v)) == v`; any other bytes are an [`Error`], never a panic and never a large allocation.
 
 use bincode::config::{Configuration, Limit, LittleEndian, Varint};
+use std::borrow::Cow;
+
 use bytes::{BufMut, Bytes, BytesMut};
 use serde::{Serialize, de::DeserializeOwned};
 
 const MAGIC: u8 = 0xF4;
+/// The flag of a payload that is compressed.
+const PACKED: u8 = 1;
+/// What is shorter is not compressed: it fills no block of the disk anyway.
+const PACKED_LEAST: usize = 512;
+/// An LZ4 block says at most so much with each of its bytes.
+const UNPACKED_MOST: usize = 255;
 /// No value larger than this is decoded.
 pub const VALUE_MAX: usize = 64 * 1024 * 1024;
 
@@ -83,12 +92,12 @@ pub enum Error {
 }
 
 /// An opened envelope whose payload is still encoded: what a migration starts from.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Stored<'a> {
     /// What the value says it is.
     pub format: Format,
     /// Its encoded payload.
-    pub payload: &'a [u8],
+    pub payload: Cow<'a, [u8]>,
 }
 
 impl Stored<'_> {
@@ -97,22 +106,63 @@ impl Stored<'_> {
     /// # Errors
     /// If the payload has another shape, or bytes are left over.
     pub fn decode<T: DeserializeOwned>(&self) -> Result<T, Error> {
-        decode(self.payload)
+        decode(&self.payload)
     }
 }
 
 /// Wrap and append a value; returns nothing: sealing cannot fail for types that bincode can write.
 pub fn seal_into<T: Serialize>(format: Format, value: &T, into: &mut BytesMut) {
+    wrap(format, 0, into, |into| encode(value, into));
+}
+
+/// The same, compressed if that makes it shorter. `plain` is room for what is compressed, and holds it afterwards.
+pub(crate) fn pack_into<T: Serialize>(format: Format, value: &T, plain: &mut BytesMut, into: &mut BytesMut) {
+    plain.clear();
+    encode(value, plain);
+    let start = into.len();
+    if plain.len() >= PACKED_LEAST {
+        wrap(format, PACKED, into, |into| pack(plain, into));
+        if into.len() - start < plain.len() {
+            return;
+        }
+        into.truncate(start);
+    }
+    wrap(format, 0, into, |into| into.extend_from_slice(plain));
+}
+
+fn encode<T: Serialize>(value: &T, into: &mut BytesMut) {
+    bincode::serde::encode_into_writer(value, &mut Writer(into), CONFIG).expect("plain data always encodes");
+}
+
+fn pack(plain: &[u8], into: &mut BytesMut) {
+    put_varint(into, plain.len() as u64);
+    let at = into.len();
+    into.resize(at + lz4_flex::block::get_maximum_output_size(plain.len()), 0);
+    let length = lz4_flex::block::compress_into(plain, &mut into[at..]).expect("there is room for the worst case");
+    into.truncate(at + length);
+}
+
+fn unpack(packed: &[u8]) -> Result<Vec<u8>, Error> {
+    let (length, block) = take_varint(packed).ok_or(Error::Torn("no length of what was compressed"))?;
+    let length = usize::try_from(length).unwrap_or(usize::MAX);
+    // What was forged must not be given memory.
+    if length > VALUE_MAX || length / UNPACKED_MOST > block.len() {
+        return Err(Error::Torn("a length that cannot be"));
+    }
+    let plain = lz4_flex::block::decompress(block, length).map_err(|error| Error::Payload(error.to_string()))?;
+    if plain.len() == length { Ok(plain) } else { Err(Error::Torn("wrong length of what was compressed")) }
+}
+
+fn wrap(format: Format, flags: u8, into: &mut BytesMut, fill: impl FnOnce(&mut BytesMut)) {
     let start = into.len();
     into.put_u8(MAGIC);
-    into.put_u8(0);
+    into.put_u8(flags);
     into.put_u32_le(format.type_id);
     put_varint(into, u64::from(format.version));
     let length_at = into.len();
     into.put_u8(0);
     let payload_at = into.len();
-    let mut writer = Writer(into);
-    bincode::serde::encode_into_writer(value, &mut writer, CONFIG).expect("plain data always encodes");
+    fill(into);
     let length = into.len() - payload_at;
     if length < 0x80 {
         into[length_at] = u8::try_from(length).expect("below 128");
@@ -141,7 +191,7 @@ pub fn unwrap(type_id: u32, sealed: &[u8]) -> Result<Stored<'_>, Error> {
     if crc != crc32c::crc32c(body).to_le_bytes() {
         return Err(Error::Torn("wrong checksum"));
     }
-    let [MAGIC, 0, a, b, c, d, rest @ ..] = body else { return Err(Error::Torn("no magic")) };
+    let [MAGIC, flags @ (0 | PACKED), a, b, c, d, rest @ ..] = body else { return Err(Error::Torn("no magic")) };
     let found = u32::from_le_bytes([*a, *b, *c, *d]);
     if found != type_id {
         return Err(Error::Type { found, wanted: type_id });
@@ -152,6 +202,7 @@ pub fn unwrap(type_id: u32, sealed: &[u8]) -> Result<Stored<'_>, Error> {
         return Err(Error::Torn("wrong length"));
     }
     let version = u16::try_from(version).map_err(|_| Error::Torn("no version"))?;
+    let payload = if *flags == PACKED { Cow::Owned(unpack(payload)?) } else { Cow::Borrowed(payload) };
     Ok(Stored { format: Format { type_id, version }, payload })
 }
 
@@ -246,7 +297,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::golden::Golden;
+    use crate::{durable::call::Key, golden::Golden};
 
     const FORMAT: Format = Format::new("test", 3);
 
@@ -266,8 +317,53 @@ mod tests {
         }
 
         #[test]
+        fn a_packed_value_opens(words in proptest::collection::vec("[a-d]{0,9}", 0..400)) {
+            prop_assert_eq!(open::<Vec<String>>(FORMAT, &packed(&words)).unwrap(), words);
+        }
+
+        #[test]
+        fn any_block_is_an_error_not_a_panic(length in 0..9_000_u64, block: Vec<u8>) {
+            let mut sealed = BytesMut::new();
+            wrap(FORMAT, PACKED, &mut sealed, |into| {
+                put_varint(into, length);
+                into.extend_from_slice(&block);
+            });
+            // Most say another length; what does say it is hardly ever such a list.
+            let _ = open::<Vec<String>>(FORMAT, &sealed);
+        }
+
+        #[test]
         fn any_bytes_are_an_error_not_a_panic(bytes: Vec<u8>) {
             prop_assert!(open::<Vec<String>>(FORMAT, &bytes).is_err());
+        }
+    }
+
+    fn packed<T: Serialize>(value: &T) -> Bytes {
+        let mut sealed = BytesMut::new();
+        pack_into(FORMAT, value, &mut BytesMut::new(), &mut sealed);
+        sealed.freeze()
+    }
+
+    #[test]
+    fn what_repeats_itself_is_compressed_and_what_does_not_is_left_as_it_is() {
+        let text = "the same again, ".repeat(100);
+        let sealed = packed(&text);
+        assert!(sealed.len() < 100, "{}", sealed.len());
+        assert_eq!(open::<String>(FORMAT, &sealed).unwrap(), text);
+        let noise: Vec<u8> = (0..2_000_u32).map(|at| Key::of(&[&at.to_le_bytes()]).0[0]).collect();
+        assert_eq!(packed(&noise), seal(FORMAT, &noise));
+        assert_eq!(packed(&"short"), seal(FORMAT, &"short"));
+    }
+
+    #[test]
+    fn a_forged_length_of_what_was_compressed_is_given_no_memory() {
+        for (length, block) in [(VALUE_MAX as u64, 8), (u64::MAX, 8), (VALUE_MAX as u64 + 1, 400_000)] {
+            let mut sealed = BytesMut::new();
+            wrap(FORMAT, PACKED, &mut sealed, |into| {
+                put_varint(into, length);
+                into.put_bytes(0, block);
+            });
+            assert!(matches!(open::<String>(FORMAT, &sealed), Err(Error::Torn("a length that cannot be"))));
         }
     }
 
@@ -280,6 +376,7 @@ mod tests {
         );
         let mut golden = Golden::of("codec");
         golden.bytes("envelope", &sealed);
+        golden.bytes("packed", &packed(&"again and ".repeat(100)));
         golden.end();
     }
 

@@ -3,6 +3,9 @@
 //! A sync starts when somebody waits for one, or 5 ms after the first commit that nobody waits for; the record is all
 //! that was accepted by then. One record at a time is unsynced.
 //!
+//! The turns that follow from what somebody waits for take less time than a sync, and often end in a call that waits for one
+//! as well. So where few wait the committer settles: it seals when no turn is being taken, or after half of what a sync takes.
+//!
 //! When many wait, a sync for each would cost more than the work. So the committer lingers, for a few times what a sync
 //! takes, until as many wait as the last sync let go. A single one is as many as that, and never lingers.
 //!
@@ -18,9 +21,10 @@ use parking_lot::MutexGuard;
 #[cfg(test)]
 use super::faults::{Action, Site, Who};
 use super::{
-    checkpointer, codec,
+    checkpointer,
+    hands::Hands,
     open::Sealed,
-    record,
+    record::Encoder,
     system::{Core, Inner},
 };
 use crate::mutant::Mutant;
@@ -32,14 +36,22 @@ const IDLE: Duration = Duration::from_millis(20);
 /// Lingering is worth so many syncs, and never longer than [`LINGER_MAX`].
 const LINGER_SYNCS: u32 = 8;
 const LINGER_MAX: Duration = Duration::from_millis(1);
+/// Turns that are being taken are worth half a sync, and never longer than [`SETTLE_MAX`]. Where more wait than
+/// [`SETTLE_DEMAND`] there is always somebody who takes a turn.
+const SETTLE_SYNCS: u32 = 2;
+const SETTLE_MAX: Duration = Duration::from_millis(1);
+const SETTLE_DEMAND: usize = 4;
 
 /// Run until the system stops or the store fails.
 pub(crate) fn run(inner: &Arc<Inner>) {
-    let mut pace = Pace { expected: 1, linger: Duration::ZERO };
-    let mut buffer = bytes::BytesMut::new();
+    let mut pace = Pace::default();
+    let mut encoder = Encoder::default();
     while let Some(sealed) = next(inner, &mut pace) {
-        let Some((sealed, took)) = append(inner, sealed, &mut buffer) else { return };
-        pace.linger = (took * LINGER_SYNCS).min(LINGER_MAX);
+        let Some((sealed, took)) = append(inner, sealed, &mut encoder) else { return };
+        pace.after(took);
+        if let Some(since) = pace.since {
+            inner.meters.commit_wait_seconds.record(since.elapsed().as_secs_f64());
+        }
         publish(inner, sealed);
     }
 }
@@ -47,14 +59,14 @@ pub(crate) fn run(inner: &Arc<Inner>) {
 /// The same as a task: it may be a while before a record is durable, and before those who wait hear of it.
 #[cfg(test)]
 pub(crate) async fn run_as_task(inner: Arc<Inner>) {
-    let mut pace = Pace { expected: 1, linger: Duration::ZERO };
-    let mut buffer = bytes::BytesMut::new();
+    let mut pace = Pace::default();
+    let mut encoder = Encoder::default();
     while let Some(sealed) = next_as_task(&inner, &mut pace).await {
         if let Some(Action::Error) = inner.fault(Site::BeforeSync, Who::Nobody).await {
             return fail(&inner, sealed, "a fault: the record is lost");
         }
-        let Some((sealed, _)) = append(&inner, sealed, &mut buffer) else { return };
-        inner.trace_record(sealed.sequence, &buffer);
+        let Some((sealed, _)) = append(&inner, sealed, &mut encoder) else { return };
+        inner.trace_record(sealed.sequence, encoder.seal(&sealed.record));
         if let Some(Action::Error) = inner.fault(Site::AfterSync, Who::Nobody).await {
             return fail(&inner, sealed, "a fault: the record is there, and nobody knows");
         }
@@ -63,16 +75,15 @@ pub(crate) async fn run_as_task(inner: Arc<Inner>) {
 }
 
 /// Make a record durable; says how long that took. When it fails the store is of no more use.
-fn append(inner: &Arc<Inner>, sealed: Sealed, buffer: &mut bytes::BytesMut) -> Option<(Sealed, Duration)> {
-    buffer.clear();
-    codec::seal_into(record::FORMAT, &sealed.record, buffer);
+fn append(inner: &Arc<Inner>, sealed: Sealed, encoder: &mut Encoder) -> Option<(Sealed, Duration)> {
+    let bytes = encoder.seal(&sealed.record);
     if Mutant::EffectBeforeIntent.is_chosen() {
         inner.dispatch(&sealed.effects.calls, &[]);
     }
     let began = crate::clock::monotonic();
-    match inner.store.append(inner.fence, sealed.sequence, buffer) {
+    match inner.store.append(inner.fence, sealed.sequence, bytes) {
         Ok(()) => {
-            inner.appended(buffer.len() as u64);
+            inner.appended(encoder.read_bytes());
             let took = began.elapsed();
             inner.meters.commit_seconds.record(took.as_secs_f64());
             inner.meters.commit_operations.record(sealed.record.ops.len() as f64);
@@ -95,6 +106,23 @@ fn fail(inner: &Inner, sealed: Sealed, cause: &str) {
 struct Pace {
     expected: usize,
     linger: Duration,
+    settle: Duration,
+    /// Since when the oldest commit in the record at hand waits.
+    since: Option<Instant>,
+}
+
+impl Default for Pace {
+    fn default() -> Self {
+        Self { expected: 1, linger: Duration::ZERO, settle: Duration::ZERO, since: None }
+    }
+}
+
+impl Pace {
+    /// A record took so long.
+    fn after(&mut self, took: Duration) {
+        self.linger = (took * LINGER_SYNCS).min(LINGER_MAX);
+        self.settle = (took / SETTLE_SYNCS).min(SETTLE_MAX);
+    }
 }
 
 /// Why the committer sleeps.
@@ -105,6 +133,8 @@ enum Sleep {
     Until(Instant),
     /// Fewer wait than are expected.
     Linger(Instant),
+    /// Turns are being taken.
+    Settle(Instant),
 }
 
 /// What is to be done now.
@@ -122,7 +152,7 @@ struct Since {
 }
 
 impl Since {
-    fn what_next(&mut self, core: &mut Core, pace: &Pace) -> Next {
+    fn what_next(&mut self, core: &mut Core, hands: &Hands, pace: &Pace) -> Next {
         let (is_empty, demand) = (core.accepted.open().is_empty(), core.accepted.open().demand);
         if core.closed.is_some() || (core.stopping && is_empty) {
             return Next::End;
@@ -130,8 +160,15 @@ impl Since {
         let now = crate::clock::monotonic();
         let (sleep, until) = if is_empty {
             return Next::Sleep(Sleep::Idle);
-        } else if demand >= pace.expected || core.stopping {
+        } else if core.stopping || demand > SETTLE_DEMAND && demand >= pace.expected {
             return Next::Seal;
+        } else if demand >= pace.expected {
+            hands.await_free(true);
+            if hands.are_free() {
+                return Next::Seal;
+            }
+            let until = *self.demanded.get_or_insert(now) + pace.settle;
+            (Sleep::Settle(until), until)
         } else if demand > 0 {
             let until = *self.demanded.get_or_insert(now) + pace.linger;
             (Sleep::Linger(until), until)
@@ -148,12 +185,13 @@ fn next(inner: &Arc<Inner>, pace: &mut Pace) -> Option<Sealed> {
     let mut core = inner.core.lock();
     let mut since = Since::default();
     loop {
-        match since.what_next(&mut core, pace) {
+        match since.what_next(&mut core, &inner.hands, pace) {
             Next::End => return None,
             Next::Seal => return seal(inner, &mut core, pace),
             Next::Sleep(Sleep::Idle) => wait_for_work(inner, &mut core),
             Next::Sleep(Sleep::Until(until)) => wait_until(inner, &mut core, 1, until),
             Next::Sleep(Sleep::Linger(until)) => wait_until(inner, &mut core, pace.expected, until),
+            Next::Sleep(Sleep::Settle(until)) => wait_until(inner, &mut core, SETTLE_DEMAND + 1, until),
         }
     }
 }
@@ -164,12 +202,15 @@ async fn next_as_task(inner: &Arc<Inner>, pace: &mut Pace) -> Option<Sealed> {
     loop {
         let within = {
             let mut core = inner.core.lock();
-            let (demand, within) = match since.what_next(&mut core, pace) {
+            let (demand, within) = match since.what_next(&mut core, &inner.hands, pace) {
                 Next::End => return None,
                 Next::Seal => return seal(inner, &mut core, pace),
                 Next::Sleep(Sleep::Idle) => (0, Duration::MAX),
                 Next::Sleep(Sleep::Until(until)) => (1, until.duration_since(crate::clock::monotonic())),
                 Next::Sleep(Sleep::Linger(until)) => (pace.expected, until.duration_since(crate::clock::monotonic())),
+                Next::Sleep(Sleep::Settle(until)) => {
+                    (SETTLE_DEMAND + 1, until.duration_since(crate::clock::monotonic()))
+                }
             };
             core.committer_sleeps = Some(demand);
             within
@@ -180,8 +221,13 @@ async fn next_as_task(inner: &Arc<Inner>, pace: &mut Pace) -> Option<Sealed> {
 }
 
 fn seal(inner: &Inner, core: &mut Core, pace: &mut Pace) -> Option<Sealed> {
+    inner.hands.await_free(false);
     pace.expected = core.accepted.open().demand.max(1);
+    pace.since = core.unsealed;
     let sealed = core.accepted.seal();
+    if core.accepted.open().is_empty() {
+        core.unsealed = None;
+    }
     checkpointer::slice(inner, core);
     sealed
 }

@@ -17,6 +17,7 @@ use self::deaths::Deaths;
 #[cfg(test)]
 use super::faults::{Action, Site, Who};
 use super::{
+    hands::Rung,
     host::{Bell, Host},
     id::ActorId,
     live::shrink,
@@ -106,7 +107,7 @@ impl Directory {
             // Fails only while that host is ending: its keeper then looks at the mailbox again.
             Some(hosting) => {
                 hosting.rung = crate::clock::monotonic();
-                let _ = hosting.host.send_message(Bell::Ring);
+                let _ = hosting.host.send_message(Bell::Ring(Rung::new(inner)));
             }
             None if slots.waiting.contains(&actor) => {}
             None => slots.host(inner, actor),
@@ -279,7 +280,7 @@ impl Slots {
             return;
         };
         // Fails only while a spare is ending that was killed: its keeper then looks at the mailbox again.
-        let _ = host.send_message(Bell::Host(actor));
+        let _ = host.send_message(Bell::Host(actor, Rung::new(inner)));
         self.actors.insert(host.get_id(), actor);
         self.hosts.insert(actor, Hosting { host, rung: crate::clock::monotonic(), is_doomed: false });
     }

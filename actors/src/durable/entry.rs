@@ -1,5 +1,7 @@
 //! What lies in a mailbox.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
@@ -39,7 +41,7 @@ pub enum Body {
     /// A behaviour's own message, sealed.
     Message(Bytes),
     /// A tool's answer.
-    Answer(Answer),
+    Answer(Arc<Answer>),
     /// A timer came due.
     Fired(Fired),
     /// Something befell a child.

@@ -19,6 +19,7 @@ use super::{
     accepted::{Commit, Receipt},
     entry::Entry,
     flight::{Label, Named},
+    hands::Rung,
     hosted::Hosted,
     id::ActorId,
     system::{Inner, Unaccepted},
@@ -32,9 +33,9 @@ const TURNS_AT_ONCE: usize = 32;
 #[derive(Debug)]
 pub(crate) enum Bell {
     /// From now on, host this actor. There is something in its mailbox.
-    Host(ActorId),
+    Host(ActorId, Rung),
     /// There is something in the mailbox.
-    Ring,
+    Ring(Rung),
     /// The actor has been idle for long: let go of it, unless there is something in the mailbox.
     Passivate,
 }
@@ -85,24 +86,30 @@ impl Actor for Host {
         bell: Bell,
         state: &mut HostState,
     ) -> Result<(), ActorProcessingErr> {
-        if let Bell::Host(actor) = bell {
-            state.guest = Some(Guest::new(state.inner.clone(), actor));
-        }
+        let mut rung = match bell {
+            Bell::Host(actor, rung) => {
+                state.guest = Some(Guest::new(state.inner.clone(), actor));
+                Some(rung)
+            }
+            Bell::Ring(rung) => Some(rung),
+            Bell::Passivate => None,
+        };
+        let is_rung = rung.is_some();
         #[cfg(test)]
         if let Some(guest) = &state.guest {
             guest.inner.fault(Site::HostRung, Who::Actor(guest.actor)).await;
         }
         // A spare hears the bells of the actor that it let go of.
         while let Some(guest) = &mut state.guest {
-            let step = match bell {
-                Bell::Host(_) | Bell::Ring => guest.take_turns(&myself),
-                Bell::Passivate => guest.passivate(),
-            };
+            let step = if is_rung { guest.take_turns(&myself) } else { guest.passivate() };
             match step {
                 Step::Wait(wait) => {
                     #[cfg(test)]
                     guest.inner.fault(Site::HostWaits, Who::Actor(guest.actor)).await;
+                    // Nobody should wait for the turn of one who waits.
+                    drop(rung.take());
                     wait.await;
+                    rung = is_rung.then(|| Rung::new(&state.inner));
                 }
                 Step::Rest => break,
                 Step::End { has_finished } => state.let_go(&myself, has_finished),
@@ -161,7 +168,7 @@ impl Guest {
         }
         // Others first; the rest is still in the mailbox. A bell that cannot be rung is that of a host which is ending,
         // and its keeper looks at the mailbox again.
-        let _ = myself.send_message(Bell::Ring);
+        let _ = myself.send_message(Bell::Ring(Rung::new(&self.inner)));
         Step::Rest
     }
 

@@ -15,6 +15,7 @@ use serde_json::Value;
 use super::{
     about::About,
     behavior::{At, Behavior, Rejection, Turn, event_format, message_format, state_format},
+    call::Answer,
     codec,
     entry::Body,
     id::{ActorId, CallId, Partition},
@@ -122,7 +123,7 @@ fn message_of<B: Behavior>(body: &Body) -> Result<B::Message, Rejection> {
     match body {
         Body::Message(sealed) => codec::open(message_format::<B>(), sealed)
             .map_err(|error| Rejection::fatal(format!("the message does not decode: {error}"))),
-        Body::Answer(answer) => B::on_answer(answer.clone()).ok_or_else(|| unexpected("answers")),
+        Body::Answer(answer) => B::on_answer(Answer::clone(answer)).ok_or_else(|| unexpected("answers")),
         Body::Fired(fired) => B::on_timer(*fired).ok_or_else(|| unexpected("timers")),
         Body::Fate(fate) => B::on_fate(fate.clone()).ok_or_else(|| unexpected("fates of children")),
     }

@@ -29,7 +29,8 @@ pub use self::index::Index;
 pub(crate) use self::{
     dirty::Listed,
     index::{Known, dead_letter_key, dead_letter_number, dead_letters},
-    residency::{Capture, Fetched, fetch, shrink, undecodable},
+    replay::highest_id,
+    residency::{Capture, Fetched, Written, fetch, shrink, undecodable},
 };
 use super::{
     call::{Row, RowState},
@@ -148,8 +149,8 @@ impl Live {
             Op::Call { call, row } => self.call(record, *call, row),
             Op::CallStarted { call } => self.mark(*call, RowState::Started),
             Op::CallNotStarted { call } => self.mark(*call, RowState::Intended),
-            Op::CallDoubted { call, failure } => self.mark(*call, RowState::InDoubt(failure.clone())),
-            Op::CallProbing { call, probing } => self.mark(*call, RowState::Probing(probing.clone())),
+            Op::CallDoubted { call, failure } => self.mark(*call, RowState::InDoubt((**failure).clone())),
+            Op::CallProbing { call, probing } => self.mark(*call, RowState::Probing((**probing).clone())),
             Op::CallBeats { call, within_ms } => {
                 if let Some(row) = self.calls.get_mut(call) {
                     Arc::make_mut(row).request.heartbeat_ms = Some(*within_ms);

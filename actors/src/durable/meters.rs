@@ -53,6 +53,7 @@ pub(crate) struct Mark {
 /// Everything that a running system counts as it happens.
 pub(crate) struct Meters {
     pub(crate) commit_seconds: Histogram,
+    pub(crate) commit_wait_seconds: Histogram,
     pub(crate) commit_operations: Histogram,
     pub(crate) checkpoint_seconds: Histogram,
     pub(crate) checkpoint_rows: Counter,
@@ -107,6 +108,7 @@ impl Meters {
         let of_kind = of_kind.map(|kind| (kind.to_owned(), to.gauge(&family::ACTORS, &[kind]))).collect();
         Self {
             commit_seconds: to.histogram(&family::COMMIT_SECONDS, &[]),
+            commit_wait_seconds: to.histogram(&family::COMMIT_WAIT_SECONDS, &[]),
             commit_operations: to.histogram(&family::COMMIT_OPERATIONS, &[]),
             checkpoint_seconds: to.histogram(&family::CHECKPOINT_SECONDS, &[]),
             checkpoint_rows: to.counter(&family::CHECKPOINT_ROWS, &[]),

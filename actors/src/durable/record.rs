@@ -10,7 +10,7 @@ pub(crate) mod tests;
 
 use std::sync::Arc;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use serde::{Deserialize, Serialize};
 
 use super::{
@@ -38,6 +38,29 @@ pub(crate) struct Record {
     pub(crate) heads: Vec<(StreamId, Head)>,
 }
 
+/// Writes records as they lie in a journal, in room that it keeps from one to the next.
+///
+/// Many commits in one record say much the same: they are compressed.
+#[derive(Default)]
+pub(crate) struct Encoder {
+    plain: BytesMut,
+    sealed: BytesMut,
+}
+
+impl Encoder {
+    /// The record's bytes.
+    pub(crate) fn seal(&mut self, record: &Record) -> &[u8] {
+        self.sealed.clear();
+        codec::pack_into(FORMAT, record, &mut self.plain, &mut self.sealed);
+        &self.sealed
+    }
+
+    /// How many bytes the last one has when it is read.
+    pub(crate) fn read_bytes(&self) -> u64 {
+        self.plain.len() as u64
+    }
+}
+
 /// One change of a row.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) enum Op {
@@ -62,7 +85,7 @@ pub(crate) enum Op {
     /// An at-most-once call is about to be made.
     CallStarted { call: CallId },
     /// A call is in doubt.
-    CallDoubted { call: CallId, failure: Failure },
+    CallDoubted { call: CallId, failure: Box<Failure> },
     /// As [`Op::CallEnded`]; written by older builds.
     CallGone { call: CallId },
     /// An index row was written.
@@ -88,7 +111,7 @@ pub(crate) enum Op {
     /// A call has its outcome, or is no longer wanted. Names its caller, whose row it changes too.
     CallEnded { call: CallId, caller: ActorId },
     /// Nobody knows whether a call happened, and its tool is asked.
-    CallProbing { call: CallId, probing: Probing },
+    CallProbing { call: CallId, probing: Box<Probing> },
     /// The call promises a heartbeat at least this often. Follows its [`Op::Call`].
     CallBeats { call: CallId, within_ms: u64 },
     /// How an actor is looked after.

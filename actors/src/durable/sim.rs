@@ -9,7 +9,7 @@ pub(crate) use super::{
 };
 use super::{
     behavior::{self, Behavior},
-    codec::{self, Format},
+    codec::Format,
     live::Live,
     record,
 };
@@ -30,15 +30,15 @@ pub(crate) const fn message_format<B: Behavior>() -> Format {
 
 /// An event, read and written again.
 #[cfg(test)]
-pub(crate) fn rewritten<B: Behavior>(event: &[u8]) -> Result<Bytes, codec::Error> {
+pub(crate) fn rewritten<B: Behavior>(event: &[u8]) -> Result<Bytes, super::codec::Error> {
     let format = behavior::event_format::<B>();
-    let read: B::Event = codec::open(format, event)?;
-    Ok(codec::seal(format, &read))
+    let read: B::Event = super::codec::open(format, event)?;
+    Ok(super::codec::seal(format, &read))
 }
 
 /// A record as the committer writes it.
 pub(crate) fn seal_record(sealed: &Sealed) -> Bytes {
-    codec::seal(record::FORMAT, &sealed.record)
+    Bytes::copy_from_slice(record::Encoder::default().seal(&sealed.record))
 }
 
 /// What is live, without what a coalesced message may leave behind in memory alone: numbers that were given out.

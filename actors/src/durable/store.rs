@@ -377,6 +377,12 @@ pub trait Store: Send + Sync + 'static {
         Ok(Box::new(NoPast))
     }
 
+    /// Nobody asks for the history of streams below this any more: it may go, as far as it is the oldest there is, in the
+    /// background.
+    fn forget(&self, below: StreamId) {
+        let _ = below;
+    }
+
     /// Why nothing more should be let in for now, mostly that the disk is full. What was accepted is safe.
     fn shortage(&self) -> Option<String> {
         None

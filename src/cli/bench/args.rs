@@ -21,6 +21,7 @@ Examples:
   headframe bench --workload w1 --concurrency 100 --seconds 5
   headframe bench -c 1 -s 3 -o json
   headframe bench -s 3 --effect idempotent,verify,at_most_once
+  headframe bench -c 100 -s 5 --aged 100000
   headframe bench --workload w2 --items 1000 -s 3
   headframe bench --workload w3 --runs 10000 --state asleep --rebuild
   headframe bench --workload w3 --runs 200 --state working
@@ -40,6 +41,9 @@ pub(crate) struct Args {
     /// Seconds to measure for (w1, w2, w5, each kind of message of w6, each number of workers of w7) [default: 5]
     #[arg(long, short, value_parser = clap::value_parser!(u32).range(1..=86_400))]
     seconds: Option<u32>,
+    /// Finish so many runs of one task after a measurement, and measure again (w1): what age costs
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..=10_000_000))]
+    aged: Option<u32>,
     /// Seconds of the same work before measuring (w1, w2, w5, w6, w7) [default: 0]
     #[arg(long, value_parser = clap::value_parser!(u32).range(0..=86_400))]
     warmup: Option<u32>,
@@ -66,7 +70,7 @@ pub(crate) struct Args {
     #[arg(long, value_delimiter = ',', value_parser = clap::value_parser!(u32).range(1..=10_000))]
     workers: Vec<u32>,
     /// A few seconds of each workload that a change could slow down: w1 with 1, 100 and 1,000 runs in flight, w2, w5 and w6
-    #[arg(long, conflicts_with_all = ["workload", "concurrency", "seconds", "warmup", "payload", "effect", "items", "runs", "state", "rebuild", "workers"])]
+    #[arg(long, conflicts_with_all = ["workload", "concurrency", "seconds", "aged", "warmup", "payload", "effect", "items", "runs", "state", "rebuild", "workers"])]
     quick: bool,
     /// Say what became of each figure since an earlier measurement: a file that `bench -o json` wrote
     #[arg(long, value_name = "FILE")]
@@ -147,6 +151,10 @@ impl Args {
         self.warmup.filter(|seconds| *seconds > 0).map(|seconds| Duration::from_secs(seconds.into()))
     }
 
+    pub(crate) fn aged(&self) -> Option<u32> {
+        self.aged
+    }
+
     pub(crate) fn payload(&self) -> u32 {
         self.payload.unwrap_or(32)
     }
@@ -193,9 +201,10 @@ impl Args {
     /// Refuse what the workload would not look at, because whoever gave it expects that it matters.
     pub(crate) fn must_fit(&self) -> Result<(), String> {
         use Workload::{W1, W2, W3, W4, W5, W6, W7};
-        let given: [(&str, bool, &[Workload]); 9] = [
+        let given: [(&str, bool, &[Workload]); 10] = [
             ("--concurrency", self.concurrency.is_some(), &[W1, W2, W3, W4, W6]),
             ("--seconds", self.seconds.is_some(), &[W1, W2, W5, W6, W7]),
+            ("--aged", self.aged.is_some(), &[W1]),
             ("--warmup", self.warmup.is_some(), &[W1, W2, W5, W6, W7]),
             ("--payload", self.payload.is_some(), &[W1, W5, W6]),
             ("--effect", !self.effect.is_empty(), &[W1, W2, W5]),

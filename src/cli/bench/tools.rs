@@ -2,7 +2,7 @@
 //!
 //! **Invariant:** the engine is that of `headframe run`; only the tools are ours.
 
-use std::{path::Path, time::Duration};
+use std::{path::Path, sync::Arc, time::Duration};
 
 use headframe::{
     durable::{self, Outcome, Probe},
@@ -11,7 +11,7 @@ use headframe::{
     tool::{CallContext, Tool},
 };
 
-use super::super::folder;
+use super::{super::folder, tenths::Tenths};
 
 /// The engine of `headframe run`, on a folder of ours.
 pub(super) fn engine(folder: &Path) -> EngineBuilder {
@@ -19,22 +19,28 @@ pub(super) fn engine(folder: &Path) -> EngineBuilder {
 }
 
 /// A tool that gives back what it is given, at once or after a time.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Echo {
     effect: durable::Effect,
     permits: usize,
     takes: Option<Duration>,
+    tenths: Option<Arc<Tenths>>,
 }
 
 impl Echo {
     /// At once.
     pub(super) fn new(effect: impl Into<durable::Effect>) -> Self {
-        Self { effect: effect.into(), permits: 64, takes: None }
+        Self { effect: effect.into(), permits: 64, takes: None, tenths: None }
     }
 
     /// So many calls at once.
     pub(super) fn permits(self, permits: u32) -> Self {
         Self { permits: permits as usize, ..self }
+    }
+
+    /// Each is counted.
+    pub(super) fn counted(self, tenths: Arc<Tenths>) -> Self {
+        Self { tenths: Some(tenths), ..self }
     }
 
     /// Each takes so long.
@@ -59,6 +65,9 @@ impl Tool for Echo {
     async fn call(&self, _: &CallContext, input: Json) -> Outcome {
         if let Some(takes) = self.takes {
             tokio::time::sleep(takes).await;
+        }
+        if let Some(tenths) = &self.tenths {
+            tenths.count();
         }
         Outcome::Done(input)
     }

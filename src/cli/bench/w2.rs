@@ -2,7 +2,7 @@
 //!
 //! A list of more than 64 KiB goes by way of an artifact, as everybody's does.
 
-use std::{fmt, path::Path};
+use std::{fmt, path::Path, sync::Arc};
 
 use headframe::{
     clock::monotonic,
@@ -17,6 +17,7 @@ use super::{
     lanes::{Times, Until, lanes},
     limit::{self, Limits},
     process::cpu_time,
+    tenths::Tenths,
     tools::{self, Echo},
     w1::{difference, one_run},
 };
@@ -45,6 +46,9 @@ pub(super) struct Report {
     bytes_per_task: f64,
     /// Processor time per task, all in.
     cpu_us_per_task: f64,
+    /// Processor time per task in the last tenth of each run, of that in its first; of runs of 1,000 items and more.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    last_tenth_over_first: Option<f64>,
     /// Tasks per second, of the limit.
     of_limit: f64,
     #[serde(flatten)]
@@ -56,7 +60,9 @@ pub(super) async fn measure(scratch: &Path, args: &Args) -> Result<Report, Faile
     let before = limit::measure(scratch, at_once, limit::GUESS_BYTES).await?;
     let list = move |_| std::future::ready(Outcome::Done(json!((0..items).collect::<Vec<_>>()).into()));
     let builder = tools::engine(&scratch.join("store")).closure("list", Effect::IDEMPOTENT, list);
-    let engine = builder.tool("noop", Echo::new(args.effect()).permits(at_once)).start().await?;
+    let tenths = Arc::new(Tenths::new(items));
+    let echo = Echo::new(args.effect()).permits(at_once).counted(tenths.clone());
+    let engine = builder.tool("noop", echo).start().await?;
     let plan = engine.check(plan(items, at_once))?;
     let lap = |length| lanes(1, Until::after(length), one_run(&engine, &plan));
     if let Some(length) = args.warmup() {
@@ -83,6 +89,7 @@ pub(super) async fn measure(scratch: &Path, args: &Args) -> Result<Report, Faile
         syncs_per_task: store.syncs as f64 / tasks,
         bytes_per_task,
         cpu_us_per_task: cpu.as_secs_f64() * 1e6 / tasks,
+        last_tenth_over_first: tenths.ratio(),
         of_limit: tasks_per_s / limits.limit_per_s,
         limits,
     })
@@ -107,6 +114,9 @@ impl fmt::Display for Report {
         writeln!(f, "  syncs per task     {:>12.3}", self.syncs_per_task)?;
         writeln!(f, "  journal per task   {:>12.0} B", self.bytes_per_task)?;
         writeln!(f, "  CPU per task       {:>12.1} us", self.cpu_us_per_task)?;
+        if let Some(ratio) = self.last_tenth_over_first {
+            writeln!(f, "  last tenth         {ratio:>12.2}  of the CPU of the first")?;
+        }
         writeln!(f, "  of the limit       {:>12.1} %", self.of_limit * 100.0)?;
         self.limits.fmt(f)
     }

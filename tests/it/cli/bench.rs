@@ -37,6 +37,14 @@ fn a_bench_says_what_it_measured_and_leaves_nothing_behind() {
 }
 
 #[test]
+fn what_age_costs_is_measured_on_the_store_that_was_new() {
+    let told = measured("-c 4 -s 1 --aged 200");
+    is_positive(&told["commit"], &["p50_ms", "p99_ms", "max_ms"]);
+    assert_eq!(told["aged"]["runs"], 200);
+    is_positive(&told["aged"], &["cpu_ratio", "tasks_ratio", "fresh_tasks_per_s", "memory_bytes"]);
+}
+
+#[test]
 fn latency_is_measured_under_each_guarantee() {
     let effects = ["idempotent", "verify", "at_most_once"];
     let told = measured(&format!("--workload w5 -s 1 --effect {}", effects.join(",")));

@@ -57,13 +57,13 @@ impl Accepted {
                 }
             };
             match &verdict {
-                Verdict::InDoubt(failure) => self.push(Op::CallDoubted { call, failure: failure.clone() }),
+                Verdict::InDoubt(failure) => self.push(Op::CallDoubted { call, failure: Box::new(failure.clone()) }),
                 _ if Mutant::SecondAnswerCounts.is_chosen() => self.push(Op::Nothing),
                 Verdict::Ended(_) | Verdict::Repeat | Verdict::NotMade(_) | Verdict::Refused(_) => {
                     self.push(Op::CallEnded { call, caller })
                 }
             };
-            self.deliver(caller, at, Body::Answer(Answer { call, verdict, checkpoint }), None, &mut receipt);
+            self.deliver(caller, at, Body::Answer(Arc::new(Answer { call, verdict, checkpoint })), None, &mut receipt);
         }
         receipt
     }
@@ -105,7 +105,7 @@ impl Accepted {
     fn probe(&mut self, call: CallId, probing: Probing) {
         let Some(row) = self.live.calls.get(&call) else { return };
         let (tool, is_held) = (codec::fnv1a(&row.request.tool), self.is_held(row.caller));
-        self.push(Op::CallProbing { call, probing });
+        self.push(Op::CallProbing { call, probing: Box::new(probing) });
         if !is_held {
             self.open.effects().calls.push((tool, call));
             self.open.demand += 1;
@@ -120,9 +120,9 @@ impl Accepted {
             return receipt;
         };
         let (caller, checkpoint) = (row.caller, row.request.checkpoint.clone());
-        self.push(Op::CallDoubted { call, failure: failure.clone() });
+        self.push(Op::CallDoubted { call, failure: Box::new(failure.clone()) });
         let answer = Answer { call, verdict: Verdict::InDoubt(failure), checkpoint };
-        self.deliver(caller, at, Body::Answer(answer), None, &mut receipt);
+        self.deliver(caller, at, Body::Answer(Arc::new(answer)), None, &mut receipt);
         receipt
     }
 
@@ -200,7 +200,13 @@ impl Accepted {
         let mut receipt = Receipt { sequence: self.open.sequence(), ..Receipt::default() };
         self.write_note(caller, at, note);
         self.push(Op::CallEnded { call, caller });
-        self.deliver(caller, at, Body::Answer(Answer { call, verdict, checkpoint: None }), None, &mut receipt);
+        self.deliver(
+            caller,
+            at,
+            Body::Answer(Arc::new(Answer { call, verdict, checkpoint: None })),
+            None,
+            &mut receipt,
+        );
         Some(receipt)
     }
 

@@ -1,5 +1,7 @@
 //! What a loss of records means for what is live: nobody knows what became of the calls, and everyone is told.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 
 use super::Accepted;
@@ -25,10 +27,10 @@ impl Accepted {
         for (call, row) in &doubtful {
             let message = format!("records {from} to {to} were lost, and with them what became of the call");
             let (failure, at) = (Failure::new("restored", message), self.begin(now_ms, 1_024));
-            self.push(Op::CallDoubted { call: *call, failure: failure.clone() });
+            self.push(Op::CallDoubted { call: *call, failure: Box::new(failure.clone()) });
             let checkpoint = row.request.checkpoint.clone();
             let answer = Answer { call: *call, verdict: Verdict::InDoubt(failure), checkpoint };
-            self.deliver(row.caller, at, Body::Answer(answer), None, &mut super::Receipt::default());
+            self.deliver(row.caller, at, Body::Answer(Arc::new(answer)), None, &mut super::Receipt::default());
         }
         self.begin(now_ms, 256);
         let restored = Restored { from, to, at_ms: now_ms, confirmed_by: None };

@@ -8,7 +8,7 @@ use rustc_hash::FxHashSet;
 use super::Accepted;
 use crate::durable::{
     id::{ActorId, Sequence},
-    live::{Capture, Fetched, Known, shrink},
+    live::{Capture, Fetched, Known, Written, shrink},
 };
 
 /// So many actors that are gone are remembered.
@@ -105,19 +105,18 @@ impl Accepted {
         self.live.capture(capture, most)
     }
 
-    /// The store has what was captured: whoever is not needed leaves memory.
-    pub(crate) fn checkpointed(&mut self, capture: Capture) {
-        for actor in &capture.gone {
+    /// The store has this part of what was captured: whoever is not needed leaves memory.
+    pub(crate) fn checkpointed(&mut self, written: Written) {
+        for actor in &written.gone {
             self.left(*actor);
         }
-        for actor in self.live.written(capture) {
+        for actor in self.live.written(written) {
             self.evict(actor);
         }
-        self.give_room_back();
     }
 
     /// Maps keep the room of their largest size; after a crowd has left, that would be most of what it took.
-    fn give_room_back(&mut self) {
+    pub(crate) fn give_room_back(&mut self) {
         self.live.give_room_back();
         shrink(&mut self.activations);
     }

@@ -257,11 +257,19 @@ impl Live {
 
     fn take_meta(&mut self, meta: &[u8]) -> Result<(), store::Error> {
         if !meta.is_empty() {
-            (self.highest_id, self.latest_ms, self.next_dead) =
-                codec::open(META, meta).map_err(|error| undecodable(b"meta", &error))?;
+            (self.highest_id, self.latest_ms, self.next_dead) = open_meta(meta)?;
         }
         Ok(())
     }
+}
+
+/// The highest number that any id holds in rows with this note; the highest of all if there is none.
+pub(crate) fn highest_id(meta: &[u8]) -> Result<u64, store::Error> {
+    if meta.is_empty() { Ok(u64::MAX) } else { open_meta(meta).map(|(highest_id, _, _)| highest_id) }
+}
+
+fn open_meta(meta: &[u8]) -> Result<(u64, u64, u64), store::Error> {
+    codec::open(META, meta).map_err(|error| undecodable(b"meta", &error))
 }
 
 /// Before the first record.

@@ -7,7 +7,7 @@
 //! **Invariants:** what is captured is as it was at the end of a record. Only a clean row leaves memory, and a parent not
 //! before its children.
 
-use std::{collections::BTreeMap, mem, sync::Arc};
+use std::{collections::BTreeMap, sync::Arc};
 
 use bytes::Bytes;
 use rustc_hash::FxHashMap;
@@ -45,6 +45,31 @@ impl Capture {
     fn change(&mut self, key: Bytes, value: Option<Bytes>) {
         self.bytes += key.len() + value.as_ref().map_or(0, Bytes::len);
         self.changes.insert(key, value);
+    }
+
+    /// All of it was written: what is left to do.
+    pub(crate) fn written(self) -> Written {
+        Written { actors: self.actors, gone: self.gone, index: self.index }
+    }
+}
+
+/// Rows that the store has, and of which memory has not heard yet.
+#[derive(Debug, Default)]
+pub(crate) struct Written {
+    actors: Vec<ActorId>,
+    pub(crate) gone: Vec<ActorId>,
+    index: Vec<Bytes>,
+}
+
+impl Written {
+    /// Take about so many of them; nothing when none is left.
+    pub(crate) fn part(&mut self, most: usize) -> Option<Self> {
+        fn take<T>(from: &mut Vec<T>, most: usize) -> Vec<T> {
+            from.split_off(from.len().saturating_sub(most))
+        }
+        let (index, gone) = (take(&mut self.index, most), take(&mut self.gone, most));
+        let part = Self { actors: take(&mut self.actors, most), gone, index };
+        (!part.index.is_empty() || !part.gone.is_empty() || !part.actors.is_empty()).then_some(part)
     }
 }
 
@@ -150,18 +175,17 @@ impl Live {
     /// Take about so many rows; says whether there are more.
     pub(crate) fn capture(&mut self, capture: &mut Capture, most: usize) -> bool {
         let upto = capture.changes.len() + most;
-        for key in mem::take(&mut capture.from.timers_gone) {
-            capture.change(stored::timer_key(key), None);
-        }
-        for (actor, marked) in mem::take(&mut capture.from.gone) {
-            capture.change(stored::actor_key(actor), None);
-            if marked {
-                capture.change(stored::mail_key(actor), None);
-            }
-            capture.gone.push(actor);
-        }
         while capture.changes.len() < upto {
-            if let Some(actor) = capture.from.actors.pop() {
+            // What is gone first: a timer that was set again has the same key, and is put by its actor.
+            if let Some(key) = capture.from.timers_gone.pop() {
+                capture.change(stored::timer_key(key), None);
+            } else if let Some((actor, marked)) = capture.from.gone.pop() {
+                capture.change(stored::actor_key(actor), None);
+                if marked {
+                    capture.change(stored::mail_key(actor), None);
+                }
+                capture.gone.push(actor);
+            } else if let Some(actor) = capture.from.actors.pop() {
                 self.capture_actor(actor, capture);
             } else if let Some(call) = capture.from.calls.pop() {
                 self.capture_call(call, capture);
@@ -210,14 +234,14 @@ impl Live {
     }
 
     /// The store has what was captured. Returns the actors whose rows are clean now.
-    pub(crate) fn written(&mut self, capture: Capture) -> Vec<ActorId> {
-        for key in &capture.index {
+    pub(crate) fn written(&mut self, written: Written) -> Vec<ActorId> {
+        for key in &written.index {
             self.index.written(key);
         }
-        for actor in &capture.gone {
+        for actor in &written.gone {
             self.dirty.removed.remove(actor);
         }
-        let mut clean = capture.actors;
+        let mut clean = written.actors;
         clean.retain(|actor| {
             let Some(row) = self.actors.get_mut(actor) else { return false };
             row.keep.save = match row.keep.save {

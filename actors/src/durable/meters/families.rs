@@ -68,6 +68,12 @@ pub(super) const COMMIT_SECONDS: Family = Family::histogram(
     &[],
     "How long it took to make a record durable, its sync included.",
 );
+pub(crate) const COMMIT_WAIT_SECONDS: Family = Family::histogram(
+    "headframe_commit_wait_seconds",
+    SYNC_SECONDS,
+    &[],
+    "How long the oldest commit of a record waited until it was durable: in the queue, and for the sync.",
+);
 /// Registered with the store, which alone knows what a sync is.
 pub(crate) const SYNC: Family = Family::histogram(
     "headframe_fdatasync_duration_seconds",
@@ -157,6 +163,7 @@ pub const FAMILIES: &[Family] = &[
     COMMIT_WRITTEN,
     COMMIT_SYNCS,
     COMMIT_SECONDS,
+    COMMIT_WAIT_SECONDS,
     SYNC,
     COMMIT_OPERATIONS,
     SEQUENCE,

@@ -90,7 +90,7 @@ impl Truth {
         let mut capture = self.live.begin_capture();
         while self.live.capture(&mut capture, usize::MAX / 2) {}
         let changes = std::mem::take(&mut capture.changes);
-        for actor in self.live.written(capture) {
+        for actor in self.live.written(capture.written()) {
             self.live.evict(actor, 0, &|_, _| false);
         }
         changes

@@ -20,9 +20,11 @@ mod archive;
 mod archiver;
 mod ballast;
 mod base;
+mod breath;
 #[cfg(test)]
 mod crashes;
 mod format;
+mod gone;
 mod ground;
 mod inspect;
 mod live_rows;
@@ -47,7 +49,7 @@ use super::{
 };
 use crate::{
     durable::{
-        id::{Epoch, Sequence},
+        id::{Epoch, Sequence, StreamId},
         journal::{
             disk::{Disk, Guard, RealDisk},
             lock, recovery,
@@ -410,6 +412,12 @@ impl Store for Local {
 
     fn past(&self) -> Result<Box<dyn Past>, Error> {
         past::read(&*self.setup.disk, &self.setup.folder)
+    }
+
+    fn forget(&self, below: StreamId) {
+        if let Some(archiver) = &*self.archiver.lock() {
+            archiver.forget(below);
+        }
     }
 
     fn shortage(&self) -> Option<String> {

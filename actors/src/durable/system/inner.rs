@@ -35,6 +35,7 @@ use crate::{
         directory::Directory,
         entry::Entry,
         flight::Recorder,
+        hands::Hands,
         hosted::Hosted,
         id::{ActorId, CallId, Sequence},
         kind::{Extensions, Ids, Registry},
@@ -99,6 +100,8 @@ pub(crate) struct Core {
     pub(crate) draining: bool,
     /// The committer sleeps until so many wait; 0 until there is anything at all.
     pub(crate) committer_sleeps: Option<usize>,
+    /// Since when there is something that is not sealed yet.
+    pub(crate) unsealed: Option<std::time::Instant>,
     /// Rows that are being captured.
     pub(crate) job: Option<Job>,
     /// Somebody wants the rows to be written now.
@@ -117,6 +120,7 @@ pub(crate) struct Core {
 pub(crate) struct Inner {
     pub(crate) core: Mutex<Core>,
     pub(crate) work: Signal,
+    pub(crate) hands: Hands,
     pub(crate) ids: Ids,
     pub(crate) registry: Registry,
     pub(crate) extensions: Extensions,
@@ -183,6 +187,9 @@ impl Inner {
     }
 
     fn wake(&self, core: &mut Core) {
+        if core.unsealed.is_none() && !core.accepted.open().is_empty() {
+            core.unsealed = Some(crate::clock::monotonic());
+        }
         if core.committer_sleeps.is_some_and(|until| core.accepted.open().demand >= until || until == 0)
             && !core.accepted.open().is_empty()
         {

@@ -23,7 +23,9 @@ use super::{Error, System, inner::Inner};
 use crate::durable::{
     accepted::Sweeping,
     codec::{self, Format},
-    live::Live,
+    id::StreamId,
+    live::{Live, stored, undecodable},
+    store::{self, Rows},
 };
 
 /// Rows that are looked at, at once.
@@ -45,6 +47,58 @@ pub trait Expiring: Send + Sync + 'static {
 
     /// What is to become of a row now; `other` is the row that it depends on.
     fn fate(&self, row: &[u8], other: Option<&[u8]>, now_ms: u64) -> RowFate;
+
+    /// How many of the [spare](Self::is_spare) ones stay at most. Of those too many the first in the order of keys go.
+    fn spare_max(&self) -> Option<u64> {
+        None
+    }
+
+    /// Whether a row that stays by its fate may go all the same, because there are too many.
+    fn is_spare(&self, row: &[u8], now_ms: u64) -> bool {
+        let _ = (row, now_ms);
+        false
+    }
+
+    /// Whether rows say which history is asked for ([`history`](Self::history)): if they do, after each pass the oldest
+    /// history goes in which neither a row nor a live actor has a part.
+    fn guards_history(&self) -> bool {
+        false
+    }
+
+    /// The stream whose history is asked for as long as this row is there. Of one that cannot be read, the first of all.
+    fn history(&self, row: &[u8]) -> StreamId {
+        let _ = row;
+        StreamId(0)
+    }
+}
+
+/// One pass over rows of a kind.
+struct Pass<'a> {
+    kind: &'a dyn Expiring,
+    /// So many more of them than may stay.
+    too_many: u64,
+    /// The oldest stream of which a row is left.
+    oldest: StreamId,
+}
+
+impl Pass<'_> {
+    /// What is to become of a row: nothing, or nothing is left of it, or this is.
+    fn judge(&mut self, row: &Bytes, other: Option<&[u8]>, now_ms: u64) -> Option<Option<Bytes>> {
+        let fate = self.kind.fate(row, other, now_ms);
+        let is_surplus = self.too_many > 0 && self.kind.is_spare(row, now_ms);
+        self.too_many -= u64::from(is_surplus);
+        match fate {
+            RowFate::Becomes(row) => Some(Some(row)),
+            RowFate::Goes => Some(None),
+            RowFate::Stays if is_surplus => Some(None),
+            RowFate::Stays => {
+                if self.kind.guards_history() {
+                    self.oldest = self.oldest.min(self.kind.history(row));
+                }
+                None
+            }
+        }
+    }
 }
 
 /// What is to become of a row.
@@ -127,6 +181,20 @@ impl Janitor {
     }
 }
 
+/// The stream of the actor with the lowest number that rows know; its root has no higher one.
+fn first_stream(rows: &dyn Rows) -> Result<Option<StreamId>, store::Error> {
+    let ((from, to), mut first) = (stored::all(b'a'), None);
+    rows.scan(&from, &to, &mut |key, row| {
+        first = Some((Bytes::copy_from_slice(key), row));
+        false
+    })?;
+    let stream = first.map(|(key, row)| match stored::open_actor(&row) {
+        Ok((actor, _)) => Ok(actor.stream),
+        Err(error) => Err(undecodable(&key, &error)),
+    });
+    stream.transpose()
+}
+
 /// The keys that begin with a prefix, which ends with a slash.
 fn range(prefix: &str) -> (Bytes, Bytes) {
     let to = [prefix.as_bytes().strip_suffix(b"/").unwrap_or(prefix.as_bytes()), b"0"].concat();
@@ -152,30 +220,67 @@ impl Inner {
         let _alone = self.janitor.passing.lock().await;
         let mut swept = Swept::default();
         for (kind, _) in &self.janitor.kinds {
+            let too_many = self.count_surplus(&**kind, rest).await?;
+            let mut pass = Pass { kind: &**kind, too_many, oldest: StreamId(u64::MAX) };
             let (mut from, to) = range(kind.prefix());
             loop {
                 if self.must_keep() {
                     swept.held = true;
                     return Ok(swept);
                 }
-                let Some(next) = self.sweep_page(&**kind, from, &to, &mut swept).await? else { break };
+                let Some(next) = self.sweep_page(&mut pass, from, &to, &mut swept).await? else { break };
                 from = next;
                 if !rest.is_zero() {
                     tokio::time::sleep(rest).await;
                 }
             }
+            if kind.guards_history() {
+                self.forget_before(pass.oldest).await?;
+            }
         }
         Ok(swept)
+    }
+
+    /// How many more rows there are than may stay.
+    async fn count_surplus(self: &Arc<Self>, kind: &dyn Expiring, rest: Duration) -> Result<u64, Error> {
+        let Some(most) = kind.spare_max() else { return Ok(0) };
+        let ((mut from, to), mut spare) = (range(kind.prefix()), 0_u64);
+        loop {
+            let page = self.page(from, to.clone(), PAGE).await?;
+            let now_ms = self.clock.now_ms();
+            spare += page.rows.iter().filter(|(_, row)| kind.is_spare(row, now_ms)).count() as u64;
+            let Some(next) = page.next else { return Ok(spare.saturating_sub(most)) };
+            from = next;
+            if !rest.is_zero() {
+                tokio::time::sleep(rest).await;
+            }
+        }
+    }
+
+    /// Nobody asks for the history of streams below this, unless an actor of it lives. A stream that comes to be meanwhile
+    /// has a higher number than any in a part of history that may go.
+    async fn forget_before(self: &Arc<Self>, oldest: StreamId) -> Result<(), Error> {
+        // What the rows no longer say must not come back.
+        self.until_durable(self.latest()).await?;
+        let in_memory = self.core.lock().accepted.live().streams.keys().min().copied();
+        let in_store = match self.rows {
+            Some(_) => self.from_rows(first_stream).await?.flatten(),
+            None => None,
+        };
+        let below = in_memory.into_iter().chain(in_store).fold(oldest, StreamId::min);
+        self.store.forget(below);
+        Ok(())
     }
 
     /// Sweep one page; returns where the next one begins.
     async fn sweep_page(
         self: &Arc<Self>,
-        kind: &dyn Expiring,
+        pass: &mut Pass<'_>,
         from: Bytes,
         to: &Bytes,
         swept: &mut Swept,
     ) -> Result<Option<Bytes>, Error> {
+        let kind = pass.kind;
         let page = self.page(from, to.clone(), PAGE).await?;
         let tally_key = Tally::key(kind.prefix());
         let mut wanted: Vec<_> = page.rows.iter().map(|(_, row)| kind.depends_on(row)).collect();
@@ -185,11 +290,7 @@ impl Inner {
         self.until_durable(self.latest()).await?;
         let now_ms = self.clock.now_ms();
         let fates = page.rows.iter().zip(&others).filter_map(|((key, row), other)| {
-            let becomes = match kind.fate(row, other.as_deref(), now_ms) {
-                RowFate::Stays => return None,
-                RowFate::Goes => None,
-                RowFate::Becomes(row) => Some(row),
-            };
+            let becomes = pass.judge(row, other.as_deref(), now_ms)?;
             Some(Sweeping { key: key.clone(), seen: row.clone(), becomes })
         });
         let rows: Vec<_> = fates.collect();
@@ -227,6 +328,15 @@ impl System {
     /// [`Error::OutcomeUnknown`] if the store closed meanwhile; what went has gone, and the next pass goes on.
     pub async fn sweep(&self) -> Result<Swept, Error> {
         self.inner.sweep(Duration::ZERO).await
+    }
+
+    /// How many keys that begin with this prefix went, in all lives: what [`keys`](Self::keys) says, without counting those
+    /// that are there.
+    ///
+    /// # Errors
+    /// [`Error::OutcomeUnknown`] if the store closed before.
+    pub async fn removed(&self, prefix: &str) -> Result<u64, Error> {
+        Ok(Tally::read(self.get(&Tally::key(prefix)).await?.as_ref()).removed)
     }
 
     /// Figures of the keys that begin with this prefix, such as `once/`.

@@ -114,7 +114,8 @@ impl Simulation {
             Ok(()) => {
                 self.life.rows_at = boundary;
                 let before = self.life.accepted.live().actors.len();
-                self.life.accepted.checkpointed(capture);
+                self.life.accepted.checkpointed(capture.written());
+                self.life.accepted.give_room_back();
                 self.evicted += (before - self.life.accepted.live().actors.len()) as u64;
             }
             Err(_) => assert!(crash_after.is_some(), "the simulated disk works"),

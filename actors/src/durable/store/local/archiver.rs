@@ -14,7 +14,10 @@ use std::{
     iter::Peekable,
     ops::ControlFlow,
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
     thread::JoinHandle,
     time::Duration,
 };
@@ -26,7 +29,9 @@ use super::{
     LocalOptions,
     archive::{self, Heads, NO_LINK, Range, Segment},
     base::{self, Base},
+    breath::Breath,
     ground::{self, Image},
+    losses,
     past::{BaseGround, Counted},
 };
 use crate::{
@@ -49,27 +54,35 @@ use crate::{
 
 /// After a failure it is tried again so much later.
 const RETRY: Duration = Duration::from_secs(30);
+/// It does not rest while the journal is so many times as long as it has to be for a base.
+const LATE: u64 = 3;
 /// How long a ledger segment is, but in tests.
 const LEDGER_BYTES: usize = 64 * 1024 * 1024;
 
 /// The thread. Dropping it ends it, and waits for that.
 pub(super) struct Archiver {
     ends: Arc<(Mutex<bool>, Condvar)>,
+    forgets: Arc<AtomicU64>,
     thread: Option<JoinHandle<()>>,
 }
 
 impl Archiver {
+    /// Nobody asks for the history of streams below this any more: what lies at the begin of the ledger may go.
+    pub(super) fn forget(&self, below: StreamId) {
+        self.forgets.store(below.0, Ordering::Relaxed);
+    }
+
     /// Start it; `None` if the system gives no thread, which only lets the journal grow.
     pub(super) fn start(setup: &Setup, shared: &Arc<Mutex<Shared>>, options: &LocalOptions) -> Option<Self> {
         let ends = Arc::new((Mutex::new(false), Condvar::new()));
         let work = Work::new(setup, shared, options.base_bytes);
         let every = options.base_every;
-        let told = ends.clone();
+        let (told, forgets) = (ends.clone(), work.forgets.clone());
         #[expect(clippy::disallowed_methods, reason = "bases are made by a thread of their own")]
         let thread =
             std::thread::Builder::new().name("headframe-base".to_owned()).spawn(move || run(&work, every, &told));
         let thread = thread.inspect_err(|error| tracing::error!(%error, "no bases are made in this life")).ok();
-        thread.map(|thread| Self { ends, thread: Some(thread) })
+        thread.map(|thread| Self { ends, forgets, thread: Some(thread) })
     }
 }
 
@@ -86,6 +99,7 @@ impl Drop for Archiver {
 
 fn run(work: &Work, every: Duration, (ends, bell): &(Mutex<bool>, Condvar)) {
     let mut pause = every;
+    Breath::stand_back();
     loop {
         let mut ended = ends.lock();
         if !*ended {
@@ -108,13 +122,23 @@ pub(super) struct Work {
     setup: Setup,
     shared: Arc<Mutex<Shared>>,
     base_bytes: u64,
+    /// Below which number nobody asks for the history of a stream any more; 0 when nobody said.
+    forgets: Arc<AtomicU64>,
+    breath: Breath,
     /// About so many bytes of events go into one ledger segment.
     pub(super) ledger_bytes: usize,
 }
 
 impl Work {
     pub(super) fn new(setup: &Setup, shared: &Arc<Mutex<Shared>>, base_bytes: u64) -> Self {
-        Self { setup: setup.clone(), shared: shared.clone(), base_bytes, ledger_bytes: LEDGER_BYTES }
+        Self {
+            setup: setup.clone(),
+            shared: shared.clone(),
+            base_bytes,
+            forgets: Arc::default(),
+            breath: Breath::default(),
+            ledger_bytes: LEDGER_BYTES,
+        }
     }
 
     fn disk(&self) -> &dyn Disk {
@@ -137,12 +161,41 @@ impl Work {
             (shared.segments.iter().filter(newer).count() as u64, shared.durable)
         };
         let last_len = bases.last().map_or(Ok(0), |(_, path)| self.len(path))?;
-        if durable > newest && segments * self.setup.segment_bytes >= self.base_bytes.max(last_len / 2) {
+        let (waiting, due) = (segments * self.setup.segment_bytes, self.base_bytes.max(last_len / 2));
+        if durable > newest && waiting >= due {
+            self.breath.rest(self.setup.background && waiting < due.saturating_mul(LATE));
             self.make(durable, ends)?;
         } else if bases.len() > 2 {
             self.trim()?;
         }
+        let below = self.forgets.swap(0, Ordering::Relaxed);
+        if below > 0
+            && let Err(error) = self.forget(StreamId(below))
+        {
+            tracing::error!(%error, "history that was kept long enough could not be removed; it will be tried again");
+        }
         Ok(())
+    }
+
+    /// Remove ledger segments, oldest first, as long as they hold nothing but streams below this. The last stays: it says
+    /// where the ledger ends.
+    pub(super) fn forget(&self, below: StreamId) -> Result<(), Error> {
+        let (disk, folder) = (self.disk(), &self.setup.folder);
+        let Counted { files, gone: before, .. } = Counted::list(disk, folder)?;
+        let mut gone = before;
+        for (range, path) in files.iter().take(files.len().saturating_sub(1)) {
+            let newest = Segment::open(disk, path)?.streams().last().map(|entry| entry.stream);
+            if newest.is_some_and(|newest| newest >= below) {
+                break;
+            }
+            gone.to = range.to;
+            gone.below = gone.below.max(newest.map_or(StreamId(0), |newest| StreamId(newest.0 + 1)));
+        }
+        if gone != before {
+            gone.note(disk, folder)?;
+            tracing::info!(records = %gone.to, "history that was kept long enough is removed");
+        }
+        gone.remove_covered(disk, folder, losses::files(disk, folder)?)
     }
 
     fn len(&self, path: &Path) -> Result<u64, Error> {
@@ -167,11 +220,11 @@ impl Work {
             self.disk().remove(&draft).map_err(|source| Error::Io { action: "remove", file: draft, source })?;
         }
         let old = ground::newest(self.disk(), &self.setup.folder, Some(to), &mut Vec::new())?;
-        let store = self.store();
+        let (store, old_path) = (self.store(), old.as_ref().map(|old| old.path().to_path_buf()));
         let Some((changes, meta)) = self.changes(old, to, ends)? else { return Ok(()) };
         let draft = base::draft(&folder, to);
         let header = base::Header { store, sequence: to, meta: meta.to_vec() };
-        let made = self.write(&draft, &header, changes).inspect_err(|_| {
+        let made = self.write(&draft, &header, old_path.as_deref(), changes).inspect_err(|_| {
             // Half a base on a full disk is room that others need.
             let _ = self.disk().remove(&draft);
         })?;
@@ -184,12 +237,13 @@ impl Work {
         &self,
         draft: &Path,
         header: &base::Header,
+        old: Option<&Path>,
         changes: BTreeMap<Bytes, Option<Bytes>>,
     ) -> Result<base::Summary, Error> {
         let mut writer = base::Writer::create(self.disk(), draft, header)?;
-        // Opened again: what was read for the changes is read once more, in order.
-        let old = ground::newest(self.disk(), &self.setup.folder, Some(header.sequence), &mut Vec::new())?;
-        merge(old, changes, &mut writer)?;
+        // It read well from front to back before the changes were computed, and each block is checked again.
+        let old = old.map(|path| Base::open(self.disk(), path)).transpose()?;
+        merge(old, changes, &mut writer, &self.breath)?;
         writer.finish()
     }
 
@@ -209,7 +263,7 @@ impl Work {
     ) -> Result<Option<(BTreeMap<Bytes, Option<Bytes>>, Bytes)>, Error> {
         let from = old.as_ref().map_or(Sequence(0), |base| base.header().sequence);
         let meta = old.as_ref().map(|base| Bytes::from(base.header().meta.clone())).unwrap_or_default();
-        let image = old.map(Image);
+        let image = old.map(Image::over).transpose()?;
         let mut live = Live::over(image.as_ref().map(|image| image as _), &meta)?;
         let mut ended = false;
         self.walk(from.next(), to, &mut |sequence, record| {
@@ -244,6 +298,7 @@ impl Work {
                 .map_err(|error| Error::Undecodable { sequence: read.sequence, cause: error.to_string() })?;
             reached = read.sequence;
             ended = !visit(read.sequence, &record)?;
+            self.breath.draw();
             // What lies behind the last of them is not looked at.
             Ok(if ended || reached == to { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
         })?;
@@ -393,7 +448,12 @@ impl Pile {
 }
 
 /// Write the rows of a base with what changed, in the order of their keys.
-fn merge(old: Option<Base>, changes: BTreeMap<Bytes, Option<Bytes>>, writer: &mut base::Writer) -> Result<(), Error> {
+fn merge(
+    old: Option<Base>,
+    changes: BTreeMap<Bytes, Option<Bytes>>,
+    writer: &mut base::Writer,
+    breath: &Breath,
+) -> Result<(), Error> {
     let mut changes = changes.into_iter().peekable();
     if Mutant::BaseLosesRow.is_chosen() {
         changes.next();
@@ -401,6 +461,7 @@ fn merge(old: Option<Base>, changes: BTreeMap<Bytes, Option<Bytes>>, writer: &mu
     if let Some(old) = old {
         let mut rows = old.rows();
         while let Some((key, value)) = rows.next()? {
+            breath.draw();
             put_before(&mut changes, Some(&key), writer)?;
             match changes.next_if(|(changed, _)| changed[..] == key[..]) {
                 Some((_, Some(value))) => writer.put(&key, &value)?,

@@ -5,16 +5,17 @@
 mod archiver;
 mod at_scale;
 mod beside;
+mod forgetting;
 mod loss;
 mod tale;
 
 use std::{path::Path, sync::Arc, time::Duration};
 
 use self::tale::Tale;
-use super::{Local, LocalOptions, Tuning, archiver::Work, inspect};
+use super::{Local, LocalOptions, Tuning, archiver::Work, gone::Gone, inspect};
 use crate::durable::{
     audit,
-    id::Sequence,
+    id::{Sequence, StreamId},
     journal::sim::{Fate, SimDisk},
     kind::Registry,
     ledger::{Item, Ledger},
@@ -63,6 +64,11 @@ impl Life {
         work.make(self.last, &|| false)
     }
 
+    /// What it does when nobody asks any more for the history of streams below this.
+    fn forget(&self, below: StreamId) -> Result<(), Error> {
+        Work::new(&self.local.setup, &self.local.shared, 0).forget(below)
+    }
+
     /// What the archiver's thread does when no base is due.
     fn look(&self) -> Result<(), Error> {
         Work::new(&self.local.setup, &self.local.shared, u64::MAX).look(&|| false)
@@ -73,7 +79,10 @@ impl Life {
         assert!(self.last.0 >= acknowledged, "{acknowledged} were acknowledged, {} are there: {}", self.last, scene());
         let wrong = audit::differences(&self.live, tale.state(self.last));
         assert_eq!(wrong, Vec::<String>::new(), "{}", scene());
-        assert_eq!(self.history(scene), tale.history(self.last), "{}", scene());
+        let gone = Gone::read(&*self.local.setup.disk, &self.local.setup.folder).unwrap();
+        let mut history = tale.history(self.last);
+        history.retain(|item| item.record > gone.to.0);
+        assert_eq!(self.history(scene), history, "{}", scene());
     }
 
     fn history(&self, scene: &dyn Fn() -> String) -> Vec<Item> {

@@ -37,7 +37,7 @@ use crate::durable::{
 };
 
 /// The format that this build writes, and the newest that it reads.
-pub(super) const FORMAT: u32 = 3;
+pub(super) const FORMAT: u32 = 4;
 /// Before there was a file that says so.
 const FIRST: u32 = 1;
 const NAME: &str = "format";
@@ -201,7 +201,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         assert_eq!(read(folder.path()).unwrap(), 1, "where there is no such file");
         write(&crate::durable::journal::disk::RealDisk, folder.path()).unwrap();
-        assert_eq!(fs::read(folder.path().join("format")).unwrap(), b"3\n");
-        assert_eq!(read(folder.path()).unwrap(), 3);
+        assert_eq!(fs::read(folder.path().join("format")).unwrap(), b"4\n");
+        assert_eq!(read(folder.path()).unwrap(), 4);
     }
 }

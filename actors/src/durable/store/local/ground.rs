@@ -21,6 +21,7 @@ use crate::{
         dying,
         id::Sequence,
         journal::{self, disk::Disk, recovery, survey::Survey, writer::Setup},
+        live::{self, stored},
         store::{
             Error, Opened, Rows,
             rows::{self, Mark, Rows as _},
@@ -199,7 +200,7 @@ pub(super) fn image(disk: &dyn Disk, folder: &Path) -> Result<(Opened, Survey), 
     loop {
         let mut repairs = Vec::new();
         let newest = newest(disk, folder, None, &mut repairs)?;
-        let opened = Opened { repairs, ..newest.map(opened).unwrap_or_default() };
+        let opened = Opened { repairs, ..newest.map(opened).transpose()?.unwrap_or_default() };
         let survey = Survey::hold(disk, folder)?;
         // Another process may have made newer bases, and trimmed the journal behind this one. If it did not, it is damage,
         // and told of when the journal is read.
@@ -220,26 +221,41 @@ pub(super) fn image_before(disk: &dyn Disk, folder: &Path, until: Sequence) -> R
         match Base::open(disk, path) {
             // The archiver removed it after it was listed.
             Err(error) if error.is_gone() && base::list(disk, &folder.join(base::FOLDER))? != listed => {}
-            base => return base.map(opened),
+            base => return base.and_then(opened),
         }
     }
 }
 
-fn opened(base: Base) -> Opened {
+fn opened(base: Base) -> Result<Opened, Error> {
     let (from, meta) = (base.header().sequence, Bytes::from(base.header().meta.clone()));
-    Opened { rows: Some(Arc::new(Image(base))), from, to: from, meta, repairs: Vec::new() }
+    Ok(Opened { rows: Some(Arc::new(Image::over(base)?)), from, to: from, meta, repairs: Vec::new() })
 }
 
 /// A base, read as rows.
-pub(super) struct Image(pub(super) Base);
+pub(super) struct Image {
+    base: Base,
+    /// Nobody with a higher number is in it. Every actor that is spawned later is asked for once, and a base is read in
+    /// blocks: looking for each of them would take longer than all else that becomes of it.
+    highest_id: u64,
+}
+
+impl Image {
+    pub(super) fn over(base: Base) -> Result<Self, Error> {
+        let highest_id = live::highest_id(&base.header().meta)?;
+        Ok(Self { base, highest_id })
+    }
+}
 
 impl Rows for Image {
     fn get(&self, key: &[u8]) -> Result<Option<Bytes>, Error> {
-        Ok(self.0.get(key)?.map(Bytes::from))
+        if matches!(stored::read_key(key), Some(stored::Key::Actor(actor)) if actor.0 >> 8 > self.highest_id) {
+            return Ok(None);
+        }
+        Ok(self.base.get(key)?.map(Bytes::from))
     }
 
     fn scan(&self, from: &[u8], to: &[u8], visit: &mut dyn FnMut(&[u8], Bytes) -> bool) -> Result<(), Error> {
-        self.0.scan(from, Some(to), &mut |key, value| Ok(visit(key, Bytes::copy_from_slice(value))))
+        self.base.scan(from, Some(to), &mut |key, value| Ok(visit(key, Bytes::copy_from_slice(value))))
     }
 }
 

@@ -13,7 +13,9 @@ use super::{
     archive::{self, Segment},
     ballast,
     base::{self, Base},
-    format, ground, losses, shelf,
+    format,
+    gone::Gone,
+    ground, losses, shelf,
 };
 use crate::durable::{
     id::Sequence,
@@ -108,15 +110,21 @@ fn ledger(disk: &dyn Disk, survey: &Survey, checked: &mut Checked) -> Result<(),
             Err(error) => checked.problems.push(error.to_string()),
         }
     }
-    let lost = losses::list(disk, &survey.folder)?;
+    let gone = Gone::read(disk, &survey.folder)?;
+    segments.retain(|segment| !gone.covers(segment.range()));
+    let lost = losses::list(disk, &survey.folder, gone)?;
     let store = survey.store().unwrap_or_default();
-    let connected = losses::connected(&survey.folder, store, &segments, &lost);
+    let connected = losses::connected(&survey.folder, store, &segments, &lost, gone);
     checked.problems.extend(connected.err().map(|error| error.to_string()));
     checked.notes.extend(
         lost.iter().map(|range| {
             format!("the history of records {} to {} was lost, and that was accepted", range.from, range.to)
         }),
     );
+    if gone.to > Sequence(0) {
+        let note = "the history of records 1 to {} was kept for as long as was asked for, and is gone with its runs";
+        checked.notes.push(note.replace("{}", &gone.to.to_string()));
+    }
     let end = lost.iter().map(|range| range.to).chain(segments.iter().map(|segment| segment.range().to)).max();
     let end = end.unwrap_or_default();
     if end.next() < survey.first() {

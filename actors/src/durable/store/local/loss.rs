@@ -25,7 +25,7 @@ use super::{
 };
 use crate::durable::{
     accepted::Accepted,
-    codec, dying,
+    dying,
     id::Sequence,
     journal::{
         self,
@@ -37,7 +37,7 @@ use crate::durable::{
         writer::{Setup, Shared},
     },
     live::Live,
-    record::FORMAT,
+    record::Encoder,
     store::{Error, Loss, Settled, Store as _},
 };
 
@@ -275,8 +275,9 @@ fn settle(local: &Local, (from, to): (u64, u64), now_ms: u64, settled: &mut Sett
     let now_ms = now_ms.max(live.latest_ms);
     let mut accepted = Accepted::new(live, recovered.durable.next());
     (settled.roots, settled.doubted) = accepted.restore(now_ms, from, to);
+    let mut encoder = Encoder::default();
     while let Some(sealed) = accepted.seal() {
-        local.append(recovered.fence, sealed.sequence, &codec::seal(FORMAT, &sealed.record))?;
+        local.append(recovered.fence, sealed.sequence, encoder.seal(&sealed.record))?;
     }
     local.idle()
 }

@@ -13,10 +13,10 @@ use std::path::{Path, PathBuf};
 use super::{
     archive::{self, Range, Segment},
     format,
+    gone::Gone,
     parts::names,
 };
 use crate::durable::{
-    id::Sequence,
     journal::{
         self,
         disk::{self, Disk},
@@ -26,9 +26,14 @@ use crate::durable::{
 
 const SUFFIX: &str = ".lost";
 
-/// The ranges that were lost, oldest first.
-pub(super) fn list(disk: &dyn Disk, folder: &Path) -> Result<Vec<Range>, Error> {
-    Ok(names::list(disk, &folder.join(archive::FOLDER), parse)?.into_iter().map(|(range, _)| range).collect())
+/// The ranges that were lost, oldest first, but for those that nobody would ask for any more.
+pub(super) fn list(disk: &dyn Disk, folder: &Path, gone: Gone) -> Result<Vec<Range>, Error> {
+    Ok(files(disk, folder)?.into_iter().map(|(range, _)| range).filter(|range| !gone.covers(*range)).collect())
+}
+
+/// All notes of losses.
+pub(super) fn files(disk: &dyn Disk, folder: &Path) -> Result<Vec<(Range, PathBuf)>, Error> {
+    names::list(disk, &folder.join(archive::FOLDER), parse)
 }
 
 /// Note that a range is lost, durably.
@@ -45,11 +50,18 @@ pub(super) fn note(disk: &dyn Disk, folder: &Path, range: Range) -> Result<PathB
     Ok(path)
 }
 
-/// Whether ledger segments begin with the first record and follow each other without a gap that nobody accepted.
-pub(super) fn connected(folder: &Path, store: u64, segments: &[Segment], lost: &[Range]) -> Result<(), Error> {
+/// Whether ledger segments begin with the first record that is not gone and follow each other without a gap that nobody
+/// accepted.
+pub(super) fn connected(
+    folder: &Path,
+    store: u64,
+    segments: &[Segment],
+    lost: &[Range],
+    gone: Gone,
+) -> Result<(), Error> {
     let begins =
         lost.first().into_iter().map(|range| range.from).chain(segments.first().map(|first| first.range().from));
-    if let Some(first) = begins.min().filter(|first| *first > Sequence(1)) {
+    if let Some(first) = begins.min().filter(|first| *first != gone.to.next()) {
         let cause = format!("the ledger begins at record {first}; put back the segments before it");
         return Err(Error::Inconsistent { folder: folder.to_path_buf(), cause });
     }
@@ -89,6 +101,6 @@ mod tests {
         let range = Range { from: Sequence(120), to: Sequence(200) };
         let path = note(&crate::durable::journal::disk::RealDisk, folder.path(), range).unwrap();
         assert_eq!(path, folder.path().join("ledger/00000000000000000120-00000000000000000200.lost"));
-        assert_eq!(list(&RealDisk, folder.path()).unwrap(), [range]);
+        assert_eq!(list(&RealDisk, folder.path(), Gone::default()).unwrap(), [range]);
     }
 }

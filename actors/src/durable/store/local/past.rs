@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use super::{
     archive::{self, Range, Segment},
     base::{self, Base},
+    gone::Gone,
     losses,
 };
 use crate::durable::{
@@ -20,6 +21,7 @@ use crate::durable::{
 struct Archived {
     segments: Vec<Segment>,
     lost: Vec<Range>,
+    gone: Gone,
     end: Sequence,
     ground: BaseGround,
     connected: Result<(), String>,
@@ -29,21 +31,21 @@ struct Archived {
 pub(super) fn read(disk: &dyn Disk, folder: &Path) -> Result<Box<dyn Past>, Error> {
     loop {
         let counted = Counted::list(disk, folder)?;
-        let end = counted.end;
+        let was = (counted.end, counted.gone);
         match open(disk, folder, counted) {
-            // Whoever puts more into the ledger removes the base at which it ended.
-            Err(_) if Counted::list(disk, folder)?.end != end => {}
+            // Whoever puts more into the ledger removes the base at which it ended, and what is old goes.
+            Err(_) if Counted::list(disk, folder).map(|now| (now.end, now.gone))? != was => {}
             opened => return opened.map(|archived| Box::new(archived) as _),
         }
     }
 }
 
-fn open(disk: &dyn Disk, folder: &Path, Counted { files, lost, end }: Counted) -> Result<Archived, Error> {
+fn open(disk: &dyn Disk, folder: &Path, Counted { files, lost, gone, end }: Counted) -> Result<Archived, Error> {
     let segments = files.iter().map(|(_, path)| Segment::open(disk, path)).collect::<Result<Vec<_>, _>>()?;
     let store = segments.first().map_or(0, |segment| segment.header().store);
-    let connected = losses::connected(folder, store, &segments, &lost).map_err(|error| error.to_string());
+    let connected = losses::connected(folder, store, &segments, &lost, gone).map_err(|error| error.to_string());
     let ground = BaseGround::at(disk, folder, end)?;
-    Ok(Archived { segments, lost, end, ground, connected })
+    Ok(Archived { segments, lost, gone, end, ground, connected })
 }
 
 /// The ledger segments that count.
@@ -52,6 +54,8 @@ pub(super) struct Counted {
     pub(super) files: Vec<(Range, PathBuf)>,
     /// What was lost, and that somebody accepted to be without.
     pub(super) lost: Vec<Range>,
+    /// What was kept long enough.
+    pub(super) gone: Gone,
     /// The last record whose events are in the ledger, or known to be lost.
     pub(super) end: Sequence,
 }
@@ -61,9 +65,10 @@ impl Counted {
     /// behind which there is no base. They count for nothing as long as the journal has their records; they are made again.
     pub(super) fn list(disk: &dyn Disk, folder: &Path) -> Result<Self, Error> {
         loop {
-            let files = archive::list(disk, &folder.join(archive::FOLDER))?;
-            let listed = files.len();
-            let (counted, fits) = Self::of(disk, folder, files)?;
+            let mut files = archive::list(disk, &folder.join(archive::FOLDER))?;
+            let (listed, gone) = (files.len(), Gone::read(disk, folder)?);
+            files.retain(|(range, _)| !gone.covers(*range));
+            let (counted, fits) = Self::of(disk, folder, files, gone)?;
             // Whoever makes segments meanwhile also removes bases.
             if fits || archive::list(disk, &folder.join(archive::FOLDER))?.len() == listed {
                 return Ok(counted);
@@ -72,8 +77,8 @@ impl Counted {
     }
 
     /// And whether they end at a base.
-    fn of(disk: &dyn Disk, folder: &Path, files: Vec<(Range, PathBuf)>) -> Result<(Self, bool), Error> {
-        let lost = losses::list(disk, folder)?;
+    fn of(disk: &dyn Disk, folder: &Path, files: Vec<(Range, PathBuf)>, gone: Gone) -> Result<(Self, bool), Error> {
+        let lost = losses::list(disk, folder, gone)?;
         let bases = base::list(disk, &folder.join(base::FOLDER))?;
         let end = |files: &[(Range, PathBuf)]| {
             let ends = files.iter().map(|(range, _)| range.to).chain(lost.iter().map(|range| range.to));
@@ -82,7 +87,7 @@ impl Counted {
         let fits = |end: Sequence| end == Sequence(0) || bases.iter().any(|(sequence, _)| *sequence == end);
         let all = end(&files);
         if fits(all) {
-            return Ok((Self { files, lost, end: all }, true));
+            return Ok((Self { files, lost, gone, end: all }, true));
         }
         let first = Survey::take(disk, folder)?.first();
         let again = files.iter().rev().take_while(|(range, _)| range.from >= first).count();
@@ -90,10 +95,10 @@ impl Counted {
             let end = end(&files[..kept]);
             if fits(end) {
                 let files = files[..kept].to_vec();
-                return Ok((Self { files, lost, end }, true));
+                return Ok((Self { files, lost, gone, end }, true));
             }
         }
-        Ok((Self { files, lost, end: all }, false))
+        Ok((Self { files, lost, gone, end: all }, false))
     }
 }
 
@@ -146,9 +151,12 @@ impl Past for Archived {
         for segment in &self.segments {
             wrong.extend(segment.verify().err().map(|error| error.to_string()));
             for entry in segment.streams() {
-                let before = heads.insert(entry.stream, entry.heads.after).unwrap_or_default();
+                let before = heads.insert(entry.stream, entry.heads.after);
+                // Its begin was kept long enough.
+                let is_rest = before.is_none() && entry.stream < self.gone.below;
+                let before = before.unwrap_or_default();
                 let follows_loss = self.lost.iter().any(|lost| lost.to < segment.range().from);
-                if before != entry.heads.before && !follows_loss {
+                if before != entry.heads.before && !follows_loss && !is_rest {
                     wrong.push(format!("{}: {} does not go on where it ended", segment.path().display(), entry.stream));
                 }
             }

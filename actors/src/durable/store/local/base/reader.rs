@@ -38,6 +38,11 @@ impl Base {
         Ok(Self { parts, header, index })
     }
 
+    /// Where it is.
+    pub(crate) fn path(&self) -> &Path {
+        self.parts.path()
+    }
+
     /// What it says about itself.
     pub(crate) fn header(&self) -> &Header {
         &self.header

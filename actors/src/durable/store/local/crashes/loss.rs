@@ -82,7 +82,11 @@ fn accepted(tale: &Tale, damage: Damage) -> (Sequence, u64, Vec<(Sequence, Seque
 }
 
 fn lost(disk: &SimDisk) -> Vec<(Sequence, Sequence)> {
-    losses::list(disk, Path::new("data")).unwrap().into_iter().map(|range| (range.from, range.to)).collect()
+    losses::list(disk, Path::new("data"), Gone::default())
+        .unwrap()
+        .into_iter()
+        .map(|range| (range.from, range.to))
+        .collect()
 }
 
 #[test]

@@ -18,6 +18,8 @@ use crate::durable::{
 };
 
 const BUFFER: usize = 256 * 1024;
+/// So much is handed to the disk at once: all of a large file would hold up the syncs of those who commit.
+const UNSYNCED_MAX: u64 = 8 * 1024 * 1024;
 
 /// A file being written.
 pub(crate) struct Writer {
@@ -26,6 +28,7 @@ pub(crate) struct Writer {
     pin: Pin,
     buffer: Vec<u8>,
     written: u64,
+    synced: u64,
 }
 
 impl Writer {
@@ -33,7 +36,7 @@ impl Writer {
     pub(crate) fn create(disk: &dyn Disk, path: &Path, kind: &Kind, body: &[u8]) -> Result<Self, Error> {
         let file = disk.open(path, Access::Create).map_err(journal::io("create", path))?;
         let (buffer, pin) = seal::header(kind, body);
-        Ok(Self { file, path: path.to_path_buf(), pin, buffer, written: 0 })
+        Ok(Self { file, path: path.to_path_buf(), pin, buffer, written: 0, synced: 0 })
     }
 
     /// Where the next part will lie.
@@ -63,6 +66,10 @@ impl Writer {
         self.file.write_at(&self.buffer, self.written).map_err(journal::io("write", &self.path))?;
         self.written += self.buffer.len() as u64;
         self.buffer.clear();
+        if self.written - self.synced >= UNSYNCED_MAX {
+            self.file.sync_data().map_err(journal::io("sync", &self.path))?;
+            self.synced = self.written;
+        }
         Ok(())
     }
 }
