@@ -244,10 +244,11 @@ pub fn of_a_later_build(sealed: &[u8]) -> Bytes {
     let type_id = u32::from_le_bytes(sealed[2..6].try_into().expect("four bytes"));
     let payload = unwrap(type_id, sealed).expect("a sealed value").payload;
     let mut later = BytesMut::new();
-    later.put_slice(&sealed[..6]);
+    later.put_slice(&[MAGIC, 0]);
+    later.put_slice(&sealed[2..6]);
     put_varint(&mut later, u64::from(LATER));
     put_varint(&mut later, payload.len() as u64);
-    later.put_slice(payload);
+    later.put_slice(&payload);
     later.put_u32_le(crc32c::crc32c(&later));
     later.freeze()
 }

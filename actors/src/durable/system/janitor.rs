@@ -336,7 +336,7 @@ impl System {
     /// # Errors
     /// [`Error::OutcomeUnknown`] if the store closed before.
     pub async fn removed(&self, prefix: &str) -> Result<u64, Error> {
-        Ok(Tally::read(self.get(&Tally::key(prefix)).await?.as_ref()).removed)
+        Ok(Tally::read(self.get(&Tally::key(prefix)).await?.as_ref()).unwrap_or_default().removed)
     }
 
     /// Figures of the keys that begin with this prefix, such as `once/`.
