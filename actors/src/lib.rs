@@ -23,6 +23,8 @@ pub mod metrics;
 pub mod mutant;
 pub mod phase;
 pub mod plan;
+#[cfg(feature = "testing")]
+pub mod replay;
 pub mod run;
 #[cfg(feature = "testing")]
 mod scale;

@@ -12,7 +12,8 @@
 //! depend on the seed, the point, who passes it and how often, and not on who came before. The trace is a line per fault, per
 //! durable record with the digest of its bytes, and per step of whoever watches.
 //!
-//! Told again is one seed with `HEADFRAME_SEED=17 cargo test -p headframe-actors --lib simulated::replay -- --nocapture`.
+//! Told again is one seed with
+//! `HEADFRAME_REPLAY='simulated 17' cargo test -p headframe-actors --lib simulated::replay -- --nocapture`.
 
 #![expect(clippy::print_stdout, reason = "whoever tells a seed again wants to read it")]
 
@@ -28,21 +29,23 @@ use serde_json::json;
 use self::telling::{Telling, tell};
 use crate::{
     durable::faults::{Action, Pair, Site},
+    replay,
     testing::{
         Scale, note,
         oracle::{Findings, Invariant},
     },
 };
 
-/// The seed that is told again, and where the digests of several are asked for: `from..to`.
-const SEED: &str = "HEADFRAME_SEED";
+/// What `HEADFRAME_REPLAY` calls a seed of this.
+const SIMULATED: &str = "simulated";
+/// Where the digests of several are asked for: `from..to`.
 const SEEDS: &str = "HEADFRAME_SEEDS";
 
 /// One seed, with its trace: what a failure asks you to run.
 #[test]
 fn replay() {
-    let Ok(seed) = std::env::var(SEED) else { return };
-    let seed = seed.parse().unwrap_or_else(|_| panic!("{SEED} is {seed:?}: use a number"));
+    let Some(seed) = replay::asked(SIMULATED) else { return };
+    let seed = seed.parse().unwrap_or_else(|_| panic!("{}: {seed:?} is no seed: use a number", replay::VARIABLE));
     let telling = tell(seed);
     for line in &telling.trace {
         println!("{line}");

@@ -28,6 +28,7 @@ pub use self::{
     world::{Crash, Death, Ending, World},
 };
 pub use crate::{
+    replay,
     scale::{Scale, note},
     small_disk::{on_a_small_disk, set_read_only},
 };

@@ -150,4 +150,13 @@ mod tests {
         );
         assert_eq!(row.same_as(&sealed).unwrap(), RunId([7; 16]));
     }
+
+    #[test]
+    fn a_key_of_a_later_build_is_refused_by_name_and_kept() {
+        let (_, row) = KeyRow::new("order-7", RunId([7; 16]), plan::Digest([1; 32]), &Json::NULL).row();
+        let later = codec::of_a_later_build(&row);
+        let refused = read(&later).expect_err("its version is not known").to_string();
+        assert!(refused.contains("version 999, and this build reads version 1"), "{refused}");
+        assert_eq!(Submissions { kept: KEPT }.fate(&later, None, u64::MAX), RowFate::Stays);
+    }
 }

@@ -352,7 +352,7 @@ fn hostile_documents_are_refused_on_a_small_stack() {
     }
 }
 
-proptest! {
+headframe_actors::properties! {
     #[test]
     fn any_text_is_read_or_refused(text in r"(headframe: 1\n|name: a\n|phases:\n|  - |tasks: |\{|\}|\[|\]|: |, |&a |\*a |\{\{ |'|\x22|\n| |\PC){0,60}") {
         if let Err(error) = parse("any", &text) {

@@ -7,6 +7,8 @@
 //! trade places in one commit; an actor that stops has no children and no calls left; a timer that was due when a message
 //! was accepted is in the mailbox before it.
 
+#[cfg(test)]
+mod at_scale;
 mod calls;
 mod ending;
 mod letters;

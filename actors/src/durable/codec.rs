@@ -228,6 +228,31 @@ fn decode<T: DeserializeOwned>(payload: &[u8]) -> Result<T, Error> {
     }
 }
 
+/// The version that nothing has yet.
+#[cfg(feature = "testing")]
+#[doc(hidden)]
+pub const LATER: u16 = 999;
+
+/// A value as a later build might have written it: the same payload, of a version that nobody knows.
+///
+/// # Panics
+/// If these bytes are no sealed value.
+#[cfg(feature = "testing")]
+#[doc(hidden)]
+#[must_use]
+pub fn of_a_later_build(sealed: &[u8]) -> Bytes {
+    let type_id = u32::from_le_bytes(sealed[2..6].try_into().expect("four bytes"));
+    let payload = unwrap(type_id, sealed).expect("a sealed value").payload;
+    let mut later = BytesMut::new();
+    later.put_slice(&[MAGIC, 0]);
+    later.put_slice(&sealed[2..6]);
+    put_varint(&mut later, u64::from(LATER));
+    put_varint(&mut later, payload.len() as u64);
+    later.put_slice(&payload);
+    later.put_u32_le(crc32c::crc32c(&later));
+    later.freeze()
+}
+
 struct Writer<'a>(&'a mut BytesMut);
 
 impl bincode::enc::write::Writer for Writer<'_> {
@@ -277,7 +302,7 @@ mod tests {
 
     const FORMAT: Format = Format::new("test", 3);
 
-    proptest! {
+    crate::properties! {
         #[test]
         fn a_sealed_value_opens(text: String, number: u64, bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
             let value = (text, number, bytes);

@@ -51,6 +51,8 @@ pub(crate) struct Open {
     full: VecDeque<Sealed>,
     /// Room for the operations of the next record, from one that is durable: growing it anew copies each of them twice.
     room: Vec<Op>,
+    /// What follows now belongs to the commit that came last: no record ends before it does.
+    pub(crate) is_one_commit: bool,
     /// How many wait for what is in here.
     pub(crate) demand: usize,
 }
@@ -63,6 +65,7 @@ impl Open {
             bytes: 0,
             full: VecDeque::new(),
             room: Vec::new(),
+            is_one_commit: false,
             demand: 0,
         }
     }
@@ -92,7 +95,7 @@ impl Open {
     pub(crate) fn begin(&mut self, bytes: usize, now_ms: u64) -> u32 {
         let record = &mut self.current.record;
         let late = u32::try_from(now_ms.saturating_sub(record.base_ms)).is_err();
-        if !record.ops.is_empty() && (late || self.bytes + bytes > BYTES_MAX) {
+        if !record.ops.is_empty() && !self.is_one_commit && (late || self.bytes + bytes > BYTES_MAX) {
             self.roll();
         }
         let record = &mut self.current.record;

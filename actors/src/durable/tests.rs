@@ -37,6 +37,7 @@ mod heirs;
 mod jumps;
 mod keys;
 mod killed;
+mod later;
 mod letters;
 mod losses;
 mod order;

@@ -11,6 +11,8 @@
 //! Every kind of waiting has a class: [`classify`] matches without a wildcard. Absent on purpose: the clock, and whoever
 //! acts.
 
+#[cfg(test)]
+mod at_scale;
 mod book;
 mod classify;
 mod offline;

@@ -185,6 +185,11 @@ mutants! {
     CancelThrowsResultAway = "cancel-throws-result-away", breaks 19, caught by [
         "actors/src/tool/limits.rs::what_turns_out_done_within_the_grace_is_done_and_what_failed_is_failed",
     ];
+    /// A commit and its cancels stand in different records.
+    CancelsOutsideCommit = "cancels-outside-commit", breaks 19, caught by [
+        "actors/src/durable/tests/cancel.rs::a_commit_and_its_cancels_stand_in_one_record_however_full_it_is",
+        "actors/src/durable/tests/cancel.rs::nothing_is_durable_of_a_commit_before_its_cancels_are",
+    ];
     /// That a call ran when it was cancelled is not written down.
     CancelledCallMadeAgain = "cancelled-call-made-again", breaks 19, caught by [
         "actors/src/durable/tests/cancel.rs::a_call_that_was_cancelled_while_it_ran_is_not_made_again_after_a_crash",

@@ -108,7 +108,7 @@ mod tests {
         assert!(split(Items::Json, &json!("a\nb"), 9).unwrap_err().contains("items: lines"));
     }
 
-    proptest! {
+    crate::properties! {
         /// File names are any bytes but NUL; `find -print0` ends each with one.
         #[test]
         fn names_of_any_bytes_come_back(names in proptest::collection::vec(proptest::collection::vec(1..=255_u8, 1..20), 0..20)) {

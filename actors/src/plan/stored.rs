@@ -108,13 +108,14 @@ impl Plan {
     /// If the bytes are not a plan this build can read.
     pub fn decode(sealed: &[u8]) -> Result<Self, codec::Error> {
         let stored = codec::unwrap(Self::FORMAT.type_id, sealed)?;
-        let (mut plan, beside): (Self, Beside) = if stored.format == Self::BESIDE {
-            stored.decode()?
-        } else if stored.format == Self::BEATING {
-            let (plan, beats) = stored.decode()?;
-            (plan, Beside { beats, ..Beside::default() })
-        } else {
-            (codec::open(Self::FORMAT, sealed)?, Beside::default())
+        let (mut plan, beside): (Self, Beside) = match stored.format {
+            Self::BESIDE => stored.decode()?,
+            Self::BEATING => {
+                let (plan, beats) = stored.decode()?;
+                (plan, Beside { beats, ..Beside::default() })
+            }
+            Self::FORMAT => (stored.decode()?, Beside::default()),
+            format => return Err(codec::Error::Version { found: format.version, known: Self::BESIDE.version }),
         };
         beside.put_back(&mut plan)?;
         Ok(plan)

@@ -73,7 +73,7 @@ mod tests {
 
     use super::*;
 
-    proptest! {
+    crate::properties! {
         #[test]
         fn any_bytes_come_back(bytes: Vec<u8>) {
             prop_assert_eq!(to_bytes(&from_bytes(&bytes)), bytes);

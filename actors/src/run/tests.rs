@@ -3,6 +3,7 @@
 mod bytes;
 mod deadline;
 mod fallback;
+mod later;
 mod sleep;
 mod verify;
 mod waits;

@@ -9,7 +9,7 @@ use std::{
 use bytes::Bytes;
 
 use super::{
-    oracle,
+    SIMULATED, oracle,
     outside::{DAWN_MS, Outside, Virtual, Worker},
     plans::{self, Work, run_id},
 };
@@ -22,6 +22,7 @@ use crate::{
     json::Json,
     phase::Phase,
     plan::{Effects, Evaluator, Plans, Sleeps},
+    replay,
     run::{self, Outcome, Run},
     task::Task,
     testing::{
@@ -70,9 +71,9 @@ impl Telling {
     pub(super) fn is_sound(&self) {
         assert!(
             self.findings.hold(),
-            "{}\nHEADFRAME_SEED={} cargo test -p headframe-actors --lib simulated::replay -- --nocapture",
+            "{}\n{} cargo test -p headframe-actors --lib simulated::replay -- --nocapture",
             self.verdict(),
-            self.seed
+            replay::line(SIMULATED, &self.seed)
         );
     }
 }

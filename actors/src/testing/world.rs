@@ -21,10 +21,8 @@ use super::{
 use crate::{
     json::Json,
     plan::{Checked, Evaluate, Plan, SleepsUntil},
+    replay::{self, IfItFails},
 };
-
-/// Names a death to tell again, instead of all: the name of the plan, a space, and the death as an [`Ending`] gave it.
-const REPLAY: &str = "HEADFRAME_REPLAY";
 
 /// A plan, the tools it calls, and how time and disk behave.
 ///
@@ -185,8 +183,8 @@ impl World {
     #[must_use]
     pub fn dying(&self, death: &Death) -> Ending {
         let told = if death.crashes.is_empty() { "undisturbed".to_owned() } else { format!("died at {death}") };
-        let told = format!("{told}; again: {REPLAY}='{} {death}'", self.name());
-        let _named = Named(&told);
+        let told = format!("{told}; again: {}", replay::line(self.name(), death));
+        let _named = IfItFails(told.clone());
         let mut simulation = self.simulation(death);
         simulation.live_through(&death.crashes, &told);
         simulation.ending(told.clone())
@@ -237,9 +235,8 @@ impl World {
     /// If what it asks for is none.
     #[must_use]
     pub fn to_replay(&self) -> Option<Death> {
-        let wanted = std::env::var(REPLAY).ok()?;
-        let death = wanted.strip_prefix(self.name())?.strip_prefix(' ')?;
-        Some(death.parse().unwrap_or_else(|wrong| panic!("{REPLAY}: {wrong}")))
+        let death = replay::asked(self.name())?;
+        Some(death.parse().unwrap_or_else(|wrong| panic!("{}: {wrong}", replay::VARIABLE)))
     }
 
     fn simulation(&self, death: &Death) -> Simulation {
@@ -251,20 +248,6 @@ impl World {
     fn tools_named(&self) -> Vec<String> {
         let tasks = self.plan.phases.iter().flat_map(|phase| &phase.tasks);
         tasks.flat_map(|task| task.all_means()).map(|means| means.tool.clone()).collect()
-    }
-}
-
-/// Whatever panics while a story is told, the line that tells it again is printed.
-struct Named<'a>(&'a str);
-
-impl Drop for Named<'_> {
-    fn drop(&mut self) {
-        if std::thread::panicking() {
-            #[expect(clippy::print_stderr, reason = "a failing test says so there")]
-            {
-                eprintln!("{}", self.0);
-            }
-        }
     }
 }
 

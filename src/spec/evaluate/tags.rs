@@ -121,8 +121,6 @@ fn assigns(body: &str, name: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use proptest::prelude::*;
-
     use super::*;
 
     fn bodies(text: &str) -> Vec<&str> {
@@ -166,7 +164,7 @@ mod tests {
         }
     }
 
-    proptest! {
+    headframe_actors::properties! {
         #[test]
         fn any_text_is_scanned(text in r#"([{}%#'"\\ a-z+-]|\PC){0,60}"#) {
             let _ = tags(&text);

@@ -131,7 +131,7 @@ fn words() -> impl Strategy<Value = &'static str> {
     ])
 }
 
-proptest! {
+headframe_actors::properties! {
     /// An editor must not mark what the reader takes.
     #[test]
     fn what_the_reader_takes_fits_the_schema(

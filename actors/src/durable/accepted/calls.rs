@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::{Accepted, Receipt};
+use super::{Accepted, Commit, Receipt, Refused};
 use crate::{
     durable::{
         call::{Answer, Effect, Failure, Outcome, Probing, Request, Row, RowState, Settled, Verdict, settle},
@@ -143,6 +143,25 @@ impl Accepted {
     fn may_have_begun(&self, call: CallId, row: &Row) -> bool {
         let is_repeated = matches!(row.request.effect, Effect::Idempotent { .. }) && row.state == RowState::Intended;
         is_repeated && call.0 <= self.former_ids
+    }
+
+    /// Take a turn's commit, and cancel in the same record what it cancels: no process dies between them. `cancel` says what
+    /// becomes of one call; returned beside the commit's receipt are those of its cancels.
+    pub(crate) fn accept_and_cancel(
+        &mut self,
+        now_ms: u64,
+        commit: &mut Commit,
+        mut cancel: impl FnMut(&mut Self, CallId) -> Option<Receipt>,
+    ) -> Result<(Receipt, Vec<Receipt>), Refused> {
+        let mut receipt = self.accept(now_ms, commit)?;
+        if Mutant::CancelsOutsideCommit.is_chosen() && !receipt.cancelled.is_empty() {
+            self.open.roll();
+        }
+        self.open.is_one_commit = true;
+        let cancelled = std::mem::take(&mut receipt.cancelled);
+        let told = cancelled.into_iter().filter_map(|call| cancel(self, call)).collect();
+        self.open.is_one_commit = false;
+        Ok((receipt, told))
     }
 
     /// A call that runs is no longer wanted. It was asked to stop; should the process end first, no later life makes it

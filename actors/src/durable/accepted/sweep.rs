@@ -18,13 +18,13 @@ pub(crate) struct Sweeping {
 
 impl Accepted {
     /// Sweep these rows, which were looked at when there had been so many evictions, and put beside them what `tally` makes
-    /// of how many went. Nothing if there is nothing to do.
+    /// of how many went, if anything. Nothing if there is nothing to do.
     pub(crate) fn sweep(
         &mut self,
         now_ms: u64,
         rows: &[Sweeping],
         evictions: u64,
-        tally: impl FnOnce(u64) -> (Bytes, Bytes),
+        tally: impl FnOnce(u64) -> Option<(Bytes, Bytes)>,
     ) -> Option<Receipt> {
         let is_as_seen = |row: &&Sweeping| match self.known(&row.key) {
             Known::Here(now) => now == row.seen,
@@ -42,8 +42,9 @@ impl Accepted {
         for row in rows {
             self.index(row.key, row.becomes);
         }
-        if gone > 0 {
-            let (key, value) = tally(gone);
+        if gone > 0
+            && let Some((key, value)) = tally(gone)
+        {
             self.push(Op::Put { key, value });
         }
         Some(receipt)

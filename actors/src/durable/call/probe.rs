@@ -84,14 +84,15 @@ impl Probing {
     }
 
     fn told(&self, probed: Outcome, probes: u32, wait_ms: u64, now_ms: u64) -> Settled {
+        let asked = self.asked.saturating_add(1);
         Settled::Answer(match probed {
             Outcome::Done(output) => Verdict::Ended(Outcome::Done(output)),
             Outcome::Failed(why) if self.is_cut_off => Verdict::NotMade(self.did_not(why)),
             Outcome::Failed(why) => Verdict::Ended(Outcome::Failed(self.did_not(why))),
-            Outcome::Unknown(_) if self.asked + 1 < probes => {
+            Outcome::Unknown(_) if asked < probes => {
                 let wait_ms = wait_ms.saturating_mul(1 << self.asked.min(32));
                 let due_ms = now_ms.saturating_add(wait_ms);
-                return Settled::Probe(Self { asked: self.asked + 1, due_ms, ..self.clone() });
+                return Settled::Probe(Self { asked, due_ms, ..self.clone() });
             }
             Outcome::Unknown(why) => Verdict::InDoubt(self.cannot_tell(why)),
         })

@@ -1,5 +1,7 @@
 //! What calls look like on disk, and what follows from a probe.
 
+use proptest::prelude::*;
+
 use super::*;
 use crate::durable::codec::{self, Format};
 
@@ -121,4 +123,88 @@ fn a_call_that_a_person_is_asked_about_is_not_probed_and_what_turns_out_done_is_
     let in_doubt = || row(Effect::VERIFY, RowState::InDoubt(late()));
     assert_eq!(told(in_doubt(), [Outcome::Done(Json::NULL)]).0, Verdict::Ended(Outcome::Done(Json::NULL)));
     assert_eq!(told(in_doubt(), [Outcome::Unknown(late())]).0, Verdict::InDoubt(late()));
+}
+
+fn outcomes() -> impl Strategy<Value = Outcome> {
+    prop_oneof![
+        Just(Outcome::Done(Json::NULL)),
+        any::<(String, String)>().prop_map(|(class, message)| Outcome::failed(class, message)),
+        any::<(String, String)>().prop_map(|(class, message)| Outcome::unknown(class, message)),
+    ]
+}
+
+fn effects() -> impl Strategy<Value = Effect> {
+    prop_oneof![
+        Just(Effect::AtMostOnce),
+        any::<u64>().prop_map(|remembers_ms| Effect::Idempotent { remembers_ms }),
+        (0..6_u32, any::<u64>()).prop_map(|(probes, wait_ms)| Effect::Verify { probes, wait_ms }),
+    ]
+}
+
+fn states() -> impl Strategy<Value = RowState> {
+    let probing = any::<(u32, u64, bool)>().prop_map(|(asked, due_ms, is_cut_off)| {
+        RowState::Probing(Probing { failure: late(), asked, due_ms, is_cut_off })
+    });
+    prop_oneof![Just(RowState::Intended), Just(RowState::Started), Just(RowState::InDoubt(late())), probing]
+}
+
+crate::properties! {
+    /// Any outcome of any call: what was done is done, what failed is not made up, and of what nobody knows nothing is
+    /// repeated that may not be.
+    #[test]
+    fn an_outcome_becomes_the_one_verdict_that_its_guarantee_allows(
+        effect in effects(), state in states(), outcome in outcomes(), now_ms: u64, key_since_ms: u64,
+    ) {
+        let mut row = row(effect, state);
+        row.request.key_since_ms = key_since_ms;
+        let is_forgotten = row.request.is_forgotten(now_ms);
+        let verifies = matches!(effect, Effect::Verify { .. });
+        let may_be_probed = verifies && !matches!(row.state, RowState::InDoubt(_));
+        match (settle(&row, outcome.clone(), now_ms), &outcome) {
+            (Settled::Answer(Verdict::Ended(ended)), Outcome::Done(_)) => prop_assert_eq!(&ended, &outcome),
+            (Settled::Answer(Verdict::Ended(Outcome::Failed(_))), Outcome::Failed(_)) => {}
+            (Settled::Answer(Verdict::NotMade(_)), Outcome::Failed(_)) => {
+                let is_cut_off = matches!(&row.state, RowState::Probing(probing) if probing.is_cut_off);
+                prop_assert!(is_cut_off);
+            }
+            (Settled::Answer(Verdict::Ended(Outcome::Unknown(_))), Outcome::Unknown(_)) => {
+                let is_idempotent = matches!(effect, Effect::Idempotent { .. });
+                prop_assert!(is_idempotent && !is_forgotten);
+            }
+            (Settled::Answer(Verdict::InDoubt(_)), Outcome::Unknown(_)) => {
+                prop_assert!(effect == Effect::AtMostOnce || verifies || is_forgotten);
+            }
+            (Settled::Probe(probing), Outcome::Unknown(_)) => {
+                prop_assert!(may_be_probed && probing.due_ms >= now_ms);
+            }
+            (settled, outcome) => prop_assert!(false, "{:?} became {:?}", outcome, settled),
+        }
+    }
+
+    /// Whatever the probes find out: as many are asked as may be, each at least as late as the one before, and then somebody
+    /// is told.
+    #[test]
+    fn probes_come_to_an_end_and_ever_later(
+        probes in 0..20_u32, wait_ms: u64, is_cut_off: bool, last in prop::option::of(outcomes()),
+    ) {
+        let mut row = row(Effect::Verify { probes, wait_ms }, RowState::Intended);
+        if is_cut_off {
+            row.state = RowState::Probing(Probing::of_the_last_life(0));
+        }
+        let (mut now_ms, mut asked, mut former_ms) = (0, 0, 0);
+        loop {
+            let is_last = asked == probes / 2;
+            let told = last.clone().filter(|_| is_last).unwrap_or(Outcome::Unknown(late()));
+            match settle(&row, told, now_ms) {
+                Settled::Answer(_) => break,
+                Settled::Probe(probing) => {
+                    let pause_ms = probing.due_ms - now_ms;
+                    prop_assert!(pause_ms >= former_ms || probing.due_ms == u64::MAX, "{} after {}", pause_ms, former_ms);
+                    (now_ms, former_ms, asked) = (probing.due_ms, pause_ms, asked + 1);
+                    row.state = RowState::Probing(probing);
+                }
+            }
+            prop_assert!(asked <= probes.max(1), "{} probes of {}", asked, probes);
+        }
+    }
 }

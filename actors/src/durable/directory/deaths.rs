@@ -68,6 +68,8 @@ impl Deaths {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
     use crate::durable::supervision::{Backoff, Intensity, Strategy};
 
@@ -124,5 +126,45 @@ mod tests {
         assert_eq!(cures(&policy, &[(0, 1), (1, 1)])[1], at_once);
         let cures = cures(&Policy::DEFAULT, &[(0, 1), (1, 1), (2, 2)]);
         assert!(cures[1] != at_once && cures[2] == at_once, "{cures:?}");
+    }
+
+    crate::properties! {
+        /// Whatever it dies of, and however fast: the fifth death by one message in a row gives that up, and the actor is
+        /// given up for deaths by different messages alone.
+        #[test]
+        fn a_message_is_given_up_for_its_own_deaths_and_an_actor_for_those_of_many(
+            deaths in prop::collection::vec((0..4_u64, 0..4_000_u64), 0..80), max_restarts in 0..5_u32,
+        ) {
+            let period = Duration::from_secs(10);
+            let policy = Policy { intensity: Intensity { max_restarts, period }, ..Policy::DEFAULT };
+            let began = crate::clock::monotonic();
+            let mut counted = Deaths::since(began);
+            let (mut now_ms, mut row, mut changes) = (0, (0, 0), Vec::new());
+            for (entry, wait_ms) in deaths {
+                now_ms += wait_ms;
+                // Numbers of messages begin at 1.
+                let entry = entry + 1;
+                let is_other = row.0 != entry;
+                if is_other {
+                    changes.push(now_ms);
+                }
+                row = if is_other { (entry, 1) } else { (entry, row.1 + 1) };
+                let counting = changes.iter().filter(|at_ms| now_ms - **at_ms <= 10_000).count();
+                let cure = counted.count(began + Duration::from_millis(now_ms), ACTOR, entry, &policy);
+                if is_other && counting > max_restarts as usize {
+                    prop_assert_eq!(cure, Cure::Escalate);
+                    // It is suspended; whoever lets it run again counts anew.
+                    return Ok(());
+                }
+                match cure {
+                    Cure::Escalate => prop_assert!(false, "given up after {} messages of {}", counting, max_restarts),
+                    Cure::Bury => prop_assert!(row.1 >= DEATHS_MAX, "buried after {} deaths", row.1),
+                    Cure::Reload { after } => {
+                        prop_assert!(row.1 < DEATHS_MAX, "loaded again after {} deaths", row.1);
+                        prop_assert!(after <= policy.backoff.max && (row.1 > 1 || after.is_zero()));
+                    }
+                }
+            }
+        }
     }
 }

@@ -180,7 +180,7 @@ fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-proptest! {
+crate::properties! {
     #[test]
     fn garbage_is_nobody_and_stops_no_start(bytes in proptest::collection::vec(any::<u8>(), 0..FILE + 100)) {
         let folder = Folder::new();

@@ -100,7 +100,7 @@ mod tests {
 
     const PLACE: Place = Place { segment: 0x1122_3344_5566_7788, sequence: 5, previous: 9 };
 
-    proptest! {
+    crate::properties! {
         #[test]
         fn a_record_opens_as_it_was_sealed(payload: Vec<u8>, rest: Vec<u8>) {
             let mut bytes = Vec::new();

@@ -210,10 +210,13 @@ pub(crate) fn seal_call(row: &Row) -> Bytes {
 
 pub(crate) fn open_call(sealed: &[u8]) -> Result<Row, codec::Error> {
     let stored = codec::unwrap(CALL.type_id, sealed)?;
-    if stored.format != BEATING {
-        return codec::open(CALL, sealed);
+    match stored.format {
+        CALL => stored.decode(),
+        BEATING => {
+            let (mut row, within_ms): (Row, u64) = stored.decode()?;
+            row.request.heartbeat_ms = Some(within_ms);
+            Ok(row)
+        }
+        format => Err(codec::Error::Version { found: format.version, known: BEATING.version }),
     }
-    let (mut row, within_ms): (Row, u64) = stored.decode()?;
-    row.request.heartbeat_ms = Some(within_ms);
-    Ok(row)
 }

@@ -57,6 +57,8 @@ pub(crate) fn scrambled(value: u64) -> u64 {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     const BACKOFF: Backoff = Backoff { base: Duration::from_millis(10), max: Duration::from_millis(300), seed: 7 };
@@ -79,5 +81,25 @@ mod tests {
         assert_eq!(BACKOFF.delay(5, "a"), BACKOFF.delay(5, "a"));
         assert_ne!(BACKOFF.delay(5, "a"), BACKOFF.delay(5, "b"));
         assert_ne!(BACKOFF.delay(5, "a"), Backoff { seed: 8, ..BACKOFF }.delay(5, "a"));
+    }
+
+    crate::properties! {
+        #[test]
+        fn no_wait_is_longer_than_the_longest_or_shorter_than_half_of_what_is_due(
+            base_ms: u64, max_ms: u64, seed: u64, nth: u32, child: String,
+        ) {
+            let backoff = Backoff { base: Duration::from_millis(base_ms), max: Duration::from_millis(max_ms), seed };
+            for nth in [nth, nth % 80] {
+                let delay = backoff.delay(nth, &child);
+                let doubled = 1_u128.checked_shl(nth.saturating_sub(2).min(64)).unwrap_or(u128::MAX);
+                let whole_ms = u128::from(base_ms).saturating_mul(doubled).min(u128::from(max_ms));
+                prop_assert!(delay <= backoff.max, "{:?}", delay);
+                if nth <= 1 {
+                    prop_assert_eq!(delay, Duration::ZERO);
+                } else if nth <= 30 {
+                    prop_assert!(delay.as_millis() + 1 >= whole_ms / 2 && delay.as_millis() <= whole_ms + 1, "{:?}", delay);
+                }
+            }
+        }
     }
 }

@@ -24,7 +24,7 @@ pub type ChildId = Arc<str>;
 pub(super) struct Slot(pub(super) u64);
 
 /// One life of one child.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) struct Key {
     pub(super) slot: Slot,
     pub(super) incarnation: u64,

@@ -41,6 +41,8 @@ impl Window {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     const TWO_IN_TEN: Intensity = Intensity { max_restarts: 2, period: Duration::from_secs(10) };
@@ -63,5 +65,22 @@ mod tests {
     #[test]
     fn the_window_slides_instead_of_starting_over() {
         assert_eq!(admits(&[0, 9_000, 11_000, 12_000]), [true, true, true, false]);
+    }
+
+    crate::properties! {
+        #[test]
+        fn those_are_borne_that_are_few_enough_of_all_there_ever_were(
+            waits_ms in prop::collection::vec(0..8_000_u64, 0..60), max_restarts in 0..6_u32, period_ms in 0..20_000_u64,
+        ) {
+            let intensity = Intensity { max_restarts, period: Duration::from_millis(period_ms) };
+            let (mut window, mut now_ms, mut all) = (Window::default(), 0, Vec::new());
+            for wait_ms in waits_ms {
+                now_ms += wait_ms;
+                all.push(now_ms);
+                let counting = all.iter().filter(|at_ms| now_ms - **at_ms <= period_ms).count();
+                let borne = window.admit(Duration::from_millis(now_ms), intensity);
+                prop_assert_eq!(borne, counting <= max_restarts as usize);
+            }
+        }
     }
 }

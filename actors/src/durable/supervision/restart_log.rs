@@ -91,6 +91,8 @@ impl Recent {
 mod tests {
     use std::time::Duration;
 
+    use proptest::prelude::*;
+
     use super::*;
 
     fn restarting(child: &str) -> Report {
@@ -143,5 +145,37 @@ mod tests {
     fn other_reports_give_no_record() {
         let started = Report { happened: Happened::Started { incarnation: 1 }, ..restarting("a") };
         assert_eq!(RestartLog::default().note(0, &started), None);
+    }
+
+    crate::properties! {
+        /// Any restarts of any children, looked at whenever: records are a minute apart, and add up.
+        #[test]
+        fn records_are_a_minute_apart_and_add_up_and_nothing_is_kept_of_the_quiet(
+            steps in prop::collection::vec((0..4_u8, 0..40_000_u64, any::<bool>()), 0..100),
+        ) {
+            let (mut log, mut now_ms) = (RestartLog::default(), 0);
+            let (mut noted, mut counted, mut last) = ([0_u64; 4], [0_u64; 4], [None::<u64>; 4]);
+            let place = |child: &str| child.parse::<usize>().unwrap();
+            for (child, wait_ms, is_restart) in steps {
+                now_ms += wait_ms;
+                let mut records = log.due(now_ms);
+                if is_restart {
+                    noted[usize::from(child)] += 1;
+                    records.extend(log.note(now_ms, &restarting(&child.to_string())));
+                }
+                for record in records {
+                    let at = place(&record.child);
+                    prop_assert!(last[at].is_none_or(|at_ms| now_ms - at_ms >= EVERY_MS), "two within a minute");
+                    prop_assert!(record.count > 0, "a record of nothing");
+                    (last[at], counted[at]) = (Some(now_ms), counted[at] + record.count);
+                }
+                prop_assert!(log.next_due_ms().is_none_or(|due_ms| due_ms > now_ms), "something was due and left");
+            }
+            for record in log.due(now_ms + EVERY_MS).into_iter().chain(log.due(now_ms + EVERY_MS * 2)) {
+                counted[place(&record.child)] += record.count;
+            }
+            prop_assert!(log.children.is_empty(), "it has been quiet");
+            prop_assert_eq!(noted, counted);
+        }
     }
 }

@@ -210,14 +210,7 @@ impl Inner {
 
     /// Take a turn's commit. One that has to wait for others to be brought into memory is left as it is.
     pub(crate) fn accept(self: &Arc<Self>, commit: &mut Commit) -> Result<Receipt, Unaccepted> {
-        // A commit and its cancels are accepted together: no process dies between them.
-        let accepted = self.with_accepted(|accepted, now_ms| {
-            let mut receipt = accepted.accept(now_ms, commit)?;
-            let cancelled = std::mem::take(&mut receipt.cancelled).into_iter();
-            let told: Vec<_> = cancelled.filter_map(|call| self.cancel_in(accepted, now_ms, call)).collect();
-            Ok((receipt, told))
-        });
-        match accepted {
+        match self.with_accepted(|accepted, now_ms| self.accept_in(accepted, now_ms, commit)) {
             Ok(Ok((mut receipt, told))) => {
                 self.meters.mark(&commit.outbox.marks);
                 #[cfg(test)]
@@ -237,6 +230,16 @@ impl Inner {
             Ok(Err(broken @ Refused::Broken { .. })) => Err(Unaccepted::Broken(broken.to_string())),
             Err(_) => Err(Unaccepted::Closed),
         }
+    }
+
+    /// A commit and its cancels are accepted together: no process dies between them.
+    pub(crate) fn accept_in(
+        &self,
+        accepted: &mut Accepted,
+        now_ms: u64,
+        commit: &mut Commit,
+    ) -> Result<(Receipt, Vec<Receipt>), Refused> {
+        accepted.accept_and_cancel(now_ms, commit, |accepted, call| self.cancel_in(accepted, now_ms, call))
     }
 
     /// Ring whom a receipt names, but for the one who is awake already, and pass cancels on.

@@ -145,9 +145,14 @@ impl Tally {
         Bytes::from(format!("swept/{prefix}"))
     }
 
-    /// One that does not decode counts from nothing: it is a figure for people.
-    fn read(row: Option<&Bytes>) -> Self {
-        row.and_then(|row| codec::open(TALLY, row).ok()).unwrap_or_default()
+    /// One that is not there counts from nothing; one that cannot be read, because a later build wrote it, is `None`.
+    fn read(row: Option<&Bytes>) -> Option<Self> {
+        row.map_or(Some(Self::default()), |row| codec::open(TALLY, row).ok())
+    }
+
+    /// The row after more went; none if that would write over one of a later build.
+    fn after(former: Option<Self>, gone: u64) -> Option<Bytes> {
+        former.map(|Self { removed }| codec::seal(TALLY, &Self { removed: removed.saturating_add(gone) }))
     }
 }
 
@@ -294,7 +299,7 @@ impl Inner {
             let mut removed = 0;
             let counted = |gone: u64| {
                 removed = gone;
-                (tally_key, codec::seal(TALLY, &Tally { removed: tally.removed + gone }))
+                Some((tally_key, Tally::after(tally, gone)?))
             };
             let receipt =
                 self.with_accepted(|accepted, now_ms| accepted.sweep(now_ms, &rows, page.evictions, counted))?;
@@ -331,7 +336,7 @@ impl System {
     /// # Errors
     /// [`Error::OutcomeUnknown`] if the store closed before.
     pub async fn removed(&self, prefix: &str) -> Result<u64, Error> {
-        Ok(Tally::read(self.get(&Tally::key(prefix)).await?.as_ref()).removed)
+        Ok(Tally::read(self.get(&Tally::key(prefix)).await?.as_ref()).unwrap_or_default().removed)
     }
 
     /// Figures of the keys that begin with this prefix, such as `once/`.
@@ -346,7 +351,7 @@ impl System {
             kept += page.rows.len() as u64;
             next = page.next;
         }
-        let tally = Tally::read(self.get(&Tally::key(prefix)).await?.as_ref());
+        let tally = Tally::read(self.get(&Tally::key(prefix)).await?.as_ref()).unwrap_or_default();
         let hits = self.inner.janitor.kinds.iter().find(|(kind, _)| kind.prefix() == prefix);
         let hits = hits.map_or(0, |(_, hits)| hits.load(Ordering::Relaxed));
         Ok(KeyFigures { kept, removed: tally.removed, hits })
@@ -358,7 +363,22 @@ impl Live {
     #[must_use]
     pub fn keys(&self, prefix: &str) -> KeyFigures {
         let (from, to) = range(prefix);
-        let tally = Tally::read(self.index.get(&Tally::key(prefix)));
+        let tally = Tally::read(self.index.get(&Tally::key(prefix))).unwrap_or_default();
         KeyFigures { kept: self.index.range(from..to).count() as u64, removed: tally.removed, hits: 0 }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A build that could not read it once counted from nothing, and wrote that over what a later one had counted.
+    #[test]
+    fn a_tally_of_a_later_build_is_not_written_over() {
+        let tally = Tally::after(Tally::read(None), 3).expect("nothing was counted before");
+        assert_eq!(Tally::read(Some(&tally)).map(|tally| tally.removed), Some(3));
+        let later = codec::of_a_later_build(&tally);
+        assert!(Tally::read(Some(&later)).is_none());
+        assert_eq!(Tally::after(Tally::read(Some(&later)), 1), None);
     }
 }

@@ -15,6 +15,8 @@ use crate::{
     durable::{
         accepted::Entrance,
         codec::{self, Format},
+        live::{Known, stored},
+        store,
     },
     mutant::Mutant,
 };
@@ -57,10 +59,13 @@ impl Inner {
         if let Some(jump) = Jump::at_start(last_record_ms, now.wall_ms) {
             return self.note_jump(jump, now, true);
         }
-        let former = self.core.lock().accepted.live().index.get(&ROW).cloned();
-        // A row that does not decode begins no grace; the next jump writes over it.
-        if let Some(Ok(former)) = former.map(|row| codec::open::<Jumped>(FORMAT, &row)) {
-            *self.clocks.grace.lock() = Grace::resumed(former.wall_ms, now);
+        match self.former_jump() {
+            Ok(None) => {}
+            Ok(Some(former)) => *self.clocks.grace.lock() = grace_after(&former, now),
+            Err(error) => {
+                tracing::warn!(%error, "it is not known whether the clock jumped just now; it is taken to have");
+                *self.clocks.grace.lock() = Grace::from(now.boot_ms);
+            }
         }
     }
 
@@ -70,6 +75,16 @@ impl Inner {
         let last = std::mem::replace(&mut *self.clocks.last.lock(), now);
         if let Some(jump) = Jump::between(last, now) {
             self.note_jump(jump, now, false);
+        }
+    }
+
+    /// The last jump that was written down. After a checkpoint its row is in the store alone.
+    fn former_jump(&self) -> Result<Option<Bytes>, store::Error> {
+        let known = self.core.lock().accepted.known(&ROW);
+        match (known, &self.rows) {
+            (Known::Here(row), _) => Ok(Some(row)),
+            (Known::Unknown(_), Some(rows)) => rows.get(&stored::index_key(&ROW)),
+            (Known::Gone | Known::Unknown(_), _) => Ok(None),
         }
     }
 
@@ -99,6 +114,18 @@ impl Inner {
         let mut failure = self.failure.subscribe();
         while tokio::time::timeout(LOOK_EVERY, failure.wait_for(Option::is_some)).await.is_err() {
             self.look_at_clocks();
+        }
+    }
+}
+
+/// What is left of the grace after the jump that a former life wrote down. When that was cannot be read in a row of a later
+/// build, so it may have been just now.
+fn grace_after(former: &[u8], now: Reading) -> Grace {
+    match codec::open::<Jumped>(FORMAT, former) {
+        Ok(former) => Grace::resumed(former.wall_ms, now),
+        Err(error) => {
+            tracing::warn!(%error, "the last jump of the clock cannot be read; what cannot be taken back expires later");
+            Grace::from(now.boot_ms)
         }
     }
 }
@@ -133,5 +160,17 @@ mod tests {
         golden.value("ahead", FORMAT, &Jumped { by_ms: 7, wall_ms: 0, at_start: false });
         golden.bytes("key", &ROW);
         golden.end();
+    }
+
+    /// Keys once went at once after a jump that a later build had written down, because the row began no grace.
+    #[test]
+    fn a_jump_of_a_later_build_is_refused_by_name_and_taken_for_one_of_just_now() {
+        let row = codec::seal(FORMAT, &Jumped { by_ms: 7, wall_ms: 0, at_start: true });
+        let later = codec::of_a_later_build(&row);
+        let refused = codec::open::<Jumped>(FORMAT, &later);
+        assert_eq!(refused, Err(codec::Error::Version { found: codec::LATER, known: 1 }));
+        let now = Reading { boot_ms: 5, wall_ms: u64::MAX };
+        assert!(!grace_after(&row, now).holds(5), "it is long over");
+        assert!(grace_after(&later, now).holds(5));
     }
 }

@@ -68,4 +68,12 @@ mod tests {
         assert_eq!(once.fate(&row, None, 1_010), RowFate::Goes);
         assert_eq!(once.fate(b"of a later build", None, u64::MAX), RowFate::Stays);
     }
+
+    #[test]
+    fn a_key_of_a_later_build_is_refused_by_name_and_kept() {
+        let later = codec::of_a_later_build(&row(1));
+        let refused = codec::open::<Told>(FORMAT, &later);
+        assert_eq!(refused, Err(codec::Error::Version { found: codec::LATER, known: 1 }));
+        assert_eq!(Once { kept: Duration::ZERO }.fate(&later, None, u64::MAX), RowFate::Stays);
+    }
 }

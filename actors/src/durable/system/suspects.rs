@@ -18,7 +18,7 @@ use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
 use super::inner::Inner;
 use crate::durable::{
-    accepted::{Accepted, Receipt, Refused},
+    accepted::{Accepted, Refused},
     call::{Failure, RowState},
     codec,
     entry::Entry,
@@ -135,7 +135,7 @@ impl Inner {
         }
         // On the disk before any of them runs: one that kills at once is counted.
         self.flight.keep(sorted.kept(), strays);
-        let cancelled = self.take_alone(sorted.turns).await;
+        self.take_alone(sorted.turns).await;
         let calls = self.doubt_killers(sorted.calls);
         if self.until_durable(self.latest()).await.is_ok() {
             self.flight.keep(calls.iter().copied().chain(sorted.held).collect(), strays);
@@ -145,7 +145,6 @@ impl Inner {
             Named::Turn { .. } => None,
         });
         self.let_first(calls.collect());
-        self.ring_all(&Receipt { cancelled, ..Receipt::default() }, None);
     }
 
     /// Let these calls begin first, one at a time, and see that nobody waits for one that does not come.
@@ -210,33 +209,27 @@ impl Inner {
         0
     }
 
-    /// Take the suspects' turns on a thread of their own; returns which calls were cancelled by them.
-    async fn take_alone(self: &Arc<Self>, turns: Vec<Turn>) -> Vec<CallId> {
+    /// Take the suspects' turns on a thread of their own.
+    async fn take_alone(self: &Arc<Self>, turns: Vec<Turn>) {
         if turns.is_empty() {
-            return Vec::new();
+            return;
         }
         let inner = Arc::clone(self);
         let taking = self.blocking(move || {
-            let mut cancelled = Vec::new();
             for turn in turns {
                 tracing::warn!(actor = %turn.actor, entry = turn.entry, deaths = turn.deaths, "a suspect runs alone");
-                inner.take_suspect(turn, &mut cancelled);
+                inner.take_suspect(turn);
                 // Whoever takes its next message loads it anew.
                 inner.release(turn.actor);
             }
-            cancelled
         });
-        match tokio::time::timeout(PATIENCE, taking).await {
-            Ok(taken) => taken.unwrap_or_default(),
-            Err(_) => {
-                tracing::error!("a message that the process may have died of does not end; the start goes on");
-                Vec::new()
-            }
+        if tokio::time::timeout(PATIENCE, taking).await.is_err() {
+            tracing::error!("a message that the process may have died of does not end; the start goes on");
         }
     }
 
     /// Take an actor's messages up to the suspected one. A panic is no death of the process: the hosts see to it.
-    fn take_suspect(self: &Arc<Self>, suspect: Turn, cancelled: &mut Vec<CallId>) {
+    fn take_suspect(self: &Arc<Self>, suspect: Turn) {
         let mut active = None;
         while let Some(entry) = self.head(suspect.actor).filter(|entry| entry.number <= suspect.entry) {
             let is_it = entry.number == suspect.entry;
@@ -244,28 +237,30 @@ impl Inner {
                 return self.give_up(suspect);
             }
             let taken = std::panic::catch_unwind(AssertUnwindSafe(|| self.take(suspect.actor, &entry, &mut active)));
-            match taken {
-                Ok(Some(mut receipt)) => cancelled.append(&mut receipt.cancelled),
-                Ok(None) | Err(_) => return,
+            if !taken.unwrap_or(false) {
+                return;
             }
         }
     }
 
-    fn take(self: &Arc<Self>, actor: ActorId, entry: &Entry, active: &mut Option<Hosted>) -> Option<Receipt> {
+    /// Says whether the turn was accepted. Whom it rings is rung with everyone who has mail.
+    fn take(self: &Arc<Self>, actor: ActorId, entry: &Entry, active: &mut Option<Hosted>) -> bool {
         let _noted = self.flight.begin(Named::Turn { actor, entry: entry.number }, Label::Kind("a suspect"));
-        let mut hosted = active.take().or_else(|| self.load(actor))?;
-        let commit = hosted.take(actor, entry, &self.ids, &self.extensions);
-        let mut commit = commit;
-        let receipt = loop {
-            match self.with_accepted(|accepted, now_ms| accepted.accept(now_ms, &mut commit)).ok()? {
-                Ok(receipt) => break receipt,
-                Err(Refused::Cold(cold)) => self.bring_here(cold).ok()?,
-                Err(_) => return None,
+        let Some(mut hosted) = active.take().or_else(|| self.load(actor)) else { return false };
+        let mut commit = hosted.take(actor, entry, &self.ids, &self.extensions);
+        loop {
+            let is_brought = match self.with_accepted(|accepted, now_ms| self.accept_in(accepted, now_ms, &mut commit))
+            {
+                Ok(Ok(_)) => break,
+                Ok(Err(Refused::Cold(cold))) => self.bring_here(cold).is_ok(),
+                Ok(Err(_)) | Err(_) => false,
+            };
+            if !is_brought {
+                return false;
             }
-        };
+        }
         *active = Some(hosted).filter(|hosted| !hosted.is_dirty);
-        // Whom it rings is rung with everyone who has mail.
-        Some(receipt)
+        true
     }
 
     fn give_up(&self, suspect: Turn) {

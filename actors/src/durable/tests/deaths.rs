@@ -20,7 +20,7 @@ const HOW: &str = "HEADFRAME_TEST_DEATH";
 const FOLDER: &str = "HEADFRAME_TEST_FOLDER";
 
 /// A life that dies while it is at this.
-fn dies_of(file: &Path, named: Named) {
+pub(super) fn dies_of(file: &Path, named: Named) {
     let recorder = Arc::new(Recorder::open(file).unwrap().0);
     std::mem::forget(recorder.begin(named, Label::Kind("counter")));
 }
@@ -39,7 +39,7 @@ async fn with_mail(store: &Memory, message: Told) -> (Address<Counter>, u64) {
     (address, entry)
 }
 
-fn all_streams(found: &Recovery<'_>) -> Result<Vec<StreamId>, store::Error> {
+pub(super) fn all_streams(found: &Recovery<'_>) -> Result<Vec<StreamId>, store::Error> {
     Ok(found.streams())
 }
 

@@ -55,19 +55,24 @@ async fn a_start_long_after_the_last_record_or_before_it_is_written_down() {
     }
 }
 
+/// Once it was forgotten with the first checkpoint, and keys went minutes after a jump.
 #[tokio::test]
 async fn a_grace_goes_on_after_a_restart() {
-    let (store, clocks) = (Memory::new(), clocks(now_ms()));
-    let first = start(&store, &clocks).await;
-    clocks.set_wall(3_600_000);
-    first.inner.look_at_clocks();
-    assert!(first.last_jump().await.unwrap().is_some());
-    first.stop(SOON).await;
-    clocks.advance(300_000);
-    let system = start(&store, &clocks).await;
-    assert!(system.holds_expiries());
-    clocks.advance(300_001);
-    assert!(!system.holds_expiries());
+    for store in [Memory::new(), Memory::with_rows()] {
+        let clocks = clocks(now_ms());
+        let first = start(&store, &clocks).await;
+        clocks.set_wall(3_600_000);
+        first.inner.look_at_clocks();
+        assert!(first.last_jump().await.unwrap().is_some());
+        // The row leaves memory, where there are rows.
+        first.checkpoint(SOON).await.unwrap();
+        first.stop(SOON).await;
+        clocks.advance(300_000);
+        let system = start(&store, &clocks).await;
+        assert!(system.holds_expiries());
+        clocks.advance(300_001);
+        assert!(!system.holds_expiries());
+    }
 }
 
 #[tokio::test]

@@ -7,7 +7,7 @@
 mod machine;
 mod words;
 
-use proptest::{prelude::*, test_runner::TestRunner};
+use proptest::prelude::*;
 use serde_json::json;
 
 use self::{
@@ -18,6 +18,7 @@ use crate::{
     clock::monotonic,
     durable::Body,
     phase::Phase,
+    replay::{Seeds, holds},
     run::Run,
     task::Task,
     testing::{Scale, dice::Dice, note},
@@ -39,7 +40,17 @@ fn no_message_in_any_state_breaks_a_run_a_phase_or_a_task() {
         ("task", Machine::of::<Task>, task_hears),
     ];
     for (name, make, hears) in machines {
-        let (taken, refused, emitted) = all(&scene, cases, make, hears);
+        let seeds = Seeds::of(
+            env!("CARGO_PKG_NAME"),
+            module_path!(),
+            "no_message_in_any_state_breaks_a_run_a_phase_or_a_task",
+            cases,
+        );
+        let is_replay = seeds.is_replay();
+        let (taken, refused, emitted) = all(&scene, seeds, make, hears);
+        if is_replay {
+            continue;
+        }
         assert!(taken > 0 && refused > 0 && emitted > 0, "{name}: {taken} taken, {refused} refused, {emitted} events");
         told.push((name, json!({ "taken": taken, "refused": refused, "events": emitted })));
     }
@@ -48,16 +59,15 @@ fn no_message_in_any_state_breaks_a_run_a_phase_or_a_task() {
     note("state machines", &told);
 }
 
-/// Tell so many sequences; says how many messages were taken, how many refused, and how many events were emitted.
-fn all(scene: &Scene, cases: u32, make: Make, hears: Hears) -> (u64, u64, u64) {
+/// Tell a sequence for each seed; says how many messages were taken, how many refused, and how many events were emitted.
+fn all(scene: &Scene, seeds: Seeds, make: Make, hears: Hears) -> (u64, u64, u64) {
     let sum = std::cell::Cell::new((0, 0, 0));
-    let config = ProptestConfig { cases, failure_persistence: None, ..ProptestConfig::default() };
     let words = proptest::collection::vec(any::<u64>(), MESSAGES);
-    let told = TestRunner::new(config).run(&words, |words| {
+    holds(seeds, &words, |words| {
         let mut machine = make();
         for word in words {
             let body = hears(scene, &machine, &mut Dice::of(word, 3));
-            machine.hears(&body, &scene.extensions).map_err(TestCaseError::fail)?;
+            machine.hears(&body, &scene.extensions)?;
             if machine.has_stopped {
                 break;
             }
@@ -66,6 +76,5 @@ fn all(scene: &Scene, cases: u32, make: Make, hears: Hears) -> (u64, u64, u64) {
         sum.set((taken + machine.taken, refused + machine.refused, emitted + machine.events.len() as u64));
         Ok(())
     });
-    told.unwrap_or_else(|failure| panic!("{failure}"));
     sum.get()
 }

@@ -1,7 +1,7 @@
 //! Turns of actors, and what an operator or a keeper does in their place.
 
 use super::Simulation;
-use crate::durable::{ActorId, CallId, Commit, Refused, sim::Hosted};
+use crate::durable::{Accepted, ActorId, Commit, Refused, sim::Hosted};
 
 impl Simulation {
     pub(super) fn turn(&mut self) -> bool {
@@ -23,17 +23,21 @@ impl Simulation {
         }
         let host = self.life.hosts.get_mut(&actor).expect("just loaded");
         let mut commit: Commit = host.take(actor, &entry, &self.life.ids, &self.extensions);
-        let receipt = loop {
-            match self.life.accepted.accept(self.clock_ms, &mut commit) {
-                Ok(receipt) => break receipt,
+        let now_ms = self.clock_ms;
+        // A fake tool is never caught running: what was not called yet did not begin in this life.
+        let cancel = |accepted: &mut Accepted, call| accepted.cancel_idle(now_ms, call);
+        let (receipt, told) = loop {
+            match self.life.accepted.accept_and_cancel(now_ms, &mut commit, cancel) {
+                Ok(accepted) => break accepted,
                 Err(Refused::Cold(cold)) => self.bring(cold),
                 Err(refused) => panic!("nobody else commits: {refused}"),
             }
         };
         self.life.commits += 1;
         self.life.runnable.extend(receipt.ring.into_iter().filter(|other| *other != actor));
-        for call in receipt.cancelled {
-            self.cancel_call(call);
+        for told in told {
+            self.life.runnable.extend(told.ring);
+            self.life.commits += 1;
         }
         if receipt.stopped {
             self.life.hosts.remove(&actor);
@@ -58,15 +62,5 @@ impl Simulation {
         let receipt = self.life.accepted.bury(self.clock_ms, actor, entry, "it died of this");
         self.life.runnable.extend(receipt.ring);
         self.life.commits += 1;
-    }
-
-    /// A fake tool is never caught running: what was not called yet did not begin in this life.
-    fn cancel_call(&mut self, call: CallId) {
-        let caller = self.life.accepted.live().calls.get(&call).map(|row| row.caller);
-        self.bring(caller.into_iter().collect());
-        if let Some(receipt) = self.life.accepted.cancel_idle(self.clock_ms, call) {
-            self.life.runnable.extend(receipt.ring);
-            self.life.commits += 1;
-        }
     }
 }

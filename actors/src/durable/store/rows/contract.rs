@@ -70,7 +70,7 @@ contract! {
     a_visitor_may_read,
 }
 
-proptest! {
+crate::properties! {
     #![proptest_config(ProptestConfig { cases: 200, ..ProptestConfig::default() })]
     #[test]
     fn memory_is_a_map(story in story()) {
@@ -78,7 +78,7 @@ proptest! {
     }
 }
 
-proptest! {
+crate::properties! {
     // Each case opens real files, some of them again and again.
     #![proptest_config(ProptestConfig { cases: 12, max_shrink_iters: 200, ..ProptestConfig::default() })]
     #[test]

@@ -487,7 +487,7 @@ fn happen(bench: &mut Bench, what: u8, id: &'static str) {
     }
 }
 
-proptest! {
+crate::properties! {
     #[test]
     fn whatever_happens_every_question_is_answered_and_the_end_is_reached(
         strategy in prop::sample::select(vec![Strategy::OneForOne, Strategy::OneForAll, Strategy::RestForOne, Strategy::Dynamic]),

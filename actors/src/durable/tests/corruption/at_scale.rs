@@ -17,11 +17,12 @@ use super::{
     *,
 };
 use crate::{
-    clock,
+    clock, replay,
     scale::{Scale, note},
 };
 
-const CASE: &str = "HEADFRAME_DAMAGE";
+/// What `HEADFRAME_REPLAY` calls a case of this.
+const DAMAGE: &str = "damage";
 const SEED: &str = "HEADFRAME_DAMAGE_SEED";
 /// A store that has not opened after so long never will.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -34,7 +35,7 @@ fn no_damage_to_any_file_is_silent() {
 /// sled writes as it likes, and syncs when it likes: what is there after a crash may be of any moment, or of several.
 #[test]
 fn no_state_of_sled_s_files_does_any_harm() {
-    if std::env::var(CASE).is_err() {
+    if replay::asked(DAMAGE).is_none() {
         examine_all("states of sled's files", Scale::chosen().pick(60, 2_000, 40_000), |case| case.kind.is_of_sled());
     }
 }
@@ -44,9 +45,9 @@ fn examine_all(suite: &str, most: usize, which: fn(&Case) -> bool) {
     let seed = std::env::var(SEED).map_or(1, |seed| seed.parse().expect("a number"));
     let place = place();
     templates(place.path());
-    let cases = match std::env::var(CASE) {
-        Ok(told) => vec![Case::parse(&told)],
-        Err(_) => chosen(place.path(), most, seed, which),
+    let cases = match replay::asked(DAMAGE) {
+        Some(told) => vec![Case::parse(&told)],
+        None => chosen(place.path(), most, seed, which),
     };
     let cores = thread::available_parallelism().map_or(1, usize::from);
     let told = thread::scope(|scope| {
@@ -72,7 +73,8 @@ fn failure(told: &Told) -> Option<String> {
     let Told { case, outcome: Err(why), says } = told else { return None };
     let Case { kind, way, template, .. } = Case::parse(case);
     let store = TEMPLATES[template];
-    let replay = format!("{CASE}={case} cargo test -p headframe-actors --lib corruption::at_scale::no_damage");
+    let line = replay::line(DAMAGE, case);
+    let replay = format!("{line} cargo test -p headframe-actors --lib corruption::at_scale::no_damage");
     Some(format!("{store}, {}, {}: {why}; it said: {says}\n{replay}", kind.name(), way.name()))
 }
 

@@ -103,7 +103,7 @@ fn large() -> History {
     history
 }
 
-proptest! {
+crate::properties! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
     #[test]

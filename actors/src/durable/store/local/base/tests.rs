@@ -74,7 +74,7 @@ fn models() -> impl Strategy<Value = Model> {
     proptest::collection::btree_map(keys(), values, 0..60)
 }
 
-proptest! {
+crate::properties! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
     #[test]

@@ -19,11 +19,12 @@ use serde_json::json;
 
 use self::case::{Case, MODELS, Model, Plots};
 use crate::{
-    clock,
+    clock, replay,
     scale::{Scale, note},
 };
 
-const CASE: &str = "HEADFRAME_CRASH";
+/// What `HEADFRAME_REPLAY` calls a case of this.
+const CRASH: &str = "crash";
 const SEED: &str = "HEADFRAME_CRASH_SEED";
 const PART: &str = "HEADFRAME_CRASH_PART";
 /// With how many seeds each point is tried in each model that has seeds, when all are.
@@ -32,7 +33,7 @@ const SEEDS: u64 = 16;
 #[test]
 fn nothing_acknowledged_is_lost_after_any_operation_on_our_files_whatever_the_disk_keeps() {
     let plots = Arc::new(Plots::new());
-    if let Ok(told) = std::env::var(CASE) {
+    if let Some(told) = replay::asked(CRASH) {
         return plots.play(&Case::parse(&told));
     }
     let (began, seed) = (clock::monotonic(), std::env::var(SEED).map_or(1, |seed| seed.parse().expect("a number")));

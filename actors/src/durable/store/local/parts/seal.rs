@@ -136,7 +136,7 @@ mod tests {
 
     use super::*;
 
-    proptest! {
+    crate::properties! {
         #[test]
         fn a_part_opens_only_where_it_was_written(
             payload: Vec<u8>, (pin, other) in any::<(u32, u32)>(), (at, elsewhere) in any::<(u64, u64)>(),

@@ -103,4 +103,10 @@ mod tests {
         assert_eq!(read_mark(&write_mark(&mark)), Some(mark));
         assert_eq!(read_tally(&write_tally(tally)), Some(tally));
     }
+
+    #[test]
+    fn rows_of_a_later_build_are_refused_by_name() {
+        let later = sealed(FORMAT_KEY, [&[0; 4], &MAGIC[..], &(FORMAT + 1).to_le_bytes()].concat());
+        assert_eq!(check_format(&later), Err("format 2 is newer than 1, which this build reads".to_owned()));
+    }
 }

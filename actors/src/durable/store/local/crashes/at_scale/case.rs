@@ -4,11 +4,14 @@ use std::{fmt, panic};
 
 use super::{
     super::{Life, MANNERS, Manner, Tale, archiver, lives_on_as, loss, open_as, upgrade},
-    CASE, rows,
+    CRASH, rows,
 };
-use crate::durable::{
-    journal::sim::{Fate, SimDisk},
-    store::Error,
+use crate::{
+    durable::{
+        journal::sim::{Fate, SimDisk},
+        store::Error,
+    },
+    replay,
 };
 
 /// What the machine makes of what was not synced.
@@ -80,7 +83,9 @@ impl fmt::Display for Case {
 impl Case {
     pub(super) fn parse(text: &str) -> Self {
         let numbers: Vec<u64> = text.split(':').map(|number| number.parse().expect("a number")).collect();
-        let [plot, step, model, seed] = numbers[..] else { panic!("{CASE} is STORY:OPERATION:MODEL:SEED") };
+        let [plot, step, model, seed] = numbers[..] else {
+            panic!("a {CRASH} is STORY:OPERATION:MODEL:SEED, not {text}")
+        };
         let [plot, model] = [plot, model].map(|number| usize::try_from(number).unwrap());
         Self { plot, step, model: MODELS[model], seed }
     }
@@ -151,8 +156,8 @@ impl Plots {
     pub(super) fn tell(&self, case: &Case) {
         let played = panic::catch_unwind(panic::AssertUnwindSafe(|| self.play(case)));
         // What went wrong was told by the panic itself.
-        let replay = format!("{CASE}={case} cargo test -p headframe-actors --lib crashes::at_scale::nothing");
-        assert!(played.is_ok(), "{replay}");
+        let line = replay::line(CRASH, case);
+        assert!(played.is_ok(), "{line} cargo test -p headframe-actors --lib crashes::at_scale::nothing");
     }
 
     pub(super) fn play(&self, case: &Case) {
