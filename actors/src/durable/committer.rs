@@ -11,6 +11,8 @@
 //!
 //! **Invariant:** nothing leaves (a call, a reply, a watcher's news) before its record is durable.
 
+pub(crate) mod pace;
+
 use std::{
     sync::Arc,
     time::{Duration, Instant},
@@ -18,38 +20,28 @@ use std::{
 
 use parking_lot::MutexGuard;
 
+use self::pace::{Next, Pace, Seen, Since, Sleep};
 #[cfg(test)]
 use super::faults::{Action, Site, Who};
 use super::{
     checkpointer,
-    hands::Hands,
     open::Sealed,
     record::Encoder,
     system::{Core, Inner},
 };
 use crate::mutant::Mutant;
 
-/// How long a commit that nobody waits for may stay unsynced.
-const DEADLINE: Duration = Duration::from_millis(5);
 /// After this long without work the store is told that it is idle.
 const IDLE: Duration = Duration::from_millis(20);
-/// Lingering is worth so many syncs, and never longer than [`LINGER_MAX`].
-const LINGER_SYNCS: u32 = 8;
-const LINGER_MAX: Duration = Duration::from_millis(1);
-/// Turns that are being taken are worth half a sync, and never longer than [`SETTLE_MAX`]. Where more wait than
-/// [`SETTLE_DEMAND`] there is always somebody who takes a turn.
-const SETTLE_SYNCS: u32 = 2;
-const SETTLE_MAX: Duration = Duration::from_millis(1);
-const SETTLE_DEMAND: usize = 4;
 
 /// Run until the system stops or the store fails.
 pub(crate) fn run(inner: &Arc<Inner>) {
-    let mut pace = Pace::default();
+    let mut pace = Pace::new();
     let mut encoder = Encoder::default();
-    while let Some(sealed) = next(inner, &mut pace) {
+    while let Some((sealed, since)) = next(inner, &mut pace) {
         let Some((sealed, took)) = append(inner, sealed, &mut encoder) else { return };
-        pace.after(took);
-        if let Some(since) = pace.since {
+        pace.synced(took);
+        if let Some(since) = since {
             inner.meters.commit_wait_seconds.record(since.elapsed().as_secs_f64());
         }
         publish(inner, sealed);
@@ -59,9 +51,9 @@ pub(crate) fn run(inner: &Arc<Inner>) {
 /// The same as a task: it may be a while before a record is durable, and before those who wait hear of it.
 #[cfg(test)]
 pub(crate) async fn run_as_task(inner: Arc<Inner>) {
-    let mut pace = Pace::default();
+    let mut pace = Pace::new();
     let mut encoder = Encoder::default();
-    while let Some(sealed) = next_as_task(&inner, &mut pace).await {
+    while let Some((sealed, _)) = next_as_task(&inner, &mut pace).await {
         if let Some(Action::Error) = inner.fault(Site::BeforeSync, Who::Nobody).await {
             return fail(&inner, sealed, "a fault: the record is lost");
         }
@@ -102,134 +94,67 @@ fn fail(inner: &Inner, sealed: Sealed, cause: &str) {
     inner.close(cause);
 }
 
-/// How many are expected to wait for the next record, and how long they are waited for.
-struct Pace {
-    expected: usize,
-    linger: Duration,
-    settle: Duration,
-    /// Since when the oldest commit in the record at hand waits.
-    since: Option<Instant>,
-}
-
-impl Default for Pace {
-    fn default() -> Self {
-        Self { expected: 1, linger: Duration::ZERO, settle: Duration::ZERO, since: None }
-    }
-}
-
-impl Pace {
-    /// A record took so long.
-    fn after(&mut self, took: Duration) {
-        self.linger = (took * LINGER_SYNCS).min(LINGER_MAX);
-        self.settle = (took / SETTLE_SYNCS).min(SETTLE_MAX);
-    }
-}
-
-/// Why the committer sleeps.
-enum Sleep {
-    /// There is nothing to write.
-    Idle,
-    /// There is something that nobody waits for.
-    Until(Instant),
-    /// Fewer wait than are expected.
-    Linger(Instant),
-    /// Turns are being taken.
-    Settle(Instant),
-}
-
-/// What is to be done now.
-enum Next {
-    End,
-    Seal,
-    Sleep(Sleep),
-}
-
-/// Since when there is something to write, and since when somebody waits for it.
-#[derive(Default)]
-struct Since {
-    seen: Option<Instant>,
-    demanded: Option<Instant>,
-}
-
-impl Since {
-    fn what_next(&mut self, core: &mut Core, hands: &Hands, pace: &Pace) -> Next {
-        let (is_empty, demand) = (core.accepted.open().is_empty(), core.accepted.open().demand);
-        if core.closed.is_some() || (core.stopping && is_empty) {
-            return Next::End;
-        }
-        let now = crate::clock::monotonic();
-        let (sleep, until) = if is_empty {
-            return Next::Sleep(Sleep::Idle);
-        } else if core.stopping || demand > SETTLE_DEMAND && demand >= pace.expected {
-            return Next::Seal;
-        } else if demand >= pace.expected {
-            hands.await_free(true);
-            if hands.are_free() {
-                return Next::Seal;
-            }
-            let until = *self.demanded.get_or_insert(now) + pace.settle;
-            (Sleep::Settle(until), until)
-        } else if demand > 0 {
-            let until = *self.demanded.get_or_insert(now) + pace.linger;
-            (Sleep::Linger(until), until)
-        } else {
-            let until = *self.seen.get_or_insert(now) + DEADLINE;
-            (Sleep::Until(until), until)
-        };
-        if until <= now { Next::Seal } else { Next::Sleep(sleep) }
-    }
+/// What the committer sees under the lock.
+fn seen(inner: &Inner, core: &mut Core) -> Seen {
+    let (closed, stopping) = (core.closed.is_some(), core.stopping);
+    let open = core.accepted.open();
+    let (is_empty, demand) = (open.is_empty(), open.demand);
+    // Asked for before it is looked, so that the last one to be done sees one or the other.
+    inner.hands.await_free(pace::may_settle(demand));
+    Seen { is_empty, demand, busy: !inner.hands.are_free(), closed, stopping }
 }
 
 /// Wait for the next record that is due.
-fn next(inner: &Arc<Inner>, pace: &mut Pace) -> Option<Sealed> {
+fn next(inner: &Arc<Inner>, pace: &mut Pace) -> Option<(Sealed, Option<Instant>)> {
     let mut core = inner.core.lock();
     let mut since = Since::default();
     loop {
-        match since.what_next(&mut core, &inner.hands, pace) {
+        let now = crate::clock::monotonic();
+        match since.what_next(seen(inner, &mut core), pace, now) {
             Next::End => return None,
             Next::Seal => return seal(inner, &mut core, pace),
             Next::Sleep(Sleep::Idle) => wait_for_work(inner, &mut core),
-            Next::Sleep(Sleep::Until(until)) => wait_until(inner, &mut core, 1, until),
-            Next::Sleep(Sleep::Linger(until)) => wait_until(inner, &mut core, pace.expected, until),
-            Next::Sleep(Sleep::Settle(until)) => wait_until(inner, &mut core, SETTLE_DEMAND + 1, until),
+            Next::Sleep(sleep @ (Sleep::Until(until) | Sleep::Linger(until) | Sleep::Settle(until))) => {
+                wait_until(inner, &mut core, sleep.demand(pace), until);
+            }
         }
     }
 }
 
 #[cfg(test)]
-async fn next_as_task(inner: &Arc<Inner>, pace: &mut Pace) -> Option<Sealed> {
+async fn next_as_task(inner: &Arc<Inner>, pace: &mut Pace) -> Option<(Sealed, Option<Instant>)> {
     let mut since = Since::default();
     loop {
         let within = {
             let mut core = inner.core.lock();
-            let (demand, within) = match since.what_next(&mut core, &inner.hands, pace) {
+            let now = crate::clock::monotonic();
+            let sleep = match since.what_next(seen(inner, &mut core), pace, now) {
                 Next::End => return None,
                 Next::Seal => return seal(inner, &mut core, pace),
-                Next::Sleep(Sleep::Idle) => (0, Duration::MAX),
-                Next::Sleep(Sleep::Until(until)) => (1, until.duration_since(crate::clock::monotonic())),
-                Next::Sleep(Sleep::Linger(until)) => (pace.expected, until.duration_since(crate::clock::monotonic())),
-                Next::Sleep(Sleep::Settle(until)) => {
-                    (SETTLE_DEMAND + 1, until.duration_since(crate::clock::monotonic()))
-                }
+                Next::Sleep(sleep) => sleep,
             };
-            core.committer_sleeps = Some(demand);
-            within
+            core.committer_sleeps = Some(sleep.demand(pace));
+            match sleep {
+                Sleep::Idle => Duration::MAX,
+                Sleep::Until(until) | Sleep::Linger(until) | Sleep::Settle(until) => until.duration_since(now),
+            }
         };
         inner.work.heard(within).await;
         inner.core.lock().committer_sleeps = None;
     }
 }
 
-fn seal(inner: &Inner, core: &mut Core, pace: &mut Pace) -> Option<Sealed> {
+/// Take the record, and say since when the oldest commit in it waits.
+fn seal(inner: &Inner, core: &mut Core, pace: &mut Pace) -> Option<(Sealed, Option<Instant>)> {
     inner.hands.await_free(false);
-    pace.expected = core.accepted.open().demand.max(1);
-    pace.since = core.unsealed;
+    pace.seals(core.accepted.open().demand);
+    let since = core.unsealed;
     let sealed = core.accepted.seal();
     if core.accepted.open().is_empty() {
         core.unsealed = None;
     }
     checkpointer::slice(inner, core);
-    sealed
+    sealed.map(|sealed| (sealed, since))
 }
 
 fn wait_until(inner: &Inner, core: &mut MutexGuard<'_, Core>, demand: usize, until: Instant) {
@@ -267,7 +192,7 @@ fn publish(inner: &Arc<Inner>, sealed: Sealed) {
     let (waiters, asks, watchers) = {
         let mut core = inner.core.lock();
         core.accepted.open().reuse(room);
-        let waiters: Vec<_> = core.waiters.extract_if(.., |(wanted, _)| *wanted <= sequence).collect();
+        let waiters = pace::let_go(&mut core.waiters, sequence);
         let asks: Vec<_> =
             effects.replies.into_iter().filter_map(|(token, reply)| Some((core.asks.remove(&token)?, reply))).collect();
         let watchers: Vec<_> = effects.watchers.iter().filter_map(|watcher| core.watches.remove(watcher)).collect();

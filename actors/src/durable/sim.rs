@@ -13,6 +13,8 @@ use super::{
     live::Live,
     record,
 };
+#[cfg(test)]
+pub(crate) use super::{committer::pace, open::Open, record::Op};
 pub(crate) use super::{
     hosted::Hosted,
     live::{Known, fetch, stored},
@@ -20,8 +22,6 @@ pub(crate) use super::{
     scrub::{Round, Step},
     system::read_window,
 };
-#[cfg(test)]
-pub(crate) use super::{open::Open, record::Op};
 
 /// How a message of this behaviour is stored.
 pub(crate) const fn message_format<B: Behavior>() -> Format {

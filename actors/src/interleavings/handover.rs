@@ -1,13 +1,17 @@
 //! Acceptance, those who wait for durability, and the committer.
 //!
-//! The record is the real one (`durable/open.rs`). The rest follows `Inner::wake`, `Inner::until_durable` and `Inner::close`
-//! (`durable/system/inner.rs`) and the committer's `next`, `seal` and `publish` (`durable/committer.rs`) line by line. A
-//! committer that lingers for more to wait lets others go first, and then has waited long enough; the deadline of what nobody
-//! waits for is left out, so that a wake-up which only the clock would make up for counts as lost.
+//! The record is the real one (`durable/open.rs`), and so is every decision: what the committer does next, whether it is waked,
+//! and who is let go (`durable/committer/pace.rs`). What is a model are the locks and threads around them, which follow
+//! `Inner::until_durable` and `Inner::close` (`durable/system/inner.rs`) and the committer's `next` and `publish` line by line.
+//! A committer that lingers for more to wait lets others go first, and then has waited long enough; the deadline of what nobody
+//! waits for never comes, so that a wake-up which only the clock would make up for counts as lost.
 //!
 //! **Invariants:** nobody is told of a record before it is on disk; whoever waits is told, or hears that the store closed.
 
+use std::time::Duration;
+
 use shuttle::{
+    rand::Rng as _,
     sync::{
         Arc, Condvar, Mutex, MutexGuard,
         atomic::{AtomicU64, Ordering},
@@ -17,7 +21,18 @@ use shuttle::{
 };
 
 use super::{holds, is_found};
-use crate::durable::{ActorId, CallId, Sequence, sim::Op, sim::Open};
+use crate::{
+    clock,
+    durable::{
+        ActorId, CallId, Sequence,
+        sim::{
+            Op, Open,
+            pace::{self, Next, Pace, Seen, Since, Sleep},
+        },
+    },
+};
+
+const SYNC: Duration = Duration::from_millis(1);
 
 /// A way in which the code could be wrong.
 #[derive(Clone, Copy, PartialEq)]
@@ -58,8 +73,7 @@ impl Inner {
     }
 
     fn wake(&self, core: &mut Core) {
-        let is_due = core.committer_sleeps.is_some_and(|until| core.open.demand >= until || until == 0);
-        if is_due && !core.open.is_empty() {
+        if pace::is_due(core.committer_sleeps, core.open.is_empty(), core.open.demand) {
             core.committer_sleeps = None;
             self.work.notify_one();
         }
@@ -121,8 +135,8 @@ impl Inner {
     }
 
     fn commit(&self) {
-        let mut expected = 1;
-        while let Some(sealed) = self.next(&mut expected) {
+        let mut pace = Pace::new();
+        while let Some(sealed) = self.next(&mut pace) {
             if self.broken == Broken::PublishesFirst {
                 self.publish(sealed);
             }
@@ -130,40 +144,45 @@ impl Inner {
                 return self.close();
             }
             self.disk.lock().expect("nobody panics here").push(sealed);
+            // Long enough that the next record is lingered for.
+            pace.synced(SYNC);
             self.publish(sealed);
         }
     }
 
-    fn next(&self, expected: &mut usize) -> Option<Sequence> {
-        let mut core = self.lock();
-        let mut has_lingered = false;
+    fn next(&self, pace: &mut Pace) -> Option<Sequence> {
+        let (mut core, mut since, mut now) = (self.lock(), Since::default(), clock::monotonic());
         loop {
             let (is_empty, demand) = (core.open.is_empty(), core.open.demand);
-            if core.closed || (core.stopping && is_empty) {
-                return None;
-            }
-            if !is_empty && (demand >= *expected || core.stopping || has_lingered) {
-                *expected = demand.max(1);
-                return core.open.seal().map(|sealed| sealed.sequence);
-            }
-            if !is_empty && demand > 0 {
-                drop(core);
-                thread::yield_now();
-                core = self.lock();
-                has_lingered = true;
-            } else {
-                core.committer_sleeps = Some(usize::from(!is_empty));
-                core = self.work.wait(core).expect("nobody panics under the lock");
-                core.committer_sleeps = None;
+            // Whether turns are being taken may change from one look to the next.
+            let busy = shuttle::rand::thread_rng().r#gen();
+            let seen = Seen { is_empty, demand, busy, closed: core.closed, stopping: core.stopping };
+            match since.what_next(seen, pace, now) {
+                Next::End => return None,
+                Next::Seal => {
+                    pace.seals(demand);
+                    return core.open.seal().map(|sealed| sealed.sequence);
+                }
+                Next::Sleep(Sleep::Linger(until) | Sleep::Settle(until)) => {
+                    drop(core);
+                    thread::yield_now();
+                    core = self.lock();
+                    now = until;
+                }
+                Next::Sleep(sleep) => {
+                    core.committer_sleeps = Some(sleep.demand(pace));
+                    core = self.work.wait(core).expect("nobody panics under the lock");
+                    core.committer_sleeps = None;
+                }
             }
         }
     }
 
     fn publish(&self, sequence: Sequence) {
         self.durable.store(sequence.0, Ordering::Release);
-        let waiters: Vec<_> = {
+        let waiters = {
             let mut core = self.lock();
-            core.waiters.extract_if(.., |(wanted, _)| *wanted <= sequence).collect()
+            pace::let_go(&mut core.waiters, sequence)
         };
         for (_, waiter) in waiters {
             // Whoever no longer waits has dropped the other end.

@@ -32,6 +32,7 @@ use crate::{
         accepted::{Accepted, Commit, Receipt, Refused},
         call::{Outcome, RowState},
         checkpointer::{Job, Pace},
+        committer::pace,
         directory::Directory,
         entry::Entry,
         flight::Recorder,
@@ -192,9 +193,8 @@ impl Inner {
         if core.unsealed.is_none() && !core.accepted.open().is_empty() {
             core.unsealed = Some(crate::clock::monotonic());
         }
-        if core.committer_sleeps.is_some_and(|until| core.accepted.open().demand >= until || until == 0)
-            && !core.accepted.open().is_empty()
-        {
+        let (is_empty, demand) = (core.accepted.open().is_empty(), core.accepted.open().demand);
+        if pace::is_due(core.committer_sleeps, is_empty, demand) {
             core.committer_sleeps = None;
             self.work.notify_one();
         }
