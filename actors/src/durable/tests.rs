@@ -29,6 +29,7 @@ mod crowded;
 mod crowds;
 mod deaths;
 mod early;
+mod everything;
 mod evicted;
 mod faults;
 mod full;

@@ -8,7 +8,7 @@
 //!
 //! **Invariant:** nothing that was durable when the visit began is left out of one that says it was whole.
 
-use super::{Ledger, Past, store};
+use super::{FORMAT, Ledger, Past, codec, store};
 
 /// Records go to the ledger now and then; not so often that all of it cannot be read in between.
 const ATTEMPTS: u32 = 4;
@@ -42,12 +42,19 @@ impl Ledger {
         })?;
         past.live(visit)?;
         let wanted = past.end().next();
-        let mut first = None;
-        self.store.scan(wanted, &mut |sequence, payload| {
+        let (mut first, mut wrong) = (None, None);
+        self.store.scan(wanted, &mut |sequence, sealed| {
             first.get_or_insert(sequence);
-            visit(payload);
-            true
+            // Compressed, it would name nothing.
+            match codec::unwrap(FORMAT.type_id, sealed) {
+                Ok(stored) => visit(&stored.payload),
+                Err(error) => wrong = Some(store::Error::Undecodable { sequence, cause: error.to_string() }),
+            }
+            wrong.is_none()
         })?;
-        Ok(first.is_none_or(|first| first == wanted))
+        match wrong {
+            Some(error) => Err(error),
+            None => Ok(first.is_none_or(|first| first == wanted)),
+        }
     }
 }
