@@ -123,7 +123,6 @@ impl Entrance {
 pub struct Existing(pub Bytes);
 
 /// What came of an [`Entrance`].
-#[expect(clippy::large_enum_variant, reason = "it lives for a moment, on the stack")]
 #[derive(Debug)]
 pub(crate) enum Entered {
     Done(Receipt),

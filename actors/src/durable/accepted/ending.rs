@@ -22,7 +22,6 @@ use crate::{
 };
 
 /// What came of an attempt to end an actor and everything below it.
-#[expect(clippy::large_enum_variant, reason = "it lives for a moment, on the stack")]
 #[derive(Debug)]
 pub(crate) enum Ended {
     /// They are gone, or calls are waited for: whoever gets their answers goes on.

@@ -33,7 +33,6 @@ pub(crate) struct Found {
 }
 
 /// What became of it.
-#[expect(clippy::large_enum_variant, reason = "it lives for a moment, on the stack")]
 #[derive(Debug)]
 pub(crate) enum Fixed {
     Done(Receipt),

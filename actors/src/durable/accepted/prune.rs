@@ -19,7 +19,6 @@ pub(crate) struct Below<'a> {
 }
 
 /// What came of it.
-#[expect(clippy::large_enum_variant, reason = "it lives for a moment, on the stack")]
 #[derive(Debug)]
 pub(crate) enum Pruned {
     Done(Receipt),
