@@ -7,7 +7,7 @@
 //! as well. So where few wait the committer settles: it seals when no turn is being taken, or after half of what a sync takes.
 //!
 //! When many wait, a sync for each would cost more than the work. So the committer lingers, for a few times what a sync
-//! takes, until as many wait as the last sync let go. A single one is as many as that, and never lingers.
+//! takes, until as many wait as the last sync let go. For few it never lingers.
 //!
 //! **Invariant:** nothing leaves (a call, a reply, a watcher's news) before its record is durable.
 
