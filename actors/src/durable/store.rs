@@ -9,17 +9,21 @@
 
 #[cfg(test)]
 mod contract;
+mod error;
+mod findings;
 mod local;
 mod memory;
 pub(crate) mod rows;
 
-use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
+use std::{collections::BTreeMap, sync::Arc};
 
 use bytes::Bytes;
 
 #[cfg(test)]
 pub(crate) use self::local::{Tuning, check};
 pub use self::{
+    error::Error,
+    findings::{Checked, Image, Kept, Loss, RowsChecked, Settled, Stats},
     local::{Durability, Local, LocalOptions},
     memory::{Memory, Tail},
 };
@@ -196,120 +200,6 @@ pub struct Slice {
     pub to: Sequence,
 }
 
-/// What a check of the whole store found.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Checked {
-    /// Records read.
-    pub records: u64,
-    /// Their bytes.
-    pub bytes: u64,
-    /// Files of the journal.
-    pub files: u64,
-    /// Bytes of those files.
-    pub file_bytes: u64,
-    /// The first record that is in the journal, or would be.
-    pub first: Sequence,
-    /// The last.
-    pub last: Sequence,
-    /// The last that is known to have been synced. Damage that takes away whole records behind it cannot be told from an
-    /// end that was never written.
-    pub vouched: Sequence,
-    /// Base images, and the rows in them.
-    pub bases: Kept,
-    /// Ledger segments, and the events in them.
-    pub ledger: Kept,
-    /// Bytes of the rows in sled.
-    pub row_bytes: u64,
-    /// Bytes of the reserve for a full disk.
-    pub ballast_bytes: u64,
-    /// What somebody should know and need not mend, in sentences.
-    pub notes: Vec<String>,
-    /// What is wrong, in sentences; empty when all is well.
-    pub problems: Vec<String>,
-}
-
-/// What was kept before an upgrade, so that an older build can be gone back to.
-#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
-pub struct Image {
-    /// Its name in the data folder.
-    pub name: String,
-    /// Whether it was kept to the end; half of one is of no use to anybody.
-    pub is_whole: bool,
-    /// Its bytes, those of files that it shares with the store included.
-    pub bytes: u64,
-    /// The bytes of files that nothing else has.
-    pub own_bytes: u64,
-    /// Why it must stay; `None` if nothing but the wish to go back needs it.
-    pub needed: Option<String>,
-}
-
-/// Files of one kind.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
-pub struct Kept {
-    /// How many.
-    pub files: u64,
-    /// Their bytes.
-    pub bytes: u64,
-    /// What is in them.
-    pub entries: u64,
-    /// The last record that they hold.
-    pub last: u64,
-}
-
-/// What is damaged, and what accepting that would cost.
-#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize)]
-pub struct Loss {
-    /// Ranges of records that cannot be read, each with its cause.
-    pub damage: Vec<(u64, u64, String)>,
-    /// The state goes on from this record: everything up to it is whole.
-    pub until: u64,
-    /// The base image that the state is taken from; 0 where the journal alone has it.
-    pub base: u64,
-    /// Records after that, which are lost, from the first to the last.
-    pub state: Option<(u64, u64)>,
-    /// Records whose events are lost although the state is not.
-    pub history: Option<(u64, u64)>,
-}
-
-/// What was done to accept a loss.
-#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize)]
-pub struct Settled {
-    /// Where the damaged files are kept.
-    pub aside: Option<PathBuf>,
-    /// Runs, or other roots, that were told.
-    pub roots: u64,
-    /// Calls that were put in doubt.
-    pub doubted: u64,
-    /// What else was done, in sentences.
-    pub notes: Vec<String>,
-}
-
-/// What a comparison of the rows with base and journal found.
-#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize)]
-pub struct RowsChecked {
-    /// Rows compared.
-    pub rows: u64,
-    /// Why they were not, if they were not.
-    pub skipped: Option<String>,
-    /// What is wrong, in sentences; empty when all is well.
-    pub problems: Vec<String>,
-}
-
-/// Figures of a store's work in this life.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Stats {
-    /// Records made durable.
-    pub records: u64,
-    /// Payload bytes in them.
-    pub payload_bytes: u64,
-    /// Bytes written for them, headers and all.
-    pub written_bytes: u64,
-    /// Syncs that were waited for.
-    pub syncs: u64,
-    /// Live rows on disk, as of the last checkpoint; not of this life alone.
-    pub rows: u64,
-}
-
 /// Keeps records. Blocking: the committer calls it from a thread of its own.
 pub trait Store: Send + Sync + 'static {
     /// What this life may write: for each kind and part (`task state`) its version. Comes before [`open`](Self::open).
@@ -419,149 +309,4 @@ pub trait Store: Send + Sync + 'static {
 
     /// Figures of this life.
     fn stats(&self) -> Stats;
-}
-
-/// Why a store did not do as asked.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum Error {
-    /// Another process holds the folder: stop it, or use another folder.
-    #[error(
-        "HF0001: the data folder {folder} is in use by {holder}; stop that process or choose another folder with --data"
-    )]
-    Held {
-        /// The folder.
-        folder: PathBuf,
-        /// Who holds it, as it described itself.
-        holder: String,
-    },
-    /// The owner of an older epoch tried to write; it must stop.
-    #[error("a writer of epoch {epoch:?} was refused: epoch {current:?} has taken over")]
-    Fenced {
-        /// The writer's epoch.
-        epoch: Epoch,
-        /// The epoch in force.
-        current: Epoch,
-    },
-    /// An earlier failure closed the store; memory may be ahead of disk, so recover.
-    #[error("HF0002: the store is closed after an earlier failure: {cause}; start again to recover from disk")]
-    Closed {
-        /// What closed it.
-        cause: String,
-    },
-    /// What was acknowledged cannot be read any more.
-    #[error(
-        "HF0003: {file}: records {from} to {to} were acknowledged and are damaged: {cause}; restore a backup of the folder, look at what is left with `headframe store verify`, or accept the loss with `headframe doctor --accept-loss`"
-    )]
-    Damaged {
-        /// The file.
-        file: PathBuf,
-        /// The first damaged record.
-        from: Sequence,
-        /// The last record known to have been acknowledged.
-        to: Sequence,
-        /// What is wrong with it.
-        cause: String,
-    },
-    /// Files are there that do not fit together.
-    #[error("HF0004: {folder}: {cause}")]
-    Inconsistent {
-        /// The folder.
-        folder: PathBuf,
-        /// What does not fit, and what to do.
-        cause: String,
-    },
-    /// A format this build does not know.
-    #[error("HF0005: {file} has format version {found}, and this build reads up to {known}; use a newer headframe")]
-    Newer {
-        /// The file.
-        file: PathBuf,
-        /// Its version.
-        found: u32,
-        /// The newest version this build reads.
-        known: u32,
-    },
-    /// A behaviour wrote with a newer version than this build knows.
-    #[error(
-        "HF0005: {file} says that {part}s of version {found} were written here, and this build reads up to {known}; use a newer build"
-    )]
-    NewerVersion {
-        /// The file.
-        file: PathBuf,
-        /// The kind, and whether it is its event or its state.
-        part: String,
-        /// The version that was written.
-        found: u16,
-        /// The newest version this build reads.
-        known: u16,
-    },
-    /// The operating system refused.
-    #[error("HF0006: cannot {action} {file}: {source}")]
-    Io {
-        /// What was being done.
-        action: &'static str,
-        /// To which file.
-        file: PathBuf,
-        /// What the system said.
-        source: std::io::Error,
-    },
-    /// The reader refused a record.
-    #[error("HF0007: record {sequence} cannot be understood: {cause}")]
-    Undecodable {
-        /// Which record.
-        sequence: Sequence,
-        /// Why.
-        cause: String,
-    },
-    /// The rows cannot be read or written. The journal has everything, so they are built again from it.
-    #[error(
-        "HF0013: the rows in {folder} are of no use: {cause}; start again, and they are built anew from the journal"
-    )]
-    Rows {
-        /// Where they are.
-        folder: PathBuf,
-        /// What is wrong.
-        cause: String,
-    },
-    /// A row in the store is not what its key says.
-    #[error(
-        "HF0014: the row {key} cannot be understood: {cause}; the rows are built again by `headframe store repair`"
-    )]
-    BadRow {
-        /// Its key, in hexadecimal.
-        key: String,
-        /// What is wrong with it.
-        cause: String,
-    },
-    /// The caller broke the contract of the store.
-    #[error(
-        "HF0008: the store was used against its contract: {cause}; this is a mistake in headframe, please report it"
-    )]
-    Misuse {
-        /// What was asked for.
-        cause: String,
-    },
-    /// A loss was accepted, and the process ended before all of it was settled.
-    #[error(
-        "HF0020: {folder}: a loss was being accepted, and that did not come to its end; run `headframe doctor --accept-loss --yes` again"
-    )]
-    Unsettled {
-        /// The folder.
-        folder: PathBuf,
-    },
-    /// A file that is written once is not what was written.
-    #[error("HF0009: {file} is damaged: {cause}; put the file back from a backup")]
-    DamagedFile {
-        /// The file.
-        file: PathBuf,
-        /// What is wrong with it.
-        cause: String,
-    },
-}
-
-impl Error {
-    /// Whether a file was not there.
-    pub(crate) fn is_gone(&self) -> bool {
-        matches!(self, Self::Io { source, .. } if source.kind() == std::io::ErrorKind::NotFound)
-    }
 }
