@@ -13,6 +13,7 @@ mod inner;
 mod janitor;
 mod jumps;
 mod letters;
+mod life;
 mod measure;
 mod once;
 mod passivation;
@@ -25,17 +26,12 @@ mod tree;
 mod unstick;
 mod view;
 
-use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use tokio::sync::oneshot;
 
+use self::life::{Life, Watching};
 #[cfg(feature = "testing")]
 pub(crate) use self::resume::read_window;
 #[cfg(feature = "testing")]
@@ -44,6 +40,7 @@ pub use self::{
     builder::{Recovery, SystemBuilder},
     janitor::{Expiring, KeyFigures, RowFate, Swept},
     jumps::Jumped,
+    life::Heir,
     measure::Survey,
     scrubber::Scrubbed,
     send::SendError,
@@ -63,9 +60,8 @@ use super::{
     live::Live,
     record::Note,
     store,
-    supervision::Supervisor,
 };
-use crate::tool::{InFlight, Progress, ToolSlot};
+use crate::tool::{Progress, ToolSlot};
 
 /// The most that enters at once: a plan of 8 MiB, and what comes with it.
 const ENTRANCE_MAX: usize = 10 * 1024 * 1024;
@@ -479,72 +475,5 @@ impl System {
     /// A handle for a service, which ends with the system.
     fn for_service(inner: Arc<Inner>) -> Self {
         Self { inner, life: None, repairs: Arc::default() }
-    }
-}
-
-/// What outlives a system whose store failed: calls that run in this process, and the outcomes that no store took.
-#[derive(Clone)]
-pub struct Heir(Arc<InFlight>);
-
-/// Ends a system when its last handle goes.
-struct Life {
-    root: Supervisor,
-    _ending: Ending,
-}
-
-impl Life {
-    /// Accept nothing more, let go of the store, end every actor.
-    fn end(&self) {
-        self._ending.end();
-        self.root.cell().stop(None);
-    }
-}
-
-impl Drop for Life {
-    fn drop(&mut self) {
-        self.end();
-    }
-}
-
-/// Closes the store, also when a start fails half-way.
-struct Ending {
-    inner: Arc<Inner>,
-    /// Once: by the next time, its files may belong to another system.
-    is_over: AtomicBool,
-}
-
-impl Ending {
-    fn of(inner: Arc<Inner>) -> Self {
-        Self { inner, is_over: AtomicBool::new(false) }
-    }
-
-    fn end(&self) {
-        if self.is_over.swap(true, Ordering::SeqCst) {
-            return;
-        }
-        self.inner.close("the system stopped");
-        self.inner.flight.close();
-        self.inner.store.release();
-    }
-}
-
-impl Drop for Ending {
-    fn drop(&mut self) {
-        self.end();
-    }
-}
-
-/// Takes a watch back when nobody waits for it any more.
-struct Watching<'a> {
-    inner: &'a Inner,
-    key: &'a Bytes,
-    watch: u64,
-}
-
-impl Drop for Watching<'_> {
-    fn drop(&mut self) {
-        let mut core = self.inner.core.lock();
-        core.watches.remove(&self.watch);
-        core.accepted.unwatch(self.key, self.watch);
     }
 }

@@ -16,11 +16,12 @@ use rustc_hash::FxHashMap;
 use tokio::sync::{Notify, broadcast, watch};
 
 use super::{
-    Ending, Heir, Life, System, drive,
+    System, drive,
     drive::{Drive, Signal},
     inner::{Core, Inner},
     janitor::{Expiring, Janitor},
     jumps::Clocks,
+    life::{Ending, Heir, Life},
     once::{self, Once},
     passivation::Idle,
     restarts::Restarts,
@@ -465,6 +466,6 @@ async fn launch(inner: Arc<Inner>, start: Start, repairs: Vec<String>) -> Result
     tree::close_when_it_ends(&inner, root.cell());
     inner.take_over();
     inner.resume_work();
-    let life = Some(Arc::new(Life { root, _ending: ending }));
+    let life = Some(Arc::new(Life::new(root, ending)));
     Ok(System { inner, life, repairs: repairs.into() })
 }
