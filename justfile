@@ -16,8 +16,9 @@ test:
 prove:
     bash .ci/run prove
 
-# The same for hours: more kills, with a seed that says which day it was, and steady load.
+# The same for hours: suites of their largest size, more kills, with a seed that says which day it was, and steady load.
 nightly:
+    HEADFRAME_SCALE=nightly cargo test at_scale
     cargo build --release
     cargo run -r -p headframe-chaos -- --kills 10000 --seed "$(date +%Y%m%d)" --html target/chaos.html
     cargo run -r -p headframe-soak -- --for 2h --rate 200 --kill-every 5m --stall-every 40s --html target/soak.html
