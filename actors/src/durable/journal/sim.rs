@@ -319,8 +319,11 @@ impl Disk for SimDisk {
 
     fn sync_folder(&self, folder: &Path) -> io::Result<()> {
         let mut state = self.step(|| format!("sync folder {}", folder.display()))?;
-        let (now, later) =
-            std::mem::take(&mut state.changes).into_iter().partition(|change: &Change| change.is_in(folder));
+        let mut changes = std::mem::take(&mut state.changes);
+        while let Some(over) = changes.iter().enumerate().position(|(at, _)| is_over(&changes, at, folder)) {
+            changes.remove(over);
+        }
+        let (now, later) = changes.into_iter().partition(|change: &Change| change.is_in(folder));
         state.changes = later;
         for change in now {
             change.apply(&mut state.synced_names);
@@ -472,6 +475,8 @@ impl Change {
                 names.insert(to.clone(), inode);
             }
             Self::RenameFolder(from, to) => {
+                // What had this name before is a folder that nobody can reach any more.
+                names.retain(|path, _| !path.starts_with(to));
                 let moved: Vec<_> = names.extract_if(.., |path, _| path.starts_with(from)).collect();
                 names.extend(moved.into_iter().map(|(path, inode)| (moved_path(&path, from, to), inode)));
             }
@@ -501,6 +506,13 @@ impl Change {
         let (Self::Link(path, _) | Self::Rename(path, _) | Self::RenameFolder(path, _) | Self::Unlink(path)) = self;
         path
     }
+}
+
+/// Whether it was changed in a folder whose name another one takes for good as `synced` is synced.
+fn is_over(changes: &[Change], at: usize, synced: &Path) -> bool {
+    changes[at + 1..].iter().any(|later| {
+        later.is_in(synced) && matches!(later, Change::RenameFolder(_, to) if changes[at].path().parent().is_some_and(|of| of.starts_with(to)))
+    })
 }
 
 /// What has which name, and the folders that are there. A change is made in its folder's turn, so that what happened in a

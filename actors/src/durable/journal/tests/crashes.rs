@@ -1,7 +1,10 @@
 //! Dying at every step, and coming back on every kind of disk.
 
 use super::*;
-use crate::durable::journal::sim::Fate;
+use crate::durable::journal::{
+    disk::{Access, Disk as _},
+    sim::Fate,
+};
 
 const FATES: [Fate; 7] =
     [Fate::Kept, Fate::Lost, Fate::Pages(1), Fate::Pages(2), Fate::Pages(3), Fate::Sectors(4), Fate::Sectors(5)];
@@ -188,6 +191,29 @@ fn a_segment_that_was_replaced_is_gone_after_the_next_start_wherever_the_one_bef
         let survey = super::super::survey::Survey::take(&disk, Path::new(FOLDER)).unwrap();
         let numbers = |segments: &[segment::Segment]| segments.iter().map(|segment| segment.number).collect::<Vec<_>>();
         assert_eq!(numbers(&survey.all), numbers(&survey.live), "after steps {first} and {second}");
+    }
+}
+
+/// The simulated disk once gave a folder that had been removed back to the one that took its name, and removed from that one what
+/// had been removed from the other.
+#[test]
+fn a_folder_that_takes_the_name_of_another_has_its_own_files_whatever_the_disk_keeps() {
+    let (disk, top) = (SimDisk::default(), Path::new(FOLDER));
+    let [one, other] = ["one", "other"].map(|name| top.join(name));
+    for folder in [top, &one, &other] {
+        disk.create_folder(folder).unwrap();
+    }
+    for file in [one.join("both"), one.join("old"), other.join("both"), other.join("new")] {
+        disk.open(&file, Access::Create).unwrap().sync_all().unwrap();
+        disk.sync_folder(file.parent().unwrap()).unwrap();
+    }
+    disk.remove_all(&one).unwrap();
+    disk.rename(&other, &one).unwrap();
+    disk.sync_folder(top).unwrap();
+    for seed in 0..64 {
+        let mut there = disk.after_crash(Fate::Pages(seed)).paths();
+        there.sort_unstable();
+        assert_eq!(there, [one.join("both"), one.join("new")], "{seed}");
     }
 }
 
