@@ -40,7 +40,6 @@ pub use self::{
     builder::{Recovery, SystemBuilder},
     janitor::{Expiring, KeyFigures, RowFate, Swept},
     jumps::Jumped,
-    life::Heir,
     measure::Survey,
     scrubber::Scrubbed,
     send::SendError,
@@ -61,7 +60,7 @@ use super::{
     record::Note,
     store,
 };
-use crate::tool::{Progress, ToolSlot};
+use crate::tool::{InFlight, Progress, ToolSlot};
 
 /// The most that enters at once: a plan of 8 MiB, and what comes with it.
 const ENTRANCE_MAX: usize = 10 * 1024 * 1024;
@@ -477,3 +476,7 @@ impl System {
         Self { inner, life: None, repairs: Arc::default() }
     }
 }
+
+/// What outlives a system whose store failed: calls that run in this process, and the outcomes that no store took.
+#[derive(Clone)]
+pub struct Heir(Arc<InFlight>);

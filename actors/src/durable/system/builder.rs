@@ -16,12 +16,12 @@ use rustc_hash::FxHashMap;
 use tokio::sync::{Notify, broadcast, watch};
 
 use super::{
-    System, drive,
+    Heir, System, drive,
     drive::{Drive, Signal},
     inner::{Core, Inner},
     janitor::{Expiring, Janitor},
     jumps::Clocks,
-    life::{Ending, Heir, Life},
+    life::{Ending, Life},
     once::{self, Once},
     passivation::Idle,
     restarts::Restarts,

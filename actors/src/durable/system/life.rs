@@ -1,4 +1,4 @@
-//! What ends with a system, and what outlives it.
+//! What ends with a system.
 //!
 //! **Invariant:** a store is let go of once, however a start or a system ends.
 
@@ -10,11 +10,7 @@ use std::sync::{
 use bytes::Bytes;
 
 use super::inner::Inner;
-use crate::{durable::supervision::Supervisor, tool::InFlight};
-
-/// What outlives a system whose store failed: calls that run in this process, and the outcomes that no store took.
-#[derive(Clone)]
-pub struct Heir(pub(super) Arc<InFlight>);
+use crate::durable::supervision::Supervisor;
 
 /// Ends a system when its last handle goes.
 pub(super) struct Life {
