@@ -146,9 +146,11 @@ fn a_checkpoint_that_is_stopped_says_so_and_the_next_start_covers_it(subject: &m
     let half = Checkpoint { since: Sequence(2), from: Sequence(5), to: Sequence(6), meta: meta(), changes: &changes };
     store.checkpoint(&half, &mut go_on).unwrap_err();
     let (again, opened) = opened(subject.killed());
-    assert_eq!((opened.from, opened.to), (Sequence(2), Sequence(6)), "some may hold more than others");
+    // It was stopped after a batch, before anything was flushed: the kill leaves that batch, or nothing of it.
+    let begun = opened.to == Sequence(6);
+    assert_eq!((opened.from, opened.to), (Sequence(2), Sequence(if begun { 6 } else { 2 })));
     let there = all(&*opened.rows.unwrap());
-    assert!(there.iter().zip(0..).all(|((_, row), at)| *row == value(at, 1) || *row == value(at, 2)));
+    assert!(there.iter().zip(0..).all(|((_, row), at)| *row == value(at, 1) || begun && *row == value(at, 2)));
     assert_eq!((there.len(), handed_over(&*again)), (1000, vec![3, 4, 5, 6, 7, 8]));
     checkpoint(&*again, (2, 7, 8), &changes).unwrap();
     assert_eq!(all(&*self::opened(subject.killed()).1.rows.unwrap()), present(&changes));

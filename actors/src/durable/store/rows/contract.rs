@@ -142,8 +142,8 @@ fn value() -> impl Strategy<Value = Bytes> {
     (len, any::<u8>()).prop_map(|(len, seed)| filled(len, seed))
 }
 
-/// Around one part, two, three, and what a part of 6 KiB would be without a header.
-const LENGTHS: [usize; 14] = [0, 1, 600, 6127, 6128, 6129, 6143, 6144, 6145, 12_255, 12_256, 12_257, 18_384, 18_385];
+/// Around one part, two, three, and what a part of 4 KiB would be without a header.
+const LENGTHS: [usize; 14] = [0, 1, 600, 4079, 4080, 4081, 4095, 4096, 4097, 8159, 8160, 8161, 12_240, 12_241];
 
 fn a_mark_carries_what_its_writer_keeps(subject: &mut dyn Subject) {
     let kept = Mark { meta: Bytes::from(vec![5; META_MAX]), ..mark(9) };
