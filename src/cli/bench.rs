@@ -11,6 +11,7 @@ mod beside;
 mod child;
 mod commits;
 mod compare;
+mod device;
 mod lanes;
 mod limit;
 mod process;

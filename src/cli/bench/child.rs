@@ -16,13 +16,13 @@ use std::{
 };
 
 use headframe::Engine;
-use serde_json::json;
 
 use super::{
     super::exit::{Error, Exit},
     Failed,
     args::State,
     lanes::{Until, lanes},
+    tools,
     w3::{self, Recorder},
 };
 
@@ -110,7 +110,7 @@ async fn bring(args: &Args) -> Result<Engine, Failed> {
     let submitted = lanes(args.concurrency, Until::steps(args.runs), move |_| {
         let (engine, plan, acknowledged) = (submitting.clone(), plan.clone(), acknowledged.clone());
         async move {
-            let run = engine.submit(&plan, json!({})).await?;
+            let (run, _) = tools::submit(&engine, &plan).await?;
             (&*acknowledged).write_all(format!("{}\n", run.id()).as_bytes())?;
             Ok(())
         }

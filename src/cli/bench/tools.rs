@@ -5,17 +5,35 @@
 use std::{path::Path, sync::Arc, time::Duration};
 
 use headframe::{
+    Engine, RunHandle,
     durable::{self, Outcome, Probe},
-    engine::EngineBuilder,
+    engine::{EngineBuilder, Error},
     json::Json,
+    plan::Checked,
     tool::{CallContext, Tool},
 };
+use serde_json::json;
 
-use super::{super::folder, tenths::Tenths};
+use super::{super::folder, Failed, tenths::Tenths};
 
 /// The engine of `headframe run`, on a folder of ours.
 pub(super) fn engine(folder: &Path) -> EngineBuilder {
     folder::builder(folder)
+}
+
+/// Whoever was refused asks again so much later.
+const REFUSED_PAUSE: Duration = Duration::from_millis(10);
+
+/// Submit a run. While nothing more is taken in, ask again; returns also how often that was.
+pub(super) async fn submit(engine: &Engine, plan: &Arc<Checked>) -> Result<(RunHandle, u64), Failed> {
+    let mut refused = 0;
+    loop {
+        match engine.submit(plan, json!({})).await {
+            Err(Error::System(durable::Error::Busy { .. })) => refused += 1,
+            submitted => return Ok((submitted?, refused)),
+        }
+        tokio::time::sleep(REFUSED_PAUSE).await;
+    }
 }
 
 /// A tool that gives back what it is given, at once or after a time.

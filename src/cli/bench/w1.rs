@@ -15,6 +15,7 @@ use super::{
     Args, Failed,
     args::Effect,
     commits::{Commits, Waited},
+    device,
     lanes::{Times, Until, lanes},
     limit::{self, Limits},
     process::{Disk, Shares, Threads, cpu_time, memory_bytes},
@@ -53,6 +54,8 @@ pub(super) struct Report {
     syncs_per_task: f64,
     /// Bytes written to the journal, per task.
     bytes_per_task: f64,
+    /// Bytes that the disk's device wrote meanwhile, per task, whoever asked it to; none where it has no counter.
+    device_bytes_per_task: Option<f64>,
     /// Processor time per task, all in.
     cpu_us_per_task: f64,
     /// Whose time that was.
@@ -112,6 +115,7 @@ pub(super) async fn measure(scratch: &Path, args: &Args) -> Result<Report, Faile
         commit: work.commit,
         syncs_per_task: work.store.syncs as f64 / work.tasks(),
         bytes_per_task,
+        device_bytes_per_task: work.device_bytes.map(|bytes| bytes as f64 / work.tasks()),
         cpu_us_per_task: work.cpu_us_per_task(),
         of_limit: work.tasks_per_s() / limits.limit_per_s,
         cpu_shares: work.shares,
@@ -127,6 +131,7 @@ struct Work {
     times: Times,
     commit: Waited,
     store: Stats,
+    device_bytes: Option<u64>,
     cpu: Duration,
     shares: Shares,
 }
@@ -153,14 +158,14 @@ async fn work(folder: &Path, args: &Args) -> Result<(Work, Option<Aged>), Failed
     if let Some(length) = args.warmup() {
         lanes(args.concurrency(), Until::after(length), one_run(&engine, &whole)).await?;
     }
-    let mut work = lap(&engine, &whole, args, &commits).await?;
+    let mut work = lap(&engine, folder, &whole, args, &commits).await?;
     let mut aged = None;
     if let Some(runs) = args.aged() {
         let (fresh, cpu, began) = (work, cpu_time(), monotonic());
         let short = engine.check(plan("age", 1, args.payload()))?;
         lanes(AGING_LANES, Until::steps(runs), one_run(&engine, &short)).await?;
         let (aging, cpu) = (began.elapsed(), cpu_time().saturating_sub(cpu));
-        work = lap(&engine, &whole, args, &commits).await?;
+        work = lap(&engine, folder, &whole, args, &commits).await?;
         aged = Some(Aged {
             runs,
             fresh_tasks_per_s: fresh.tasks_per_s(),
@@ -180,8 +185,15 @@ async fn work(folder: &Path, args: &Args) -> Result<(Work, Option<Aged>), Failed
 }
 
 /// Do the work for as long as was asked.
-async fn lap(engine: &Engine, plan: &Arc<Checked>, args: &Args, commits: &Commits) -> Result<Work, Failed> {
+async fn lap(
+    engine: &Engine,
+    folder: &Path,
+    plan: &Arc<Checked>,
+    args: &Args,
+    commits: &Commits,
+) -> Result<Work, Failed> {
     commits.reset();
+    let device = device::written_bytes(folder);
     let (store, threads) = (engine.system().figures().store, Threads::now());
     let (cpu, began) = (cpu_time(), monotonic());
     let times = lanes(args.concurrency(), Until::after(args.length()), one_run(engine, plan)).await?;
@@ -191,6 +203,7 @@ async fn lap(engine: &Engine, plan: &Arc<Checked>, args: &Args, commits: &Commit
         times: Times::from(&times),
         commit: commits.waited(),
         store: difference(engine.system().figures().store, store),
+        device_bytes: device::written_bytes(folder).zip(device).map(|(after, before)| after.saturating_sub(before)),
         cpu: cpu_time().saturating_sub(cpu),
         shares: Threads::now().since(&threads),
     })
@@ -243,6 +256,9 @@ impl fmt::Display for Report {
         writeln!(f, "  commit p50, p99    {}", self.commit)?;
         writeln!(f, "  syncs per task     {:>12.3}", self.syncs_per_task)?;
         writeln!(f, "  journal per task   {:>12.0} B", self.bytes_per_task)?;
+        if let Some(bytes) = self.device_bytes_per_task {
+            writeln!(f, "  device per task    {bytes:>12.0} B")?;
+        }
         writeln!(f, "  CPU per task       {:>12.1} us", self.cpu_us_per_task)?;
         writeln!(f, "  of which           {}", self.cpu_shares)?;
         writeln!(f, "  of the limit       {:>12.1} %", self.of_limit * 100.0)?;

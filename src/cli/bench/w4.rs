@@ -1,7 +1,15 @@
 //! W4: asleep. So many runs wait for a durable timer: how fast they start, what they cost in memory and on disk, and
 //! that one that is told to ends.
 
-use std::{fmt, path::Path, sync::Arc, time::Duration};
+use std::{
+    fmt,
+    path::Path,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
 
 use headframe::{Engine, RunHandle, clock::monotonic, run::Outcome};
 use parking_lot::Mutex;
@@ -35,6 +43,8 @@ pub(super) struct Report {
     concurrency: u32,
     /// Submissions acknowledged per second.
     starts_per_s: f64,
+    /// How often a submission was refused because rows waited to be written, and was made again.
+    refused: u64,
     /// From the call to the acknowledgement.
     start: Times,
     /// Processor time per start.
@@ -73,7 +83,7 @@ pub(super) async fn measure(scratch: &Path, args: &Args) -> Result<Report, Faile
     let engine = drowsy(tools::engine(&folder)).start().await?;
     let store = engine.system().figures().store;
     let (empty, cpu, began) = (memory_bytes(), cpu_time(), monotonic());
-    let (starts, some) = start(&engine, runs, at_once).await?;
+    let (starts, refused, some) = start(&engine, runs, at_once).await?;
     let (started_s, cpu) = (began.elapsed().as_secs_f64(), cpu_time().saturating_sub(cpu));
     let (awake, began) = (memory_bytes(), monotonic());
     all_asleep(&engine).await?;
@@ -89,6 +99,7 @@ pub(super) async fn measure(scratch: &Path, args: &Args) -> Result<Report, Faile
         runs,
         concurrency: at_once,
         starts_per_s: f64::from(runs) / started_s,
+        refused,
         start: starts,
         cpu_us_per_start: cpu.as_secs_f64() * 1e6 / f64::from(runs),
         journal_bytes_per_run: each(store.written_bytes),
@@ -106,15 +117,17 @@ pub(super) async fn measure(scratch: &Path, args: &Args) -> Result<Report, Faile
     })
 }
 
-/// Start so many runs that sleep for long; returns some of them.
-async fn start(engine: &Engine, runs: u32, at_once: u32) -> Result<(Times, Vec<RunHandle>), Failed> {
+/// Start so many runs that sleep for long; returns how often one was refused, and some of them.
+async fn start(engine: &Engine, runs: u32, at_once: u32) -> Result<(Times, u64, Vec<RunHandle>), Failed> {
     let plan = engine.check(plan("30d"))?;
     let some = Arc::new(Mutex::new(Vec::new()));
-    let (engine, kept) = (engine.clone(), some.clone());
+    let refused = Arc::new(AtomicU64::new(0));
+    let (engine, kept, refusals) = (engine.clone(), some.clone(), refused.clone());
     let times = lanes(at_once, Until::steps(runs), move |left| {
-        let (engine, plan, kept) = (engine.clone(), plan.clone(), kept.clone());
+        let (engine, plan, kept, refusals) = (engine.clone(), plan.clone(), kept.clone(), refusals.clone());
         async move {
-            let run = engine.submit(&plan, json!({})).await?;
+            let (run, refused) = tools::submit(&engine, &plan).await?;
+            refusals.fetch_add(refused, Ordering::Relaxed);
             if left <= CANCELLED as u64 {
                 kept.lock().push(run);
             }
@@ -123,7 +136,7 @@ async fn start(engine: &Engine, runs: u32, at_once: u32) -> Result<(Times, Vec<R
     });
     let times = times.await?;
     let some = std::mem::take(&mut *some.lock());
-    Ok((Times::from(&times), some))
+    Ok((Times::from(&times), refused.load(Ordering::Relaxed), some))
 }
 
 /// Memory of this process, once the allocator has returned what nobody uses.
@@ -170,6 +183,9 @@ impl fmt::Display for Report {
         let Self { runs, concurrency, start: Times { p50_ms, p95_ms, p99_ms }, .. } = self;
         writeln!(f, "w4: {runs} runs asleep, submitted {concurrency} at once")?;
         writeln!(f, "  starts/s           {:>12.0}", self.starts_per_s)?;
+        if self.refused > 0 {
+            writeln!(f, "  refused for a while {:>11} times: rows waited to be written", self.refused)?;
+        }
         writeln!(f, "  start p50, p95, p99 {p50_ms:>11.2} ms  {p95_ms:.2} ms  {p99_ms:.2} ms")?;
         writeln!(f, "  CPU per start      {:>12.1} us", self.cpu_us_per_start)?;
         writeln!(f, "  journal per run    {:>12.0} B", self.journal_bytes_per_run)?;

@@ -26,6 +26,8 @@ struct Ground<'a> {
     to: Sequence,
     /// The highest id that any row may have.
     highest_id: u64,
+    /// Whether all rows are of the same moment.
+    exact: bool,
 }
 
 impl Live {
@@ -103,7 +105,8 @@ impl Live {
         sequence: Sequence,
         record: &Record,
     ) -> Result<(), store::Error> {
-        let ground = Ground { rows: rows.unwrap_or(&NoRows), to: Sequence(u64::MAX), highest_id: u64::MAX };
+        let ground =
+            Ground { rows: rows.unwrap_or(&NoRows), to: Sequence(u64::MAX), highest_id: u64::MAX, exact: true };
         self.replay(&ground, sequence, record)
     }
 
@@ -185,7 +188,7 @@ impl Live {
         }
     }
 
-    /// Have an actor in memory, if the rows have it. Its hints may be of another age than its row: both are written anew.
+    /// Have an actor in memory, if the rows have it. Where its hints may be of another age than its row, both are written anew.
     fn ensure(&mut self, ground: &Ground<'_>, actor: ActorId) -> Result<(), store::Error> {
         if actor.0 >> 8 > ground.highest_id {
             return Ok(());
@@ -196,7 +199,9 @@ impl Live {
         for (actor, row, head) in fetch(ground.rows, actor)?.into_iter().rev() {
             if !self.actors.contains_key(&actor) {
                 self.admit_actor(actor, row, head);
-                self.write_again(actor);
+                if !ground.exact {
+                    self.write_again(actor);
+                }
             }
         }
         Ok(())
@@ -289,6 +294,6 @@ const META: codec::Format = codec::Format::new("row/meta", 1);
 
 impl<'a> Ground<'a> {
     fn new(rows: &'a dyn Rows, opened: &Opened, live: &Live) -> Self {
-        Self { rows, to: opened.to, highest_id: live.highest_id }
+        Self { rows, to: opened.to, highest_id: live.highest_id, exact: false }
     }
 }

@@ -105,6 +105,14 @@ pub(crate) fn read_key(key: &[u8]) -> Option<Key> {
     }
 }
 
+/// Whose row a key names, if it names an actor's.
+pub(crate) fn actor_of(key: &[u8]) -> Option<ActorId> {
+    match read_key(key) {
+        Some(Key::Actor(actor)) => Some(actor),
+        _ => None,
+    }
+}
+
 /// An actor as it is stored.
 #[derive(Serialize, Deserialize)]
 struct ActorRow<'a> {

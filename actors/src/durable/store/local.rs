@@ -28,6 +28,7 @@ mod gone;
 mod ground;
 mod images;
 mod inspect;
+mod layers;
 mod live_rows;
 mod lives;
 mod loss;
@@ -101,7 +102,7 @@ impl Default for LocalOptions {
             durability: Durability::Power,
             segment_bytes: 16 * 1024 * 1024,
             rows: true,
-            base_bytes: 256 * 1024 * 1024,
+            base_bytes: 64 * 1024 * 1024,
             base_every: Duration::from_secs(1),
             read_only: false,
             cut_after: None,

@@ -11,7 +11,6 @@
 
 use std::{
     collections::BTreeMap,
-    iter::Peekable,
     ops::ControlFlow,
     path::{Path, PathBuf},
     sync::{
@@ -22,7 +21,6 @@ use std::{
     time::Duration,
 };
 
-use bytes::Bytes;
 use parking_lot::{Condvar, Mutex};
 
 use super::{
@@ -30,7 +28,8 @@ use super::{
     archive::{self, Heads, NO_LINK, Range, Segment},
     base::{self, Base},
     breath::Breath,
-    ground::{self, Image},
+    ground,
+    layers::{Changes, Layers},
     losses,
     past::{BaseGround, Counted},
 };
@@ -46,7 +45,7 @@ use crate::{
         },
         ledger::Reader,
         live::Live,
-        record::{FORMAT, Record},
+        record::{FORMAT, Op, Record},
         store::{Error, PastEvent},
     },
     mutant::Mutant,
@@ -58,6 +57,10 @@ const RETRY: Duration = Duration::from_secs(30);
 const LATE: u64 = 3;
 /// How long a ledger segment is, but in tests.
 const LEDGER_BYTES: usize = 64 * 1024 * 1024;
+/// About so much memory is used for what changed since the last base; what is more is put aside.
+const MEMORY_BYTES: usize = 128 * 1024 * 1024;
+/// What a changed row takes in memory besides what it says.
+const ROW_BYTES: usize = 400;
 
 /// The thread. Dropping it ends it, and waits for that.
 pub(super) struct Archiver {
@@ -127,6 +130,8 @@ pub(super) struct Work {
     breath: Breath,
     /// About so many bytes of events go into one ledger segment.
     pub(super) ledger_bytes: usize,
+    /// About so many bytes of changes are kept in memory.
+    pub(super) memory_bytes: usize,
 }
 
 impl Work {
@@ -138,6 +143,7 @@ impl Work {
             forgets: Arc::default(),
             breath: Breath::default(),
             ledger_bytes: LEDGER_BYTES,
+            memory_bytes: MEMORY_BYTES,
         }
     }
 
@@ -227,31 +233,32 @@ impl Work {
             self.disk().remove(&draft).map_err(|source| Error::Io { action: "remove", file: draft, source })?;
         }
         let old = ground::newest(self.disk(), &self.setup.folder, Some(to), &mut Vec::new())?;
-        let (store, old_path) = (self.store(), old.as_ref().map(|old| old.path().to_path_buf()));
-        let Some((changes, meta)) = self.changes(old, to, ends)? else { return Ok(()) };
+        let mut layers = Layers::over(self.disk(), &folder, self.store(), old)?;
         let draft = base::draft(&folder, to);
-        let header = base::Header { store, sequence: to, meta: meta.to_vec() };
-        let made = self.write(&draft, &header, old_path.as_deref(), changes).inspect_err(|_| {
-            // Half a base on a full disk is room that others need.
-            let _ = self.disk().remove(&draft);
-        })?;
+        let made = self.write(&mut layers, &draft, to, ends);
+        let cleared = layers.clear();
+        let Some(made) = made? else { return Ok(()) };
+        cleared?;
         base::publish(self.disk(), &folder, &draft, to)?;
         tracing::info!(record = %to, rows = made.rows, bytes = made.bytes, took = ?began.elapsed(), "a base was made");
         self.trim()
     }
 
+    /// Write what the next base is to be; `None` when it is time to end.
     fn write(
         &self,
+        layers: &mut Layers<'_>,
         draft: &Path,
-        header: &base::Header,
-        old: Option<&Path>,
-        changes: BTreeMap<Bytes, Option<Bytes>>,
-    ) -> Result<base::Summary, Error> {
-        let mut writer = base::Writer::create(self.disk(), draft, header)?;
-        // It read well from front to back before the changes were computed, and each block is checked again.
-        let old = old.map(|path| Base::open(self.disk(), path)).transpose()?;
-        merge(old, changes, &mut writer, &self.breath)?;
-        writer.finish()
+        to: Sequence,
+        ends: &dyn Fn() -> bool,
+    ) -> Result<Option<base::Summary>, Error> {
+        let Some((changes, meta)) = self.changes(layers, to, ends)? else { return Ok(None) };
+        let header = base::Header { store: self.store(), sequence: to, meta };
+        let made = layers.write(draft, &header, changes, &self.breath).inspect_err(|_| {
+            // Half a base on a full disk is room that others need.
+            let _ = self.disk().remove(draft);
+        })?;
+        Ok(Some(made))
     }
 
     fn store(&self) -> u64 {
@@ -260,30 +267,30 @@ impl Work {
         header.map_or(0, |header| header.store)
     }
 
-    /// What the records after a base changed; `None` when it is time to end.
-    #[expect(clippy::type_complexity, reason = "written out it says more than a name would")]
+    /// What the records after a base changed, as far as it is not put aside, and what is noted beside the rows; `None` when
+    /// it is time to end.
     fn changes(
         &self,
-        old: Option<Base>,
+        layers: &mut Layers<'_>,
         to: Sequence,
         ends: &dyn Fn() -> bool,
-    ) -> Result<Option<(BTreeMap<Bytes, Option<Bytes>>, Bytes)>, Error> {
-        let from = old.as_ref().map_or(Sequence(0), |base| base.header().sequence);
-        let meta = old.as_ref().map(|base| Bytes::from(base.header().meta.clone())).unwrap_or_default();
-        let image = old.map(Image::over).transpose()?;
-        let mut live = Live::over(image.as_ref().map(|image| image as _), &meta)?;
-        let mut ended = false;
-        self.walk(from.next(), to, &mut |sequence, record| {
+    ) -> Result<Option<(Changes, Vec<u8>)>, Error> {
+        let from = layers.sequence().next();
+        let mut live = Live::over(Some(&*layers), layers.meta())?;
+        let (mut bytes, mut ended) = (0, false);
+        self.walk(from, to, &mut |sequence, record| {
+            if bytes + layers.read_bytes() + live.changed() * ROW_BYTES >= self.memory_bytes {
+                let (changes, meta) = taken(&mut live);
+                layers.put_aside(Sequence(sequence.0 - 1), changes, &meta)?;
+                live = Live::over(Some(&*layers), &meta)?;
+                bytes = 0;
+            }
             ended = ends();
-            live.advance(image.as_ref().map(|image| image as _), sequence, record)?;
+            bytes += record.ops.iter().map(Op::size).sum::<usize>();
+            live.advance(Some(&*layers), sequence, record)?;
             Ok(!ended)
         })?;
-        if ended {
-            return Ok(None);
-        }
-        let mut capture = live.begin_capture();
-        while live.capture(&mut capture, usize::MAX / 2) {}
-        Ok(Some((capture.changes, live.meta())))
+        Ok((!ended).then(|| taken(&mut live)))
     }
 
     /// Read records, checked, from a first to a last, all of them.
@@ -454,41 +461,9 @@ impl Pile {
     }
 }
 
-/// Write the rows of a base with what changed, in the order of their keys.
-fn merge(
-    old: Option<Base>,
-    changes: BTreeMap<Bytes, Option<Bytes>>,
-    writer: &mut base::Writer,
-    breath: &Breath,
-) -> Result<(), Error> {
-    let mut changes = changes.into_iter().peekable();
-    if Mutant::BaseLosesRow.is_chosen() {
-        changes.next();
-    }
-    if let Some(old) = old {
-        let mut rows = old.rows();
-        while let Some((key, value)) = rows.next()? {
-            breath.draw();
-            put_before(&mut changes, Some(&key), writer)?;
-            match changes.next_if(|(changed, _)| changed[..] == key[..]) {
-                Some((_, Some(value))) => writer.put(&key, &value)?,
-                Some((_, None)) => {}
-                None => writer.put(&key, &value)?,
-            }
-        }
-    }
-    put_before(&mut changes, None, writer)
-}
-
-fn put_before(
-    changes: &mut Peekable<impl Iterator<Item = (Bytes, Option<Bytes>)>>,
-    key: Option<&[u8]>,
-    writer: &mut base::Writer,
-) -> Result<(), Error> {
-    while let Some((changed, value)) = changes.next_if(|(changed, _)| key.is_none_or(|key| changed[..] < *key)) {
-        if let Some(value) = value {
-            writer.put(&changed, &value)?;
-        }
-    }
-    Ok(())
+/// All that changed, and what is noted beside it.
+fn taken(live: &mut Live) -> (Changes, Vec<u8>) {
+    let mut capture = live.begin_capture();
+    while live.capture(&mut capture, usize::MAX / 2) {}
+    (capture.changes, live.meta().to_vec())
 }

@@ -21,7 +21,10 @@ mod writer;
 
 use std::path::{Path, PathBuf};
 
-pub(crate) use self::{reader::Base, writer::Writer};
+pub(crate) use self::{
+    reader::{Base, Row, Rows},
+    writer::Writer,
+};
 use super::parts::{Fields, Kind, names};
 use crate::durable::{id::Sequence, journal::disk::Disk, store::Error};
 
@@ -29,8 +32,8 @@ use crate::durable::{id::Sequence, journal::disk::Disk, store::Error};
 pub(crate) const FOLDER: &str = "base";
 /// The longest key.
 pub(crate) const KEY_MAX: usize = 64 * 1024;
-/// The longest value.
-pub(crate) const VALUE_MAX: usize = 64 * 1024 * 1024;
+/// The longest value: a row's, with a byte in front where it is put aside.
+pub(crate) const VALUE_MAX: usize = 64 * 1024 * 1024 + 1;
 /// The longest meta.
 pub(crate) const META_MAX: usize = 64 * 1024;
 
@@ -60,6 +63,11 @@ pub(crate) struct Summary {
 /// Where a base is written before it has its name.
 pub(crate) fn draft(folder: &Path, sequence: Sequence) -> PathBuf {
     names::draft(folder, &name(sequence))
+}
+
+/// Where what changed up to a record is put aside while a base is made: a draft, which gets no other name.
+pub(crate) fn aside(folder: &Path, sequence: Sequence) -> PathBuf {
+    names::draft(folder, &(names::digits(sequence) + ".aside"))
 }
 
 /// Give a finished base its name, durably.

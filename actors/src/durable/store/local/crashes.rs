@@ -95,10 +95,10 @@ impl Life {
         Ok(())
     }
 
-    /// What the archiver's thread does when a base is due; ledger segments are short.
+    /// What the archiver's thread does when a base is due; ledger segments are short, and there is little memory.
     fn base(&self) -> Result<(), Error> {
         let mut work = Work::new(&self.local.setup, &self.local.shared, 0);
-        work.ledger_bytes = 1_500;
+        (work.ledger_bytes, work.memory_bytes) = (1_500, 4_000);
         let bases = base::list(&*self.local.setup.disk, &self.local.setup.folder.join(base::FOLDER))?;
         let is_due = bases.last().map_or(Sequence(0), |(base, _)| *base) < work.vouched();
         if is_due { work.make(work.vouched(), &|| false) } else { work.look(&|| false) }

@@ -264,11 +264,16 @@ impl Image {
         let highest_id = live::highest_id(&base.header().meta)?;
         Ok(Self { base, highest_id })
     }
+
+    /// Where the base is.
+    pub(super) fn path(&self) -> &Path {
+        self.base.path()
+    }
 }
 
 impl Rows for Image {
     fn get(&self, key: &[u8]) -> Result<Option<Bytes>, Error> {
-        if matches!(stored::read_key(key), Some(stored::Key::Actor(actor)) if actor.0 >> 8 > self.highest_id) {
+        if stored::actor_of(key).is_some_and(|actor| actor.0 >> 8 > self.highest_id) {
             return Ok(None);
         }
         Ok(self.base.get(key)?.map(Bytes::from))
