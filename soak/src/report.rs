@@ -272,7 +272,7 @@ impl Report {
         });
         told.push(format!("growth: {}", series::RULE));
         told.push(
-            "by design, until there is retention: history and the rows of finished runs are kept, so the disk grows with every\nfinished run, and memory with the rows, which sled caches; what grows beyond twice their bytes, and beyond the noise that is granted, is a leak".to_owned(),
+            "by design, because a soak asks for no retention: history and the rows of finished runs are kept, so the disk grows with every\nfinished run, and memory with the rows, which sled caches; what grows beyond twice their bytes, and beyond the noise that is granted, is a leak".to_owned(),
         );
         if let End::Interrupted(_) = self.end {
             told.push(format!("interrupted after {:.0} s: this is the report so far", self.seconds));

@@ -42,6 +42,8 @@ pub struct Checked {
 pub struct Named {
     /// And whether it is a document that may name others.
     digests: BTreeMap<Digest, bool>,
+    /// Documents that were not read yet.
+    unread: Vec<Digest>,
 }
 
 impl Named {
@@ -60,8 +62,14 @@ impl Named {
     }
 
     fn take(&mut self, value: &Value) {
-        let mut add =
-            |reference: Reference, is_document: bool| *self.digests.entry(reference.digest).or_default() |= is_document;
+        let Self { digests, unread } = self;
+        let mut add = |reference: Reference, is_document: bool| {
+            let known = digests.entry(reference.digest).or_default();
+            if is_document && !*known {
+                *known = true;
+                unread.push(reference.digest);
+            }
+        };
         if let Ok(Some(reference)) = Reference::read(value) {
             add(reference, reference.json);
         }
@@ -108,22 +116,28 @@ impl Artifacts {
     }
 
     /// All that is named, also by documents behind names.
-    fn behind(&self, named: Named, bad: &BTreeSet<Digest>) -> Result<BTreeSet<Digest>, Error> {
-        let (mut known, mut documents) = (named, BTreeSet::new());
-        loop {
-            let is_new = |(digest, is_document): (&Digest, &bool)| {
-                (*is_document && !bad.contains(digest) && !documents.contains(digest)).then_some(*digest)
-            };
-            let Some(digest) = known.digests.iter().find_map(is_new) else {
-                return Ok(known.digests.into_keys().collect());
-            };
-            documents.insert(digest);
-            if self.contains(digest) && self.len(digest)? <= DOCUMENT_MAX {
-                let mut content = Vec::new();
-                let path = self.path(digest);
-                self.file(digest)?.read_to_end(&mut content).map_err(Error::io("read", &path))?;
-                known.read(&content);
+    fn behind(&self, mut named: Named, bad: &BTreeSet<Digest>) -> Result<BTreeSet<Digest>, Error> {
+        while let Some(digest) = named.unread.pop() {
+            if bad.contains(&digest) {
+                continue;
+            }
+            match self.document(digest) {
+                Ok(content) => named.read(&content),
+                // It is told of as missing, or was collected after it was named.
+                Err(Error::Missing { .. }) => {}
+                Err(error) => return Err(error),
             }
         }
+        Ok(named.digests.into_keys().collect())
+    }
+
+    /// Its content; nothing of one that is too large for whoever would resolve it.
+    fn document(&self, digest: Digest) -> Result<Vec<u8>, Error> {
+        let mut content = Vec::new();
+        if self.len(digest)? <= DOCUMENT_MAX {
+            let path = self.path(digest);
+            self.file(digest)?.read_to_end(&mut content).map_err(Error::io("read", &path))?;
+        }
+        Ok(content)
     }
 }

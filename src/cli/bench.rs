@@ -14,6 +14,7 @@ mod compare;
 mod device;
 mod lanes;
 mod limit;
+mod noise;
 mod process;
 mod raw;
 mod scratch;

@@ -42,7 +42,7 @@ pub(crate) struct Args {
     /// Remove runs that ended longer ago than this, such as 30d, with their history; all runs are kept if it is not given
     #[arg(long, env = "HEADFRAME_KEEP_RUNS_FOR", value_name = "TIME", value_parser = humantime::parse_duration, hide_env_values = true)]
     keep_runs_for: Option<Duration>,
-    /// Keep at most so many runs that have ended, and remove the oldest with their history
+    /// Of runs that ended more than a day ago keep at most so many, and remove the oldest with their history
     #[arg(long, env = "HEADFRAME_KEEP_RUNS", value_name = "NUMBER", hide_env_values = true)]
     keep_runs: Option<u64>,
 }

@@ -170,6 +170,7 @@ pub(super) async fn run(system: System, artifacts: Artifacts, every: Duration) {
     tokio::time::sleep(FIRST.min(every)).await;
     loop {
         match collect(&system, &artifacts).await {
+            Ok(Collected { held: Some(why), .. }) => tracing::warn!(why, "no artifact is collected now"),
             Ok(done) if done.removed + done.abandoned == 0 => {}
             Ok(done) => tracing::info!(done.removed, done.removed_bytes, done.abandoned, "artifacts were collected"),
             Err(error) => tracing::warn!(%error, "artifacts cannot be collected now"),

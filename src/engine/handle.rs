@@ -58,9 +58,12 @@ impl RunHandle {
     /// waited for, too, if the engine opens it again.
     ///
     /// # Errors
-    /// If the store closes for good, or the engine stops: the run goes on at the next start.
+    /// If the store closes for good, or the engine stops: the run goes on at the next start. [`Error::NoRun`] if it had ended
+    /// and was not kept any longer ([`Retention`](super::Retention)).
     pub async fn outcome(&self) -> Result<Outcome, Error> {
-        let ended = |row: &bytes::Bytes| run::Row::decode(row).is_ok_and(|row| row.has_ended());
+        // A run has its row before it has a handle: where there is none any more, it has ended and is not kept.
+        let ended =
+            |row: Option<&bytes::Bytes>| row.is_none_or(|row| run::Row::decode(row).is_ok_and(|row| row.has_ended()));
         let row = loop {
             let system = self.engine.system();
             match system.wait_for(run::index_key(self.run), ended).await {
@@ -68,7 +71,8 @@ impl RunHandle {
                 waited => break waited?,
             }
         };
-        run::Row::decode(&row)?.outcome.ok_or_else(|| Error::NoRun(format!("id {}", self.run)))
+        let outcome = row.map(|row| run::Row::decode(&row)).transpose()?.and_then(|row| row.outcome);
+        outcome.ok_or_else(|| Error::NoRun(format!("id {}", self.run)))
     }
 
     /// Wait for its output.

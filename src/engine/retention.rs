@@ -14,16 +14,19 @@ use headframe_actors::{
     run,
 };
 
+/// So much longer than a key a run is kept at least.
+const AFTER_KEY: Duration = Duration::from_secs(60 * 60);
+
 /// Which runs are kept after they have ended: all of them, unless this says otherwise.
 ///
 /// A run that goes leaves nothing in lists, and its history goes with the segments of the ledger in which no run is left that
 /// is kept, oldest first: a run that lives for long keeps what came after it. Runs are kept at least as long as keys of
-/// submissions ([`EngineBuilder::keys_kept`](super::EngineBuilder::keys_kept), a day).
+/// submissions ([`EngineBuilder::keys_kept`](super::EngineBuilder::keys_kept), a day), and an hour more.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Retention {
     /// Runs that ended longer ago than this go.
     pub age: Option<Duration>,
-    /// Of runs that have ended so many stay at most; those that were submitted first go.
+    /// Of runs that ended before that so many stay at most; those that were submitted first go.
     pub runs: Option<u64>,
 }
 
@@ -41,10 +44,11 @@ pub(super) struct Finished {
 }
 
 impl Finished {
+    /// Its key goes first: keys are looked at before runs, in the same pass, and a pass over many takes its time.
     fn is_over(&self, row: &[u8], kept: Duration, now_ms: u64) -> bool {
         let Ok(row) = run::Row::decode(row) else { return false };
         let Some(ended_ms) = row.outcome.and(row.ended_at) else { return false };
-        u128::from(now_ms.saturating_sub(ended_ms)) >= kept.max(self.keys_kept).as_millis().max(1)
+        u128::from(now_ms.saturating_sub(ended_ms)) >= kept.max(self.keys_kept + AFTER_KEY).as_millis().max(1)
     }
 }
 
@@ -107,11 +111,11 @@ mod tests {
         assert_eq!(fate(DAY * 30, &row(Some(1_000)), 1_000 + 30 * 86_400_000 - 1), RowFate::Stays);
         assert_eq!(fate(DAY * 30, &row(Some(1_000)), 1_000 + 30 * 86_400_000), RowFate::Goes);
         assert_eq!(
-            fate(Duration::ZERO, &row(Some(1_000)), 1_000 + 86_399_999),
+            fate(Duration::ZERO, &row(Some(1_000)), 1_000 + 90_000_000 - 1),
             RowFate::Stays,
             "its key answers with it"
         );
-        assert_eq!(fate(Duration::ZERO, &row(Some(1_000)), 1_000 + 86_400_000), RowFate::Goes);
+        assert_eq!(fate(Duration::ZERO, &row(Some(1_000)), 1_000 + 90_000_000), RowFate::Goes);
         assert_eq!(fate(Duration::ZERO, &row(None), u64::MAX), RowFate::Stays, "it has not ended");
         assert_eq!(fate(Duration::ZERO, b"unreadable", u64::MAX), RowFate::Stays);
         assert_eq!(finished(DAY).history(b"unreadable"), StreamId(0), "nothing goes while it is there");

@@ -34,7 +34,7 @@ const WINDOW_BYTES: usize = 48 * 1024;
 const DATA_MAX: u64 = 64 * 1024 * 1024;
 
 /// Most lists that are kept, and most items in all of them.
-const KEPT_MAX: usize = 4;
+const KEPT_MAX: usize = 16;
 const KEPT_ITEMS_MAX: usize = 2_000_000;
 
 /// The tool `items`.

@@ -274,16 +274,26 @@ async fn of_runs_that_have_ended_so_many_stay_and_the_oldest_go() {
     let builder = gated(&clock, &gate).retention(Retention { age: None, runs: Some(3) });
     let engine = builder.data(folder.path()).start().await.unwrap();
     let waiting = engine.submit(&plan(&engine, "gate"), json!({})).await.unwrap();
-    let mut ended = Vec::new();
+    let (mut ended, mut handles) = (Vec::new(), Vec::new());
     for _ in 0..8 {
         clock.advance(1_000);
         let run = engine.submit(&plan(&engine, "echo"), json!({})).await.unwrap();
         run.outcome().await.unwrap();
         ended.push(run.id());
+        handles.push(run);
     }
-    assert_eq!(engine.sweep_keys().await.unwrap().removed, 0, "their keys would still answer with them");
     clock.advance(DAY_MS);
+    assert_eq!(
+        engine.sweep_keys().await.unwrap().removed,
+        0,
+        "their keys would still answer with them, or did a moment ago"
+    );
+    clock.advance(DAY_MS / 24);
     assert_eq!(engine.sweep_keys().await.unwrap().removed, 5);
+    // Who still holds one that is gone is told, and does not wait for ever.
+    let told = tokio::time::timeout(Duration::from_secs(30), handles[0].outcome()).await.expect("an answer");
+    assert!(matches!(told, Err(Error::NoRun(_))), "{told:?}");
+    assert!(handles[7].outcome().await.is_ok());
     let rows = engine.runs().await.unwrap();
     let mut expected: Vec<_> = ended[5..].iter().rev().copied().chain([waiting.id()]).collect();
     expected.sort();

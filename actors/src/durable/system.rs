@@ -284,11 +284,11 @@ impl System {
         Ok(value)
     }
 
-    /// Wait until an index row satisfies `done`; returns its value.
+    /// Wait until an index row, or that there is none, satisfies `done`; returns its value.
     ///
     /// # Errors
     /// [`Error::OutcomeUnknown`] if the store closed before.
-    pub async fn wait_for(&self, key: Bytes, done: impl Fn(&Bytes) -> bool) -> Result<Bytes, Error> {
+    pub async fn wait_for(&self, key: Bytes, done: impl Fn(Option<&Bytes>) -> bool) -> Result<Option<Bytes>, Error> {
         loop {
             let (sender, changed) = oneshot::channel();
             let (watch, found) = {
@@ -297,7 +297,7 @@ impl System {
                     return Err(Error::OutcomeUnknown { cause: cause.clone() });
                 }
                 let watch = self.inner.ids.next();
-                let found = core.accepted.live().index.get(&key).filter(|value| done(value)).cloned();
+                let found = core.accepted.live().index.get(&key).filter(|value| done(Some(value))).cloned();
                 if found.is_none() {
                     core.watches.insert(watch, sender);
                     core.accepted.watch(key.clone(), watch);
@@ -306,12 +306,12 @@ impl System {
             };
             // It may have left memory; the watch is set already.
             let found = match found {
-                None => self.inner.lookup(&key).await?.0.filter(|value| done(value)),
+                None => self.inner.lookup(&key).await?.0,
                 found => found,
             };
-            if let Some(value) = found {
+            if done(found.as_ref()) {
                 self.inner.until_durable(self.inner.latest()).await?;
-                return Ok(value);
+                return Ok(found);
             }
             changed.await.map_err(|_| self.inner.unknown())?;
             drop(watch);

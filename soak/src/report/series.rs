@@ -26,7 +26,7 @@ resets is held against it within the lives, and its level from life to life (fro
 
 const MIB: f64 = 1_048_576.0;
 /// Of the bytes of rows on disk, so many times are left out: sled's cache is larger than what it holds (a million rows of 200 B, which are
-/// 200 MB, took 436 MB), and rows of finished runs stay, until there is retention.
+/// 200 MB, took 436 MB), and rows of finished runs stay, because a soak asks for no retention.
 const MEMORY_OF_ROWS: f64 = 2.0;
 /// The thread that makes a base and a ledger segment holds what it gathers, and gives it back; in two minutes memory rose by up to 250 MiB
 /// for a time.

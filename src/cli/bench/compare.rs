@@ -11,7 +11,8 @@ use serde_json::Value;
 use super::super::exit::Error;
 
 /// What a measurement was asked for; what else it says is what it found.
-const ASKED: [&str; 8] = ["workload", "concurrency", "effect", "payload_bytes", "items", "state", "rebuild", "workers"];
+const ASKED: [&str; 9] =
+    ["workload", "concurrency", "effect", "payload_bytes", "items", "state", "rebuild", "workers", "aged_runs"];
 
 /// The figure that is judged.
 const JUDGED: &str = "of_limit";

@@ -14,7 +14,7 @@ use headframe::{
 };
 use serde_json::json;
 
-use super::{super::folder, Failed, tenths::Tenths};
+use super::{super::folder, Failed, noise::noise, tenths::Tenths};
 
 /// The engine of `headframe run`, on a folder of ours.
 pub(super) fn engine(folder: &Path) -> EngineBuilder {
@@ -23,23 +23,26 @@ pub(super) fn engine(folder: &Path) -> EngineBuilder {
 
 /// Whoever was refused asks again so much later.
 const REFUSED_PAUSE: Duration = Duration::from_millis(10);
+/// And so often at most: a minute without room is no matter of pace.
+const REFUSED_MAX: u64 = 6_000;
 
-/// Submit a run. While nothing more is taken in, ask again; returns also how often that was.
+/// Submit a run. While nothing more is taken in, ask again, for a minute; returns also how often that was.
 pub(super) async fn submit(engine: &Engine, plan: &Arc<Checked>) -> Result<(RunHandle, u64), Failed> {
     let mut refused = 0;
     loop {
         match engine.submit(plan, json!({})).await {
-            Err(Error::System(durable::Error::Busy { .. })) => refused += 1,
+            Err(Error::System(durable::Error::Busy { .. })) if refused < REFUSED_MAX => refused += 1,
             submitted => return Ok((submitted?, refused)),
         }
         tokio::time::sleep(REFUSED_PAUSE).await;
     }
 }
 
-/// A tool that gives back what it is given, at once or after a time.
+/// A tool that gives back what it is given, or as much noise, at once or after a time.
 #[derive(Clone, Debug)]
 pub(super) struct Echo {
     effect: durable::Effect,
+    gives: Option<u32>,
     permits: usize,
     takes: Option<Duration>,
     tenths: Option<Arc<Tenths>>,
@@ -48,12 +51,17 @@ pub(super) struct Echo {
 impl Echo {
     /// At once.
     pub(super) fn new(effect: impl Into<durable::Effect>) -> Self {
-        Self { effect: effect.into(), permits: 64, takes: None, tenths: None }
+        Self { effect: effect.into(), gives: None, permits: 64, takes: None, tenths: None }
     }
 
     /// So many calls at once.
     pub(super) fn permits(self, permits: u32) -> Self {
         Self { permits: permits as usize, ..self }
+    }
+
+    /// It gives so many bytes that nobody has seen before, and not what it is given.
+    pub(super) fn gives(self, bytes: u32) -> Self {
+        Self { gives: Some(bytes), ..self }
     }
 
     /// Each is counted.
@@ -87,10 +95,15 @@ impl Tool for Echo {
         if let Some(tenths) = &self.tenths {
             tenths.count();
         }
-        Outcome::Done(input)
+        Outcome::Done(self.gives.map_or(input, said))
     }
 
     async fn probe(&self, _: &CallContext, input: Json) -> Probe {
-        Probe::Happened(input)
+        Probe::Happened(self.gives.map_or(input, said))
     }
+}
+
+/// Noise as a value, of so many bytes with its quotes.
+fn said(bytes: u32) -> Json {
+    Json::from(&json!(noise(bytes.saturating_sub(2))))
 }

@@ -18,6 +18,7 @@ use super::{
     device,
     lanes::{Times, Until, lanes},
     limit::{self, Limits},
+    noise::noise,
     process::{Disk, Shares, Threads, cpu_time, memory_bytes},
     tools::{self, Echo},
 };
@@ -65,6 +66,9 @@ pub(super) struct Report {
     /// What it took before the store was aged, if it was.
     #[serde(skip_serializing_if = "Option::is_none")]
     aged: Option<Aged>,
+    /// Runs that were finished before it was measured, if the store was aged.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    aged_runs: Option<u32>,
     #[serde(flatten)]
     limits: Limits,
 }
@@ -119,6 +123,7 @@ pub(super) async fn measure(scratch: &Path, args: &Args) -> Result<Report, Faile
         cpu_us_per_task: work.cpu_us_per_task(),
         of_limit: work.tasks_per_s() / limits.limit_per_s,
         cpu_shares: work.shares,
+        aged_runs: args.aged(),
         aged,
         limits,
     })
@@ -153,7 +158,7 @@ impl Work {
 async fn work(folder: &Path, args: &Args) -> Result<(Work, Option<Aged>), Failed> {
     let commits = Commits::new()?;
     let builder = tools::engine(folder).instruments(commits.instruments());
-    let engine = builder.tool("noop", Echo::new(args.effect())).start().await?;
+    let engine = builder.tool("noop", Echo::new(args.effect()).gives(args.payload())).start().await?;
     let whole = engine.check(plan("w1", TASKS, args.payload()))?;
     if let Some(length) = args.warmup() {
         lanes(args.concurrency(), Until::after(length), one_run(&engine, &whole)).await?;
@@ -209,9 +214,9 @@ async fn lap(
     })
 }
 
-/// One sequential phase of tasks that give back what they are given.
+/// One sequential phase of tasks that are given so many bytes.
 pub(super) fn plan(name: &str, tasks: u32, payload: u32) -> Plan {
-    let payload = "x".repeat(payload.saturating_sub(2) as usize);
+    let payload = noise(payload.saturating_sub(2));
     let steps = |phase: PhaseBuilder| {
         (0..tasks).fold(phase.sequential(), |phase, task| {
             phase.task(format!("t{task}"), "noop", |task| task.with(json!(payload)))
@@ -229,7 +234,8 @@ pub(super) fn one_run(
     move |_| {
         let (engine, plan) = (engine.clone(), plan.clone());
         Box::pin(async move {
-            engine.submit(&plan, json!({})).await?.output().await?;
+            let (run, _) = tools::submit(&engine, &plan).await?;
+            run.output().await?;
             Ok(())
         })
     }

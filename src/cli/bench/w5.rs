@@ -40,7 +40,10 @@ pub(super) struct Report {
 
 pub(super) async fn measure(scratch: &Path, args: &Args) -> Result<Report, Failed> {
     let before = limit::measure(scratch, 1, limit::GUESS_BYTES).await?;
-    let engine = tools::engine(&scratch.join("store")).tool("noop", Echo::new(args.effect())).start().await?;
+    let engine = tools::engine(&scratch.join("store"))
+        .tool("noop", Echo::new(args.effect()).gives(args.payload()))
+        .start()
+        .await?;
     let plan = engine.check(plan("w5", 1, args.payload()))?;
     let lap = |length| lanes(1, Until::after(length), one_run(&engine, &plan));
     if let Some(length) = args.warmup() {

@@ -19,6 +19,7 @@ use super::{
     Args, Failed,
     lanes::{Times, Until, lanes},
     limit::{self, Limits},
+    noise::noise,
     process::cpu_time,
     raw,
     w1::difference,
@@ -186,10 +187,6 @@ async fn measured(system: &System, work: impl Future<Output = Result<Done, Faile
     })
 }
 
-fn load(bytes: u32) -> String {
-    "x".repeat(bytes as usize)
-}
-
 async fn tells(
     system: &System,
     players: &Arc<Vec<Address<Player>>>,
@@ -199,7 +196,7 @@ async fn tells(
     let (system, lane) = (system.clone(), lane_of(players));
     let step = move |_| {
         let (system, player) = (system.clone(), lane());
-        async move { Ok(system.tell(player, Message::Add(load(payload))).await?) }
+        async move { Ok(system.tell(player, Message::Add(noise(payload))).await?) }
     };
     let times = lanes(players.len().try_into()?, Until::after(length), step).await?;
     Ok((times.len(), Some(times)))
@@ -228,7 +225,7 @@ async fn throws(
     let before = taken(system, players).await?;
     let until_ms = super::super::now_ms() + u64::try_from(length.as_millis())?;
     for player in players.iter() {
-        system.tell(*player, Message::Ball { until_ms, load: load(payload) }).await?;
+        system.tell(*player, Message::Ball { until_ms, load: noise(payload) }).await?;
     }
     tokio::time::sleep(length).await;
     // Whoever answers has taken what was thrown to it before.

@@ -18,22 +18,22 @@ pub(crate) struct Sweeping {
 
 impl Accepted {
     /// Sweep these rows, which were looked at when there had been so many evictions, and put beside them what `tally` makes
-    /// of how many went, if anything. Nothing if there is nothing to do.
+    /// of how many went, if anything. No receipt if there is nothing to do; and what was left alone.
     pub(crate) fn sweep(
         &mut self,
         now_ms: u64,
-        rows: &[Sweeping],
+        rows: Vec<Sweeping>,
         evictions: u64,
         tally: impl FnOnce(u64) -> Option<(Bytes, Bytes)>,
-    ) -> Option<Receipt> {
-        let is_as_seen = |row: &&Sweeping| match self.known(&row.key) {
+    ) -> (Option<Receipt>, Vec<Sweeping>) {
+        let is_as_seen = |row: &Sweeping| match self.known(&row.key) {
             Known::Here(now) => now == row.seen,
             Known::Gone => false,
             Known::Unknown(now) => now == evictions,
         };
-        let rows: Vec<_> = rows.iter().filter(is_as_seen).cloned().collect();
+        let (rows, left): (Vec<_>, Vec<_>) = rows.into_iter().partition(is_as_seen);
         if rows.is_empty() {
-            return None;
+            return (None, left);
         }
         let gone = rows.iter().filter(|row| row.becomes.is_none()).count() as u64;
         let bytes = rows.iter().map(|row| row.key.len() + row.becomes.as_ref().map_or(0, Bytes::len) + 16).sum();
@@ -47,6 +47,6 @@ impl Accepted {
         {
             self.push(Op::Put { key, value });
         }
-        Some(receipt)
+        (Some(receipt), left)
     }
 }

@@ -77,7 +77,7 @@ struct Pass<'a> {
     kind: &'a dyn Expiring,
     /// So many more of them than may stay.
     too_many: u64,
-    /// The oldest stream of which a row is left.
+    /// The oldest stream of which a row is left; none that begins after the pass did is older.
     oldest: StreamId,
 }
 
@@ -88,15 +88,23 @@ impl Pass<'_> {
         let is_surplus = self.too_many > 0 && self.kind.is_spare(row, now_ms);
         self.too_many -= u64::from(is_surplus);
         match fate {
-            RowFate::Becomes(row) => Some(Some(row)),
+            RowFate::Becomes(new) => {
+                self.stays(row);
+                Some(Some(new))
+            }
             RowFate::Goes => Some(None),
             RowFate::Stays if is_surplus => Some(None),
             RowFate::Stays => {
-                if self.kind.guards_history() {
-                    self.oldest = self.oldest.min(self.kind.history(row));
-                }
+                self.stays(row);
                 None
             }
+        }
+    }
+
+    /// A row is left, and with it the history that it guards.
+    fn stays(&mut self, row: &Bytes) {
+        if self.kind.guards_history() {
+            self.oldest = self.oldest.min(self.kind.history(row));
         }
     }
 }
@@ -219,9 +227,10 @@ impl Inner {
     async fn sweep(self: &Arc<Self>, rest: Duration) -> Result<Swept, Error> {
         let _alone = self.janitor.passing.lock().await;
         let mut swept = Swept::default();
+        let unborn = StreamId((self.core.lock().accepted.live().highest_id + 1) << 8);
         for (kind, _) in &self.janitor.kinds {
             let too_many = self.count_surplus(&**kind, rest).await?;
-            let mut pass = Pass { kind: &**kind, too_many, oldest: StreamId(u64::MAX) };
+            let mut pass = Pass { kind: &**kind, too_many, oldest: unborn };
             let (mut from, to) = range(kind.prefix());
             loop {
                 if self.must_keep() {
@@ -257,8 +266,7 @@ impl Inner {
         }
     }
 
-    /// Nobody asks for the history of streams below this, unless an actor of it lives. A stream that comes to be meanwhile
-    /// has a higher number than any in a part of history that may go.
+    /// Nobody asks for the history of streams below this, unless an actor of it lives.
     async fn forget_before(self: &Arc<Self>, oldest: StreamId) -> Result<(), Error> {
         // What the rows no longer say must not come back.
         self.until_durable(self.latest()).await?;
@@ -295,14 +303,17 @@ impl Inner {
         });
         let rows: Vec<_> = fates.collect();
         swept.looked += page.rows.len() as u64;
-        if !rows.is_empty() && !self.must_keep() {
+        if self.must_keep() {
+            rows.iter().for_each(|row| pass.stays(&row.seen));
+        } else if !rows.is_empty() {
             let mut removed = 0;
             let counted = |gone: u64| {
                 removed = gone;
                 Some((tally_key, Tally::after(tally, gone)?))
             };
-            let receipt =
-                self.with_accepted(|accepted, now_ms| accepted.sweep(now_ms, &rows, page.evictions, counted))?;
+            let (receipt, left) =
+                self.with_accepted(|accepted, now_ms| accepted.sweep(now_ms, rows, page.evictions, counted))?;
+            left.iter().for_each(|row| pass.stays(&row.seen));
             if let Some(receipt) = receipt {
                 self.until_durable(receipt.sequence).await?;
             }

@@ -163,9 +163,11 @@ impl Inner {
                 let moved = flight.moved();
                 // A system that is gone has nobody who waits.
                 let Some(inner) = inner.upgrade() else { return };
+                // Looked at first, so that whoever opens it afterwards is not missed: all are told once more.
+                let is_open = flight.admits_all();
                 inner.mind_the_gate();
                 drop(inner);
-                if flight.admits_all() {
+                if is_open {
                     return;
                 }
                 // Either way it is looked at again.

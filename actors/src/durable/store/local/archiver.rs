@@ -12,6 +12,7 @@
 use std::{
     collections::BTreeMap,
     ops::ControlFlow,
+    panic::{AssertUnwindSafe, catch_unwind},
     path::{Path, PathBuf},
     sync::{
         Arc,
@@ -113,10 +114,18 @@ fn run(work: &Work, every: Duration, (ends, bell): &(Mutex<bool>, Condvar)) {
         }
         drop(ended);
         pause = every;
-        if let Err(error) = work.look(&|| *ends.lock()) {
-            tracing::error!(%error, "no base could be made; the journal keeps everything, and it will be tried again");
-            pause = RETRY;
+        let look = AssertUnwindSafe(|| work.look(&|| *ends.lock()));
+        match catch_unwind(look) {
+            Ok(Ok(())) => continue,
+            Ok(Err(error)) => {
+                tracing::error!(%error, "no base could be made; the journal keeps everything, and it will be tried again");
+            }
+            // The panic hook has said what it was.
+            Err(_) => tracing::error!(
+                "whoever makes bases panicked; the journal keeps everything, and it will be tried again"
+            ),
         }
+        pause = RETRY;
     }
 }
 
@@ -126,7 +135,7 @@ pub(super) struct Work {
     shared: Arc<Mutex<Shared>>,
     base_bytes: u64,
     /// Below which number nobody asks for the history of a stream any more; 0 when nobody said.
-    forgets: Arc<AtomicU64>,
+    pub(super) forgets: Arc<AtomicU64>,
     breath: Breath,
     /// About so many bytes of events go into one ledger segment.
     pub(super) ledger_bytes: usize,
@@ -162,32 +171,49 @@ impl Work {
         if Mutant::BasePastHead.is_chosen() { shared.durable } else { shared.noted }
     }
 
-    /// Make a base if one is due, and finish what an earlier life began.
+    /// Remove history that nobody asks for any more, make a base if one is due, and finish what an earlier life began.
     pub(super) fn look(&self, ends: &dyn Fn() -> bool) -> Result<(), Error> {
+        // First, because on a full disk that is the room for a base.
+        self.forget_what_may_go();
         let bases = base::list(self.disk(), &self.folder(base::FOLDER))?;
         let newest = bases.last().map_or(Sequence(0), |(sequence, _)| *sequence);
         let vouched = self.vouched();
-        let segments = {
-            let newer = |segment: &&crate::durable::journal::segment::Segment| {
-                segment.header.as_ref().is_ok_and(|header| header.first > newest)
-            };
-            self.shared.lock().segments.iter().filter(newer).count() as u64
-        };
         let last_len = bases.last().map_or(Ok(0), |(_, path)| self.len(path))?;
-        let (waiting, due) = (segments * self.setup.segment_bytes, self.base_bytes.max(last_len / 2));
-        if vouched > newest && waiting >= due {
-            self.breath.rest(self.setup.background && waiting < due.saturating_mul(LATE));
-            self.make(vouched, ends)?;
+        let due = self.base_bytes.max(last_len / 2);
+        if vouched > newest && self.waiting(newest) >= due {
+            self.make(vouched, &|| self.goes_on(ends, newest, due))?;
         } else if bases.len() > 2 {
-            self.trim()?;
+            self.trim(&|| self.goes_on(ends, newest, due))?;
         }
+        Ok(())
+    }
+
+    /// Bytes of the journal's files that begin behind a record.
+    fn waiting(&self, newest: Sequence) -> u64 {
+        let newer = |segment: &&crate::durable::journal::segment::Segment| {
+            segment.header.as_ref().is_ok_and(|header| header.first > newest)
+        };
+        self.shared.lock().segments.iter().filter(newer).count() as u64 * self.setup.segment_bytes
+    }
+
+    /// Between two small pieces of work: rest, unless that is late, and say whether to go on.
+    fn goes_on(&self, ends: &dyn Fn() -> bool, newest: Sequence, due: u64) -> bool {
+        if ends() {
+            return false;
+        }
+        self.breath.draw(|| self.setup.background && self.waiting(newest) < due.saturating_mul(LATE));
+        true
+    }
+
+    fn forget_what_may_go(&self) {
         let below = self.forgets.swap(0, Ordering::Relaxed);
         if below > 0
             && let Err(error) = self.forget(StreamId(below))
         {
             tracing::error!(%error, "history that was kept long enough could not be removed; it will be tried again");
+            // Whatever was asked for meanwhile is newer.
+            let _ = self.forgets.compare_exchange(0, below, Ordering::Relaxed, Ordering::Relaxed);
         }
-        Ok(())
     }
 
     /// Remove ledger segments, oldest first, as long as they hold nothing but streams below this. The last stays: it says
@@ -196,9 +222,12 @@ impl Work {
         let (disk, folder) = (self.disk(), &self.setup.folder);
         let Counted { files, gone: before, .. } = Counted::list(disk, folder)?;
         let mut gone = before;
-        for (range, path) in files.iter().take(files.len().saturating_sub(1)) {
+        for (at, (range, path)) in files.iter().enumerate().take(files.len().saturating_sub(1)) {
             let newest = Segment::open(disk, path)?.streams().last().map(|entry| entry.stream);
-            if newest.is_some_and(|newest| newest >= below) {
+            let follows_a_loss = range.from != gone.to.next();
+            if newest.is_some_and(|newest| newest >= below)
+                || follows_a_loss && !self.all_earlier_are_below(&files[at..], below)?
+            {
                 break;
             }
             gone.to = range.to;
@@ -211,6 +240,19 @@ impl Work {
         gone.remove_covered(disk, folder, losses::files(disk, folder)?)
     }
 
+    /// Whether all streams that began before these segments have numbers below one. Nobody knows which began in records that
+    /// were lost; but numbers ascend, so it is those below the first that begins afterwards.
+    fn all_earlier_are_below(&self, files: &[(Range, PathBuf)], below: StreamId) -> Result<bool, Error> {
+        for (_, path) in files {
+            let segment = Segment::open(self.disk(), path)?;
+            let begin = segment.streams().iter().filter(|entry| entry.heads.before == Head::default());
+            if let Some(first) = begin.map(|entry| entry.stream).min() {
+                return Ok(first <= below);
+            }
+        }
+        Ok(false)
+    }
+
     fn len(&self, path: &Path) -> Result<u64, Error> {
         let open = self.disk().open(path, crate::durable::journal::disk::Access::Read);
         open.and_then(|file| file.len()).map_err(|source| Error::Io {
@@ -220,8 +262,9 @@ impl Work {
         })
     }
 
-    /// Make a base that holds every record up to one that is durable, and remove what it replaces.
-    pub(super) fn make(&self, to: Sequence, ends: &dyn Fn() -> bool) -> Result<(), Error> {
+    /// Make a base that holds every record up to one that is durable, and remove what it replaces, as long as `goes_on` says
+    /// so.
+    pub(super) fn make(&self, to: Sequence, goes_on: &dyn Fn() -> bool) -> Result<(), Error> {
         let began = crate::clock::monotonic();
         let folder = self.folder(base::FOLDER);
         self.disk().create_folder(&folder).map_err(|source| Error::Io {
@@ -235,13 +278,13 @@ impl Work {
         let old = ground::newest(self.disk(), &self.setup.folder, Some(to), &mut Vec::new())?;
         let mut layers = Layers::over(self.disk(), &folder, self.store(), old)?;
         let draft = base::draft(&folder, to);
-        let made = self.write(&mut layers, &draft, to, ends);
+        let made = self.write(&mut layers, &draft, to, goes_on);
         let cleared = layers.clear();
         let Some(made) = made? else { return Ok(()) };
         cleared?;
         base::publish(self.disk(), &folder, &draft, to)?;
         tracing::info!(record = %to, rows = made.rows, bytes = made.bytes, took = ?began.elapsed(), "a base was made");
-        self.trim()
+        self.trim(goes_on)
     }
 
     /// Write what the next base is to be; `None` when it is time to end.
@@ -250,15 +293,16 @@ impl Work {
         layers: &mut Layers<'_>,
         draft: &Path,
         to: Sequence,
-        ends: &dyn Fn() -> bool,
+        goes_on: &dyn Fn() -> bool,
     ) -> Result<Option<base::Summary>, Error> {
-        let Some((changes, meta)) = self.changes(layers, to, ends)? else { return Ok(None) };
+        let Some((changes, meta)) = self.changes(layers, to, goes_on)? else { return Ok(None) };
         let header = base::Header { store: self.store(), sequence: to, meta };
-        let made = layers.write(draft, &header, changes, &self.breath).inspect_err(|_| {
+        let made = layers.write(draft, &header, changes, goes_on);
+        if !matches!(made, Ok(Some(_))) {
             // Half a base on a full disk is room that others need.
             let _ = self.disk().remove(draft);
-        })?;
-        Ok(Some(made))
+        }
+        made
     }
 
     fn store(&self) -> u64 {
@@ -273,7 +317,7 @@ impl Work {
         &self,
         layers: &mut Layers<'_>,
         to: Sequence,
-        ends: &dyn Fn() -> bool,
+        goes_on: &dyn Fn() -> bool,
     ) -> Result<Option<(Changes, Vec<u8>)>, Error> {
         let from = layers.sequence().next();
         let mut live = Live::over(Some(&*layers), layers.meta())?;
@@ -281,11 +325,14 @@ impl Work {
         self.walk(from, to, &mut |sequence, record| {
             if bytes + layers.read_bytes() + live.changed() * ROW_BYTES >= self.memory_bytes {
                 let (changes, meta) = taken(&mut live);
-                layers.put_aside(Sequence(sequence.0 - 1), changes, &meta)?;
+                if !layers.put_aside(Sequence(sequence.0 - 1), changes, &meta, goes_on)? {
+                    ended = true;
+                    return Ok(false);
+                }
                 live = Live::over(Some(&*layers), &meta)?;
                 bytes = 0;
             }
-            ended = ends();
+            ended = !goes_on();
             bytes += record.ops.iter().map(Op::size).sum::<usize>();
             live.advance(Some(&*layers), sequence, record)?;
             Ok(!ended)
@@ -312,7 +359,6 @@ impl Work {
                 .map_err(|error| Error::Undecodable { sequence: read.sequence, cause: error.to_string() })?;
             reached = read.sequence;
             ended = !visit(read.sequence, &record)?;
-            self.breath.draw();
             // What lies behind the last of them is not looked at.
             Ok(if ended || reached == to { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
         })?;
@@ -325,11 +371,13 @@ impl Work {
     }
 
     /// Archive what the older of two bases makes needless in the journal, and remove it there. Both are read back first.
-    fn trim(&self) -> Result<(), Error> {
+    fn trim(&self, goes_on: &dyn Fn() -> bool) -> Result<(), Error> {
         let folder = self.folder(base::FOLDER);
-        let good = self.good_bases()?;
+        let good = self.good_bases(goes_on)?;
         let [.., older, _] = good[..] else { return Ok(()) };
-        self.archive(older)?;
+        if !self.archive(older, goes_on)? {
+            return Ok(());
+        }
         for (_, path) in base::list(self.disk(), &folder)?.iter().filter(|(sequence, _)| *sequence < older) {
             self.disk().remove(path).map_err(|source| Error::Io { action: "remove", file: path.clone(), source })?;
         }
@@ -338,8 +386,8 @@ impl Work {
     }
 
     /// The two newest bases that read well. One that does not is put out of the way, so that another is made in its place;
-    /// but for the one at which the ledger ends, because nothing takes its place.
-    fn good_bases(&self) -> Result<Vec<Sequence>, Error> {
+    /// but for the one at which the ledger ends, because nothing takes its place. Fewer when it is time to end.
+    fn good_bases(&self, goes_on: &dyn Fn() -> bool) -> Result<Vec<Sequence>, Error> {
         let folder = self.folder(base::FOLDER);
         let ledger_end = Counted::list(self.disk(), &self.setup.folder)?.end;
         let mut good = Vec::new();
@@ -354,15 +402,15 @@ impl Work {
                 }
                 Err(error) => return Err(error),
             }
-            if good.len() == 2 {
+            if good.len() == 2 || !goes_on() {
                 break;
             }
         }
         Ok(good)
     }
 
-    /// Put the events of every record up to one into ledger segments.
-    pub(super) fn archive(&self, to: Sequence) -> Result<(), Error> {
+    /// Put the events of every record up to one into ledger segments; `false` when it is time to end before.
+    pub(super) fn archive(&self, to: Sequence, goes_on: &dyn Fn() -> bool) -> Result<bool, Error> {
         let folder = self.folder(archive::FOLDER);
         self.disk().create_folder(&folder).map_err(|source| Error::Io {
             action: "create",
@@ -375,11 +423,8 @@ impl Work {
         let Counted { files, end, .. } = Counted::list(self.disk(), &self.setup.folder)?;
         if end >= to {
             // Whoever made the last segment may have been killed before its name was durable.
-            return self.disk().sync_folder(&folder).map_err(|source| Error::Io {
-                action: "sync",
-                file: folder,
-                source,
-            });
+            let synced = self.disk().sync_folder(&folder);
+            return synced.map(|()| true).map_err(|source| Error::Io { action: "sync", file: folder, source });
         }
         for (range, path) in archive::list(self.disk(), &folder)? {
             // What a crash left of an earlier attempt; the journal has its records.
@@ -405,7 +450,9 @@ impl Work {
             previous = written.link();
             Ok(())
         };
+        let mut ended = false;
         self.walk(end.next(), to, &mut |sequence, record| {
+            ended = !goes_on();
             reader.walk(&ground, sequence, record, &mut |before, after, event| {
                 pile.push(before, after, event);
                 true
@@ -413,9 +460,13 @@ impl Work {
             if pile.bytes >= self.ledger_bytes && sequence < to {
                 write(&mut pile, sequence)?;
             }
-            Ok(true)
+            Ok(!ended)
         })?;
-        write(&mut pile, to)
+        if ended {
+            return Ok(false);
+        }
+        write(&mut pile, to)?;
+        Ok(true)
     }
 
     /// Remove segments whose records all lie before the end of a base.

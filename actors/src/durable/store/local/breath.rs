@@ -18,12 +18,9 @@ const WORK_MAX: Duration = Duration::from_millis(20);
 #[cfg(target_os = "linux")]
 const NICENESS: i32 = 10;
 
-/// When it rests.
+/// Since when it works.
 #[derive(Debug, Default)]
-pub(super) struct Breath {
-    rests: Cell<bool>,
-    since: Cell<Option<Instant>>,
-}
+pub(super) struct Breath(Cell<Option<Instant>>);
 
 impl Breath {
     /// Let the system run others first. Elsewhere than on Linux a thread has no niceness of its own.
@@ -34,22 +31,15 @@ impl Breath {
         }
     }
 
-    /// From now on rest, or do not, because there is more to do than there should be.
-    pub(super) fn rest(&self, rests: bool) {
-        self.rests.set(rests);
-        self.since.set(None);
-    }
-
-    /// Between two small pieces of work.
-    pub(super) fn draw(&self) {
-        if !self.rests.get() {
-            return;
-        }
-        if let Some(since) = self.since.get() {
+    /// Between two small pieces of work: rest if it is time to, and there is time for it.
+    pub(super) fn draw(&self, has_time: impl FnOnce() -> bool) {
+        if let Some(since) = self.0.get() {
             let Some(pause) = pause(since.elapsed()) else { return };
-            std::thread::sleep(pause);
+            if has_time() {
+                std::thread::sleep(pause);
+            }
         }
-        self.since.set(Some(monotonic()));
+        self.0.set(Some(monotonic()));
     }
 }
 

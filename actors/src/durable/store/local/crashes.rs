@@ -101,7 +101,7 @@ impl Life {
         (work.ledger_bytes, work.memory_bytes) = (1_500, 4_000);
         let bases = base::list(&*self.local.setup.disk, &self.local.setup.folder.join(base::FOLDER))?;
         let is_due = bases.last().map_or(Sequence(0), |(base, _)| *base) < work.vouched();
-        if is_due { work.make(work.vouched(), &|| false) } else { work.look(&|| false) }
+        if is_due { work.make(work.vouched(), &|| true) } else { work.look(&|| false) }
     }
 
     /// What it does when nobody asks any more for the history of streams below this.

@@ -72,10 +72,15 @@ impl Gone {
         let covered = covered.filter(|(range, _)| self.covers(*range)).map(|(_, path)| path);
         let notes = notes(disk, folder)?.into_iter().filter(|(gone, _)| *gone < self).map(|(_, path)| path);
         let needless: Vec<_> = covered.chain(notes).collect();
+        if needless.is_empty() {
+            return Ok(());
+        }
+        // Whoever wrote this note may have died before its name was durable.
+        format::sync(disk, &ledger)?;
         for path in &needless {
             disk.remove(path).map_err(journal::io("remove", path))?;
         }
-        if needless.is_empty() { Ok(()) } else { format::sync(disk, &ledger) }
+        format::sync(disk, &ledger)
     }
 }
 

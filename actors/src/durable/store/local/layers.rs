@@ -22,7 +22,6 @@ use bytes::Bytes;
 
 use super::{
     base::{self, Base},
-    breath::Breath,
     ground::Image,
 };
 use crate::{
@@ -104,30 +103,55 @@ impl<'a> Layers<'a> {
         self.read_bytes.load(Ordering::Relaxed)
     }
 
-    /// Put aside what records up to one changed.
-    pub(super) fn put_aside(&mut self, to: Sequence, changes: Changes, meta: &[u8]) -> Result<(), Error> {
+    /// Put aside what records up to one changed; `false` when it is time to end before.
+    pub(super) fn put_aside(
+        &mut self,
+        to: Sequence,
+        changes: Changes,
+        meta: &[u8],
+        goes_on: &dyn Fn() -> bool,
+    ) -> Result<bool, Error> {
         let path = base::aside(&self.folder, to);
         let header = base::Header { sequence: to, meta: meta.to_vec(), ..self.header };
-        let mut writer = base::Writer::create(self.disk, &path, &header)?;
+        let put = self.put(&path, &header, changes, goes_on);
+        let Ok(Some(aside)) = put else {
+            // Half a file on a full disk is room that others need.
+            let _ = self.disk.remove(&path);
+            return put.map(|_| false);
+        };
+        self.aside.push(aside);
+        self.header = header;
+        *self.read_bytes.get_mut() = 0;
+        Ok(true)
+    }
+
+    fn put(
+        &self,
+        path: &Path,
+        header: &base::Header,
+        changes: Changes,
+        goes_on: &dyn Fn() -> bool,
+    ) -> Result<Option<Aside>, Error> {
+        let mut writer = base::Writer::create(self.disk, path, header)?;
         for (key, value) in changes {
+            if !goes_on() {
+                return Ok(None);
+            }
             let told = value.map_or(vec![GONE], |value| [&[THERE], &value[..]].concat());
             writer.put(&key, &told)?;
         }
         writer.finish()?;
-        self.aside.push(Aside::open(self.disk, &path)?);
-        self.header = header;
-        *self.read_bytes.get_mut() = 0;
-        Ok(())
+        Aside::open(self.disk, path).map(Some)
     }
 
-    /// Write a base of all layers and of what changed since the last.
+    /// Write a base of all layers and of what changed since the last; `None` when it is time to end before.
     pub(super) fn write(
         &self,
         draft: &Path,
         header: &base::Header,
         mut changes: Changes,
-        breath: &Breath,
-    ) -> Result<base::Summary, Error> {
+        goes_on: &dyn Fn() -> bool,
+    ) -> Result<Option<base::Summary>, Error> {
         let mut writer = base::Writer::create(self.disk, draft, header)?;
         if Mutant::BaseLosesRow.is_chosen() {
             changes.pop_first();
@@ -138,12 +162,14 @@ impl<'a> Layers<'a> {
         let aside = self.aside.iter().map(|aside| again(aside.rows.path()).map(Source::Aside));
         let mut merged = Merged::new(old.chain(aside).chain([Ok(Source::Changes(changes.into_iter()))]))?;
         while let Some((key, value)) = merged.next()? {
-            breath.draw();
+            if !goes_on() {
+                return Ok(None);
+            }
             if let Some(value) = value {
                 writer.put(&key, &value)?;
             }
         }
-        writer.finish()
+        writer.finish().map(Some)
     }
 
     /// Remove what was put aside.

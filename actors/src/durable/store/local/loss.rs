@@ -222,7 +222,7 @@ fn save_history(setup: &Setup, survey: &Survey, (from, to): (u64, u64), settled:
     if archived.next() < hole.from {
         let shared = Shared { segments: survey.live.clone(), ..Shared::default() };
         let work = Work::new(setup, &Arc::new(Mutex::new(shared)), u64::MAX);
-        if let Err(error) = work.archive(Sequence(from - 1)) {
+        if let Err(error) = work.archive(Sequence(from - 1), &|| true) {
             settled
                 .notes
                 .push(format!("the events before the damage could not be archived, and are lost too: {error}"));

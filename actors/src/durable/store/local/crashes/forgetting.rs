@@ -3,6 +3,8 @@
 use super::*;
 use crate::durable::store::local::{archive, losses};
 
+const NO_SPACE: i32 = 28;
+
 /// Two lives that make bases, put history into ledger segments, and remove the oldest of them.
 fn story(disk: &mut SimDisk, tale: &Tale, acknowledged: &mut u64) -> Result<(), Error> {
     for stops in [[9, 16, 24], [28, 32, 36]] {
@@ -57,14 +59,66 @@ fn what_is_asked_for_stays_whole_wherever_the_process_dies_while_old_history_is_
         open(&killed).unwrap().forget(StreamId(0)).unwrap();
         let gone = Gone::read(&killed, Path::new("data")).unwrap();
         assert!(ledger(&killed).iter().all(|range| !gone.covers(*range)), "{}", scene(&disk, step, Fate::Kept));
+        // And dies of it, on a note whose name its former life may not have made durable.
+        for fate in FATES {
+            lives_on(&killed.after_crash(fate), &tale, acknowledged, &|| scene(&disk, step, fate));
+        }
     }
+}
+
+/// Where bases are made, and history is put into ledger segments, and none of it goes.
+fn kept(tale: &Tale) -> SimDisk {
+    let (disk, mut acknowledged) = (SimDisk::default(), 0);
+    let mut life = open(&disk).unwrap();
+    for to in [9, 16, 24, 32] {
+        life.tell(tale, to, &mut acknowledged).unwrap();
+        life.base().unwrap();
+    }
+    life.tell(tale, 36, &mut acknowledged).unwrap();
+    drop(life);
+    disk.killed()
+}
+
+/// Whoever found no room for a base once did not come to removing anything, so that there never was room again.
+#[test]
+fn old_history_goes_also_while_there_is_no_room_for_a_base() {
+    let disk = kept(&Tale::of(60));
+    let (twin, all) = (disk.killed(), ledger(&disk).len());
+    let life = open(&twin).unwrap();
+    let before = twin.steps();
+    life.forget(StreamId(u64::MAX)).unwrap();
+    let steps = twin.steps() - before;
+    assert!(all > 1 && steps > 0);
+    let life = open(&disk).unwrap();
+    let work = Work::new(&life.local.setup, &life.local.shared, 0);
+    work.forgets.store(u64::MAX, std::sync::atomic::Ordering::Relaxed);
+    disk.fail_at(disk.steps() + steps + 1, NO_SPACE);
+    let refused = work.look(&|| false).unwrap_err();
+    assert!(matches!(refused, Error::Io { .. }), "{refused}");
+    assert_eq!(ledger(&disk).len(), 1);
+}
+
+/// A stream that began in records that were lost may be asked for, and nobody knows it any more. The note of the loss once went
+/// with the history before it, and what was left of such a stream was told as damage.
+#[test]
+fn history_behind_a_loss_stays_as_long_as_somebody_may_ask_for_what_began_there() {
+    let disk = kept(&Tale::of(60));
+    let files = archive::list(&disk, Path::new("data/ledger")).unwrap();
+    let ranges = ledger(&disk);
+    assert!(ranges.len() > 3, "{ranges:?}");
+    disk.lose(&files[1].1);
+    losses::note(&disk, Path::new("data"), ranges[1]).unwrap();
+    open(&disk).unwrap().forget(StreamId(u64::MAX)).unwrap();
+    assert_eq!(ledger(&disk), ranges[2..], "no stream begins there");
+    let gone = Gone::read(&disk, Path::new("data")).unwrap();
+    assert_eq!(losses::list(&disk, Path::new("data"), gone).unwrap(), [ranges[1]]);
 }
 
 #[test]
 fn a_segment_with_a_stream_that_is_asked_for_stays_and_so_do_those_after_it() {
     let (tale, disk) = (Tale::of(60), SimDisk::default());
     let mut life = open(&disk).unwrap();
-    for to in [9, 16, 24] {
+    for to in [9, 16, 24, 32] {
         life.tell(&tale, to, &mut 0).unwrap();
         life.base().unwrap();
     }
@@ -81,7 +135,7 @@ fn a_segment_with_a_stream_that_is_asked_for_stays_and_so_do_those_after_it() {
 fn a_stream_that_is_asked_for_and_has_no_begin_is_told() {
     let (tale, disk) = (Tale::of(60), SimDisk::default());
     let mut life = open(&disk).unwrap();
-    for to in [9, 16, 24] {
+    for to in [9, 16, 24, 32] {
         life.tell(&tale, to, &mut 0).unwrap();
         life.base().unwrap();
     }

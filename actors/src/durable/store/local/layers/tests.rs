@@ -55,7 +55,7 @@ fn header(to: u64) -> base::Header {
 
 fn write(disk: &SimDisk, folder: &Path, layers: &Layers<'_>, to: u64, changes: Changes) -> Base {
     let draft = base::draft(folder, Sequence(to));
-    layers.write(&draft, &header(to), changes, &Breath::default()).unwrap();
+    layers.write(&draft, &header(to), changes, &|| true).unwrap().unwrap();
     Base::open(disk, &base::publish(disk, folder, &draft, Sequence(to)).unwrap()).unwrap()
 }
 
@@ -77,7 +77,7 @@ proptest! {
         let mut layers = Layers::over(&disk, &folder, STORE, base).unwrap();
         for (changes, to) in aside.iter().zip(2..) {
             apply(&mut model, changes);
-            layers.put_aside(Sequence(to), changes.clone(), &meta()).unwrap();
+            layers.put_aside(Sequence(to), changes.clone(), &meta(), &|| true).unwrap();
             prop_assert_eq!(layers.sequence(), Sequence(to));
             for key in (0..12_u8).map(|key| stored::index_key(&[key])) {
                 prop_assert_eq!(layers.get(&key).unwrap(), model.get(&key).cloned());
@@ -102,9 +102,42 @@ fn what_is_put_aside_is_a_draft_and_no_base() {
     let disk = SimDisk::default();
     let folder = testing::folder(&disk, "base");
     let mut layers = Layers::over(&disk, &folder, STORE, None).unwrap();
-    layers.put_aside(Sequence(5), Changes::new(), &meta()).unwrap();
+    layers.put_aside(Sequence(5), Changes::new(), &meta(), &|| true).unwrap();
     assert_eq!(base::leftovers(&disk, &folder).unwrap(), [base::aside(&folder, Sequence(5))]);
     assert_eq!(base::list(&disk, &folder).unwrap(), []);
+}
+
+/// Half a file on a full disk is room that others need.
+#[test]
+fn what_found_no_room_leaves_nothing() {
+    for step in 1.. {
+        let disk = SimDisk::default();
+        let folder = testing::folder(&disk, "base");
+        let mut layers = Layers::over(&disk, &folder, STORE, None).unwrap();
+        let changes: Changes = (0..9).map(|key| (stored::index_key(&[key]), Some(vec![7; 40_000].into()))).collect();
+        disk.fail_at(disk.steps() + step, 28);
+        match layers.put_aside(Sequence(5), changes, &meta(), &|| true) {
+            Err(error) => assert!(matches!(error, Error::Io { .. }), "{error}"),
+            Ok(whole) => {
+                assert!(whole && step > 3, "{step}");
+                return;
+            }
+        }
+        assert_eq!(base::leftovers(&disk, &folder).unwrap(), Vec::<PathBuf>::new(), "step {step}");
+    }
+}
+
+/// Whoever is told to stop leaves nothing, either.
+#[test]
+fn what_is_stopped_leaves_nothing() {
+    let disk = SimDisk::default();
+    let folder = testing::folder(&disk, "base");
+    let mut layers = Layers::over(&disk, &folder, STORE, None).unwrap();
+    let changes = || Changes::from([(stored::index_key(b"a"), None)]);
+    assert!(!layers.put_aside(Sequence(5), changes(), &meta(), &|| false).unwrap());
+    assert_eq!(layers.sequence(), Sequence(0));
+    assert!(layers.write(&base::draft(&folder, Sequence(5)), &header(5), changes(), &|| false).unwrap().is_none());
+    assert_eq!(base::leftovers(&disk, &folder).unwrap(), [base::draft(&folder, Sequence(5))], "its maker removes it");
 }
 
 /// A base once kept the entry of every timer that an actor had set before the base before, and cleared after it.
@@ -128,7 +161,7 @@ fn a_timer_that_was_cleared_leaves_nothing_in_the_next_base() {
         while live.capture(&mut capture, 100) {}
         let header = base::Header { meta: live.meta().to_vec(), ..header(to) };
         let draft = base::draft(&folder, Sequence(to));
-        layers.write(&draft, &header, capture.changes, &Breath::default()).unwrap();
+        layers.write(&draft, &header, capture.changes, &|| true).unwrap().unwrap();
         let made = Base::open(&disk, &base::publish(&disk, &folder, &draft, Sequence(to)).unwrap()).unwrap();
         assert_eq!(made.get(&timer).unwrap().is_some(), to == 1);
         assert!(made.get(&stored::actor_key(actor)).unwrap().is_some());
