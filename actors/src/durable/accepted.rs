@@ -387,7 +387,7 @@ impl Accepted {
     }
 
     /// Write or remove an index row; whoever watches it hears of it once that is durable.
-    fn index(&mut self, key: Bytes, value: Option<Bytes>) {
+    pub(crate) fn index(&mut self, key: Bytes, value: Option<Bytes>) {
         if let Some(watchers) = self.watchers.remove(&key) {
             self.open.effects().watchers.extend(watchers);
             self.open.demand += 1;

@@ -382,6 +382,55 @@ impl Live {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::durable::{accepted::Accepted, id::Sequence};
+
+    /// Rows that say what becomes of them, and whose history they guard.
+    struct Told;
+
+    impl Expiring for Told {
+        fn prefix(&self) -> &'static str {
+            "told/"
+        }
+
+        fn fate(&self, row: &[u8], _: Option<&[u8]>, _: u64) -> RowFate {
+            match row[0] {
+                b'g' => RowFate::Goes,
+                b'b' => RowFate::Becomes(Bytes::from_static(b"s")),
+                _ => RowFate::Stays,
+            }
+        }
+
+        fn guards_history(&self) -> bool {
+            true
+        }
+
+        fn history(&self, row: &[u8]) -> StreamId {
+            StreamId(row[1].into())
+        }
+    }
+
+    /// The history of a run once went though its row stayed, because the row was not what had been looked at any more.
+    #[test]
+    fn history_goes_only_with_rows_that_went() {
+        let rows = [b"g\x05", b"s\x09", b"b\x08", b"g\x03"].map(|row| Bytes::from_static(row));
+        let mut pass = Pass { kind: &Told, too_many: 0, oldest: StreamId(100) };
+        let judged: Vec<_> = rows.iter().map(|row| pass.judge(row, None, 0).map(|becomes| becomes.is_none())).collect();
+        assert_eq!((judged, pass.oldest), (vec![Some(true), None, Some(false), Some(true)], StreamId(8)));
+        let mut accepted = Accepted::new(Live::default(), Sequence(1));
+        let put = |accepted: &mut Accepted, row: &Bytes| {
+            let sweeping = Sweeping { key: row.clone(), seen: row.clone(), becomes: None };
+            accepted.index(row.clone(), Some(row.clone()));
+            sweeping
+        };
+        let mut going = vec![put(&mut accepted, &rows[0]), put(&mut accepted, &rows[3])];
+        // One of them changed since it was looked at.
+        accepted.index(rows[3].clone(), Some(rows[1].clone()));
+        let (receipt, left) = accepted.sweep(0, going.clone(), 0, |_| None);
+        assert!(receipt.is_some());
+        assert_eq!(left, [going.remove(1)]);
+        left.iter().for_each(|row| pass.stays(&row.seen));
+        assert_eq!(pass.oldest, StreamId(3));
+    }
 
     /// A build that could not read it once counted from nothing, and wrote that over what a later one had counted.
     #[test]

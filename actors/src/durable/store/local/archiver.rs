@@ -281,8 +281,8 @@ impl Work {
         let made = self.write(&mut layers, &draft, to, goes_on);
         let cleared = layers.clear();
         let Some(made) = made? else { return Ok(()) };
-        cleared?;
         base::publish(self.disk(), &folder, &draft, to)?;
+        cleared?;
         tracing::info!(record = %to, rows = made.rows, bytes = made.bytes, took = ?began.elapsed(), "a base was made");
         self.trim(goes_on)
     }
