@@ -438,7 +438,7 @@ impl Work {
         };
         let ground = BaseGround::at(self.disk(), &self.setup.folder, end)?;
         let mut pile = Pile::new(end.next());
-        let mut reader = Reader::new(None);
+        let mut reader = Reader::trusting();
         let store = self.store();
         let mut write = |pile: &mut Pile, to: Sequence| {
             let range = Range { from: pile.from, to };
@@ -457,6 +457,7 @@ impl Work {
                 pile.push(before, after, event);
                 true
             })?;
+            record.heads.iter().for_each(|(stream, head)| pile.arrives(*stream, *head));
             if pile.bytes >= self.ledger_bytes && sequence < to {
                 write(&mut pile, sequence)?;
             }
@@ -509,6 +510,11 @@ impl Pile {
         self.bytes += event.payload.len() + 64;
         self.heads.entry(event.stream).or_insert(Heads { before, after }).after = after;
         self.events.push(event);
+    }
+
+    /// Where a record says that a stream has come to; the events of it are checked against that when they are written.
+    fn arrives(&mut self, stream: StreamId, head: Head) {
+        self.heads.entry(stream).and_modify(|heads| heads.after = head);
     }
 }
 

@@ -3,7 +3,7 @@
 use parking_lot::Mutex;
 
 use super::*;
-use crate::durable::store::{Past, Recovered, Stats, Store};
+use crate::durable::store::{Past, Recovered, Stats, Store, local::archive};
 
 const NO_SPACE: i32 = 28;
 
@@ -103,6 +103,23 @@ fn no_base_holds_more_than_head_vouches_for() {
             lives_on_as(&disk.after_crash(fate), manner, &tale, owed, &|| format!("{manner:?}, {fate:?}"));
         }
     }
+}
+
+/// The ledger once took the hash of whatever the journal held for where the record said that its stream had come to.
+#[test]
+fn an_event_that_does_not_lead_where_its_record_says_enters_no_ledger_segment_and_stays_in_the_journal() {
+    let (tale, disk) = (Tale::of(60).forged(12), SimDisk::default());
+    let mut life = open(&disk).unwrap();
+    for to in [9, 16] {
+        life.tell(&tale, to, &mut 0).unwrap();
+        life.base().unwrap();
+    }
+    life.tell(&tale, 24, &mut 0).unwrap();
+    let refused = life.base().unwrap_err();
+    assert!(refused.to_string().contains("does not arrive at its head"), "{refused}");
+    let ledger = archive::list(&disk, Path::new("data/ledger")).unwrap();
+    assert!(ledger.iter().all(|(range, _)| range.to < Sequence(12)), "{ledger:?}");
+    assert!(life.local.scan(Sequence(12), &mut |_, _| false).is_ok());
 }
 
 /// A start that found no HEAD once numbered the records of a journal that had been trimmed from 1 on.

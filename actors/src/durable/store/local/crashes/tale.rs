@@ -46,6 +46,19 @@ impl Tale {
         Self { payloads, states, items }
     }
 
+    /// Another event in a record, and the head that the right one led to.
+    pub(super) fn forged(mut self, sequence: u64) -> Self {
+        let at = usize::try_from(sequence).unwrap() - 1;
+        let mut record: Record = codec::open(FORMAT, &self.payloads[at]).unwrap();
+        let turn = record.ops.iter_mut().find_map(|op| match op {
+            Op::Turn { events, .. } => events.first_mut(),
+            _ => None,
+        });
+        *turn.expect("a record with an event") = Bytes::from_static(b"forged");
+        self.payloads[at] = codec::seal(FORMAT, &record);
+        self
+    }
+
     pub(super) fn payload(&self, sequence: u64) -> &[u8] {
         &self.payloads[usize::try_from(sequence).unwrap() - 1]
     }
