@@ -22,7 +22,7 @@ mod writer;
 use std::path::{Path, PathBuf};
 
 pub(crate) use self::{
-    reader::{Base, Row, Rows},
+    reader::{Base, Rows},
     writer::Writer,
 };
 use super::parts::{Fields, Kind, names};

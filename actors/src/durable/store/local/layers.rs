@@ -158,14 +158,34 @@ impl<'a> Layers<'a> {
         }
         // All were read from front to back, or just written, and each block is checked again.
         let again = |path: &Path| Base::open(self.disk, path).map(Base::rows);
-        let old = self.image.iter().map(|image| again(image.path()).map(Source::Base));
+        let mut old = self.image.as_ref().map(|image| again(image.path())).transpose()?;
         let aside = self.aside.iter().map(|aside| again(aside.rows.path()).map(Source::Aside));
-        let mut merged = Merged::new(old.chain(aside).chain([Ok(Source::Changes(changes.into_iter()))]))?;
-        while let Some((key, value)) = merged.next()? {
+        let mut newer = Merged::new(aside.chain([Ok(Source::Changes(changes.into_iter()))]))?;
+        let (mut row, mut change) = (None, newer.next()?);
+        loop {
             if !goes_on() {
                 return Ok(None);
             }
-            if let Some(value) = value {
+            if let (None, Some(old)) = (&row, &mut old) {
+                // Most of a base is as it was.
+                if let Some(block) = old.block_below(change.as_ref().map(|(key, _)| &key[..]))? {
+                    writer.put_block(&block)?;
+                    continue;
+                }
+                row = old.next()?;
+            }
+            let Some((changed, _)) = &change else {
+                let Some((key, value)) = row.take() else { break };
+                writer.put(&key, &value)?;
+                continue;
+            };
+            if let Some((key, value)) = row.take_if(|(key, _)| key[..] <= changed[..])
+                && key[..] != changed[..]
+            {
+                writer.put(&key, &value)?;
+                continue;
+            }
+            if let Some((key, Some(value))) = std::mem::replace(&mut change, newer.next()?) {
                 writer.put(&key, &value)?;
             }
         }
@@ -232,7 +252,6 @@ fn read(mut told: Bytes) -> Option<Bytes> {
 
 /// Rows in the order of their keys.
 enum Source {
-    Base(base::Rows),
     Aside(base::Rows),
     Changes(std::collections::btree_map::IntoIter<Bytes, Option<Bytes>>),
 }
@@ -241,10 +260,8 @@ type Told = (Bytes, Option<Bytes>);
 
 impl Source {
     fn next(&mut self) -> Result<Option<Told>, Error> {
-        let row = |(key, value): base::Row| (Bytes::from(key), Bytes::from(value));
         Ok(match self {
-            Self::Base(rows) => rows.next()?.map(row).map(|(key, value)| (key, Some(value))),
-            Self::Aside(rows) => rows.next()?.map(row).map(|(key, told)| (key, read(told))),
+            Self::Aside(rows) => rows.next()?.map(|(key, told)| (key.into(), read(told.into()))),
             Self::Changes(changes) => changes.next(),
         })
     }

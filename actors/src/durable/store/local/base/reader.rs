@@ -108,6 +108,12 @@ impl Base {
         self.index.partition_point(|entry| *entry.first <= *key).checked_sub(1)
     }
 
+    /// How many blocks there are.
+    #[cfg(test)]
+    pub(crate) fn blocks(&self) -> usize {
+        self.index.len()
+    }
+
     /// Where a block lies; behind the last one, where they end.
     pub(super) fn offset(&self, at: usize) -> u64 {
         self.index.get(at).map_or(self.parts.end(), |entry| entry.offset)
@@ -133,6 +139,20 @@ pub(crate) struct Rows {
 }
 
 impl Rows {
+    /// The next block as it lies in the file, if one begins here and all its keys are below a bound. Below no bound are all.
+    ///
+    /// # Errors
+    /// If it cannot be read, or is damaged.
+    pub(crate) fn block_below(&mut self, bound: Option<&[u8]>) -> Result<Option<Bytes>, Error> {
+        let index = &self.base.index;
+        let is_below = bound.is_none_or(|bound| index.get(self.next + 1).is_some_and(|next| *next.first <= *bound));
+        if !self.block.is_empty() || self.next == index.len() || !is_below {
+            return Ok(None);
+        }
+        self.next += 1;
+        self.base.block(self.next - 1).map(Some)
+    }
+
     /// The next row.
     ///
     /// # Errors

@@ -38,10 +38,7 @@ impl Writer {
     /// # Panics
     /// If the key is not above the last one.
     pub(crate) fn put(&mut self, key: &[u8], value: &[u8]) -> Result<(), Error> {
-        assert!(
-            self.rows == 0 || *self.last < *key,
-            "the rows of a base are put in the order of their keys, each once"
-        );
+        self.follows(key);
         within("key", key.len(), KEY_MAX)?;
         within("value", value.len(), VALUE_MAX)?;
         if self.block.len() + rows::size(key, value) > PART {
@@ -56,6 +53,34 @@ impl Writer {
         Ok(())
     }
 
+    /// Write the next rows: a block of another base, which is taken as it is unless that would leave little in the one before.
+    ///
+    /// # Errors
+    /// As [`Self::put`].
+    ///
+    /// # Panics
+    /// As [`Self::put`].
+    pub(crate) fn put_block(&mut self, block: &[u8]) -> Result<(), Error> {
+        if !self.block.is_empty() && self.block.len() < PART / 4 {
+            let half = (self.block.len() + block.len()) / 2;
+            for (key, value) in rows::iter(block) {
+                if self.block.len() >= half {
+                    self.flush()?;
+                }
+                self.put(key, value)?;
+            }
+            return self.flush();
+        }
+        self.flush()?;
+        let Some((first, _)) = rows::first(block) else { return Ok(()) };
+        self.follows(first);
+        rows::push_entry(&mut self.index, first, self.parts.offset());
+        let (count, last) = rows::iter(block).fold((0, first), |(count, _), (key, _)| (count + 1, key));
+        self.rows += count;
+        last.clone_into(&mut self.last);
+        self.parts.part(block)
+    }
+
     /// Write what is left, the index and the footer, and sync the file.
     ///
     /// # Errors
@@ -64,6 +89,13 @@ impl Writer {
         self.flush()?;
         let bytes = self.parts.finish(&self.index, self.rows)?;
         Ok(Summary { rows: self.rows, bytes })
+    }
+
+    fn follows(&self, key: &[u8]) {
+        assert!(
+            self.rows == 0 || *self.last < *key,
+            "the rows of a base are put in the order of their keys, each once"
+        );
     }
 
     fn flush(&mut self) -> Result<(), Error> {

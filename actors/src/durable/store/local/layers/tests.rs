@@ -8,7 +8,7 @@ use crate::durable::{
     journal::sim::SimDisk,
     live::Live,
     record::{Op, Record},
-    store::local::parts::testing,
+    store::local::parts::{self, testing},
 };
 
 type Model = BTreeMap<Bytes, Bytes>;
@@ -93,6 +93,38 @@ proptest! {
         prop_assert_eq!(base::leftovers(&disk, &folder).unwrap(), Vec::<PathBuf>::new());
         let there = Image::over(made).unwrap();
         prop_assert_eq!(scanned(&there, &[], &[0xFF]), model);
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(6))]
+
+    /// Blocks that nothing changed are taken as they are, and do not become many small ones on the way.
+    #[test]
+    fn a_base_that_is_made_again_and_again_with_few_changes_keeps_its_rows_and_its_shape(
+        rounds in prop::collection::vec(
+            prop::collection::vec((0..6_000_u64, prop::option::weighted(0.8, 0..300_usize)), 0..12),
+            1..40,
+        ),
+    ) {
+        let (disk, mut model) = (SimDisk::default(), Model::new());
+        let folder = testing::folder(&disk, "base");
+        let change = |(number, len): (u64, Option<usize>)| {
+            (stored::index_key(&number.to_be_bytes()), len.map(|len| Bytes::from(vec![7; len])))
+        };
+        let first = (0..6_000).step_by(2).map(|number| (number, Some(100))).collect::<Vec<_>>();
+        let mut base = None;
+        for (round, to) in [first].into_iter().chain(rounds).zip(1..) {
+            let changes: Changes = round.into_iter().map(change).collect();
+            apply(&mut model, &changes);
+            let made = write(&disk, &folder, &Layers::over(&disk, &folder, STORE, base.take()).unwrap(), to, changes);
+            let (rows, bytes) = (made.verify().unwrap().rows, made.summary().bytes);
+            prop_assert_eq!(rows, model.len() as u64);
+            let most = 4 * usize::try_from(bytes).unwrap() / parts::PART + 2;
+            prop_assert!(made.blocks() <= most, "{} blocks for {} bytes after {}", made.blocks(), bytes, to);
+            base = Some(made);
+        }
+        prop_assert_eq!(scanned(&Image::over(base.unwrap()).unwrap(), &[], &[0xFF]), model);
     }
 }
 
