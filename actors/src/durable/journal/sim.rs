@@ -230,6 +230,10 @@ impl State {
         }
         let change = Change::RenameFolder(from.to_path_buf(), to.to_path_buf());
         change.apply(&mut self.names);
+        // A folder that had both names before this one did is gone, and what became of its names is of no matter: that it was
+        // renamed would be told of the files of this one.
+        let same = |of: &Change| matches!(of, Change::RenameFolder(one, other) if one == from && other == to);
+        self.changes.retain(|earlier| !same(earlier));
         self.changes.push(change);
         self.folders = moved_folders(&self.folders, from, to);
         Ok(())

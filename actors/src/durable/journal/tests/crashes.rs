@@ -217,6 +217,25 @@ fn a_folder_that_takes_the_name_of_another_has_its_own_files_whatever_the_disk_k
     }
 }
 
+/// A whole folder was once lost that was made, renamed, removed and made again before anybody had synced its first new name.
+#[test]
+fn a_folder_that_is_made_again_under_both_its_names_is_there_once_its_name_is_synced() {
+    let (disk, top) = (SimDisk::default(), Path::new(FOLDER));
+    let [draft, folder] = ["folder.new", "folder"].map(|name| top.join(name));
+    disk.create_folder(top).unwrap();
+    for _ in 0..2 {
+        disk.create_folder(&draft).unwrap();
+        disk.open(&draft.join("file"), Access::Create).unwrap().sync_all().unwrap();
+        disk.sync_folder(&draft).unwrap();
+        disk.remove_all(&folder).unwrap();
+        disk.rename(&draft, &folder).unwrap();
+    }
+    disk.sync_folder(top).unwrap();
+    for seed in 0..64 {
+        assert_eq!(disk.after_crash(Fate::Pages(seed)).paths(), [folder.join("file")], "{seed}");
+    }
+}
+
 #[test]
 fn the_story_is_long_enough_to_matter() {
     let (mut disk, mut witness) = (SimDisk::default(), Witness::default());
