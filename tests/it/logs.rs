@@ -96,6 +96,7 @@ fn what_a_tool_logs_inside_a_call_says_whose_call_it_is() {
         };
         let engine =
             Engine::builder().data(folder.path()).closure("say", Effect::IDEMPOTENT, say).start().await.unwrap();
+        hear_everything();
         let plan = Plan::builder("w").phase("a", |phase| phase.task("t", "say", |task| task));
         let run = engine.submit(&engine.check(plan.build()).unwrap(), json!({})).await.unwrap();
         run.output().await.unwrap();
@@ -132,6 +133,7 @@ fn an_actor_that_dies_is_named_with_its_run_and_phase() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let run = runtime.block_on(async {
         let engine = Engine::builder().data(folder.path()).tool("deadly", Deadly).start().await.unwrap();
+        hear_everything();
         let plan = Plan::builder("w").phase("a", |phase| phase.task("t", "deadly", |task| task));
         let run = engine.submit(&engine.check(plan.build()).unwrap(), json!({})).await.unwrap();
         while engine.dead_letters().await.unwrap().is_empty() {
@@ -151,6 +153,12 @@ fn an_actor_that_dies_is_named_with_its_run_and_phase() {
 
 fn lines(text: &str) -> Vec<Value> {
     text.lines().map(|line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"))).collect()
+}
+
+/// Another test's thread, which has no subscriber, may have met a place for the first time just as ours was installed: it asked
+/// before ours was known, and noted for good that nobody listens. By now that note is made, and can be made anew.
+fn hear_everything() {
+    tracing::callsite::rebuild_interest_cache();
 }
 
 type Fields = BTreeMap<String, String>;
