@@ -9,7 +9,7 @@ mod series;
 #[cfg(test)]
 mod tests;
 
-use std::{collections::BTreeMap, fmt};
+use std::{collections::BTreeMap, fmt, path::Path};
 
 use comfy_table::{Table, presets::NOTHING};
 use serde::Serialize;
@@ -126,7 +126,7 @@ impl Report {
         let last = all.last();
         let (left_over, letters) = seen.rested.unzip();
         let mut report = Self {
-            command: std::env::args().collect::<Vec<_>>().join(" "),
+            command: command(std::env::args()),
             version: env!("CARGO_PKG_VERSION"),
             end,
             seconds: last.map_or(0.0, |last| last.at.as_secs_f64()),
@@ -382,4 +382,11 @@ impl fmt::Display for Report {
         self.sentences().into_iter().try_for_each(|told| writeln!(f, "{told}"))?;
         write!(f, "{}", self.verdict())
     }
+}
+
+/// What was typed, by the program's name alone: where it lies says nothing to others.
+fn command(words: impl Iterator<Item = String>) -> String {
+    let named =
+        |word: String| Path::new(&word).file_name().map_or(word.clone(), |name| name.to_string_lossy().into_owned());
+    words.enumerate().map(|(at, word)| if at == 0 { named(word) } else { word }).collect::<Vec<_>>().join(" ")
 }

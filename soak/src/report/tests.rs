@@ -178,3 +178,9 @@ fn samples(memory: impl Iterator<Item = (u64, u64)>) -> Samples {
 fn report(memory: impl Iterator<Item = (u64, u64)>) -> Report {
     Report::new(&samples(memory), seen(), &args(), End::Over)
 }
+
+#[test]
+fn what_was_typed_is_told_without_where_the_program_lies() {
+    let words = ["/somewhere/of/mine/headframe-soak", "--dir", "/tmp/x"].map(str::to_owned);
+    assert_eq!(super::command(words.into_iter()), "headframe-soak --dir /tmp/x");
+}
