@@ -19,6 +19,7 @@
 mod check;
 mod format;
 mod line;
+mod pile;
 mod reader;
 #[cfg(test)]
 mod tests;
@@ -28,7 +29,7 @@ use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
 
-pub(crate) use self::{line::connected, reader::Segment, writer::write};
+pub(crate) use self::{line::connected, pile::Pile, reader::Segment, writer::write};
 use super::parts::{Kind, names};
 use crate::durable::{
     chain::{self, Head},

@@ -10,7 +10,6 @@
 //! and its folder synced. What a crash leaves half done is done again, or found done.
 
 use std::{
-    collections::BTreeMap,
     ops::ControlFlow,
     panic::{AssertUnwindSafe, catch_unwind},
     path::{Path, PathBuf},
@@ -26,7 +25,7 @@ use parking_lot::{Condvar, Mutex};
 
 use super::{
     LocalOptions,
-    archive::{self, Heads, NO_LINK, Range, Segment},
+    archive::{self, NO_LINK, Pile, Range, Segment},
     base::{self, Base},
     breath::Breath,
     ground,
@@ -47,7 +46,7 @@ use crate::{
         ledger::Reader,
         live::Live,
         record::{FORMAT, Op, Record},
-        store::{Error, PastEvent},
+        store::Error,
     },
     mutant::Mutant,
 };
@@ -488,33 +487,6 @@ impl Work {
             self.disk().sync_folder(&journal).map_err(|source| Error::Io { action: "sync", file: journal, source })?;
             self.shared.lock().segments.remove(0);
         }
-    }
-}
-
-/// Events for one ledger segment.
-struct Pile {
-    from: Sequence,
-    heads: BTreeMap<StreamId, Heads>,
-    events: Vec<archive::Event>,
-    bytes: usize,
-}
-
-impl Pile {
-    fn new(from: Sequence) -> Self {
-        Self { from, heads: BTreeMap::new(), events: Vec::new(), bytes: 0 }
-    }
-
-    fn push(&mut self, before: Head, after: Head, event: PastEvent) {
-        let PastEvent { stream, number, record, at_ms, actor, kind, is_note, payload } = event;
-        let event = archive::Event { stream, number, record, at_ms, actor, kind, is_note, payload };
-        self.bytes += event.payload.len() + 64;
-        self.heads.entry(event.stream).or_insert(Heads { before, after }).after = after;
-        self.events.push(event);
-    }
-
-    /// Where a record says that a stream has come to; the events of it are checked against that when they are written.
-    fn arrives(&mut self, stream: StreamId, head: Head) {
-        self.heads.entry(stream).and_modify(|heads| heads.after = head);
     }
 }
 
