@@ -13,6 +13,7 @@
 //! it again shows what is there. Nothing in here panics because of what is on disk.
 
 mod engine;
+mod finder;
 mod folder;
 mod guard;
 mod layout;
@@ -21,6 +22,7 @@ mod slice;
 mod steps;
 #[cfg(test)]
 mod tests;
+mod writer;
 
 use std::{
     path::{Path, PathBuf},
@@ -35,7 +37,8 @@ pub(crate) use self::folder::bytes;
 use self::{
     engine::Engine,
     marks::Tally,
-    steps::{Before, Pile, steps},
+    steps::Pile,
+    writer::Writer,
 };
 use crate::durable::id::Sequence;
 use crate::durable::store::rows::{self, Change, Error, Mark, RowStats, Rows, Written};
@@ -182,26 +185,6 @@ impl Shelf {
         }
         if row.vouches_for(&value) { Ok(value.into()) } else { Err(torn("the parts of a row do not belong together")) }
     }
-
-    /// What a change will find.
-    fn before(&self, key: &[u8], unsure: bool) -> Result<Before, Error> {
-        let row_key = layout::row_key(key);
-        let stored = self.engine.get(&row_key)?;
-        let read = |stored| layout::read_row(&row_key, stored).ok_or_else(|| torn("a row is torn"));
-        let mut before = Before::of(key, stored.as_deref().map(read).transpose()?);
-        if unsure {
-            let found = self.engine.prefixed(&layout::chunk_prefix(key)).map(|item| item.map(|(key, _)| key.to_vec()));
-            before.chunks = found.collect::<Result<_, _>>()?;
-        }
-        Ok(before)
-    }
-
-    fn apply(&self, pile: &mut Pile, mark: &Mark) -> Result<(), Error> {
-        let (batch, tally) = pile.take(mark);
-        self.engine.apply(batch)?;
-        *self.tally.lock() = tally;
-        Ok(())
-    }
 }
 
 impl Rows for Shelf {
@@ -237,28 +220,13 @@ impl Rows for Shelf {
     ) -> Result<Written, Error> {
         rows::admit_mark(mark)?;
         let mut writing = self.writing.lock();
-        let (unsure, begun) = (writing.unsure, mark.begun(since));
-        let (mut written, mut pile) = (Written::default(), Pile::new(*self.tally.lock()));
-        let mut turn_over = |pile: &mut Pile| {
-            writing.unsure = true;
-            self.apply(pile, &begun)?;
-            if pace() { Ok(()) } else { Err(Error::Stopped) }
-        };
-        for change in changes {
-            rows::admit(&change)?;
-            rows::count(&mut written, &change);
-            let (key, value) = &change;
-            if pile.holds(key) {
-                turn_over(&mut pile)?;
-            }
-            for step in steps(key, value.as_ref(), self.before(key, unsure)?) {
-                if pile.is_full() {
-                    turn_over(&mut pile)?;
-                }
-                pile.push(step);
-            }
-        }
-        self.apply(&mut pile, mark)?;
+        let mut writer = Writer::new(self, mark.begun(since), writing.unsure);
+        let outcome = writer.write(changes, mark, pace);
+        // Also after it failed nothing is under way once the lock is free.
+        let landed = writer.land();
+        writing.unsure |= writer.has_written();
+        let written = outcome?;
+        landed?;
         self.engine.flush()?;
         writing.unsure = false;
         Ok(written)

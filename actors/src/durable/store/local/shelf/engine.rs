@@ -19,13 +19,22 @@ use sled::IVec;
 
 use super::{
     folder,
-    guard::{Broken, Hand, caught},
+    guard::{Broken, Hand, Handed, caught},
 };
 use crate::durable::{dying, store::rows::Error};
 
 /// Bytes of pages that sled keeps in memory. It counts them as they lie on disk; in memory they take two to three times as
 /// much, and what it knows of every page comes on top.
 const CACHE: u64 = 64 << 20;
+
+const APPLY: &str = "write rows to";
+const FLUSH: &str = "flush";
+
+/// A write under way.
+type Write = Handed<sled::Result<()>>;
+
+/// A batch on its way into sled.
+pub(super) struct Applying(Write);
 
 /// One open handle of sled.
 pub(super) struct Engine {
@@ -77,12 +86,22 @@ impl Engine {
 
     /// Change some values, all of them or none.
     pub(super) fn apply(&self, batch: sled::Batch) -> Result<(), Error> {
-        self.write("write rows to", move |db| db.apply_batch(batch))
+        self.applied(self.begin(batch)?)
+    }
+
+    /// Begin to change some values. Nothing else is written before that is [`applied`](Self::applied).
+    pub(super) fn begin(&self, batch: sled::Batch) -> Result<Applying, Error> {
+        self.write(APPLY, move |db| db.apply_batch(batch)).map(Applying)
+    }
+
+    /// Wait until they are changed, all of them or none.
+    pub(super) fn applied(&self, Applying(write): Applying) -> Result<(), Error> {
+        self.written(APPLY, write)
     }
 
     /// Make everything applied so far durable.
     pub(super) fn flush(&self) -> Result<(), Error> {
-        self.write("flush", |db| db.flush().map(drop))?;
+        self.written(FLUSH, self.write(FLUSH, |db| db.flush().map(drop))?)?;
         dying::point();
         self.file.sync_data().and_then(|()| self.sync_blobs()).map_err(|error| self.fail("sync", Fault::Io(error)))
     }
@@ -139,11 +158,15 @@ impl Engine {
         &self,
         action: &'static str,
         work: impl FnOnce(&sled::Db) -> sled::Result<()> + Send + 'static,
-    ) -> Result<(), Error> {
+    ) -> Result<Write, Error> {
         self.alive()?;
         let db = self.db().clone();
         dying::point();
-        match self.hand.within(self.patience, move || work(&db)) {
+        self.hand.begin(move || work(&db)).map_err(|broken| self.fail(action, Fault::Broken(broken)))
+    }
+
+    fn written(&self, action: &'static str, write: Write) -> Result<(), Error> {
+        match self.hand.end(self.patience, write) {
             Ok(Ok(())) => Ok(()),
             Ok(Err(error)) => Err(self.fail(action, Fault::Sled(error))),
             Err(broken) => Err(self.fail(action, Fault::Broken(broken))),

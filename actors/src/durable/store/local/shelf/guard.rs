@@ -6,7 +6,7 @@ use std::{
     any::Any,
     io,
     panic::{AssertUnwindSafe, catch_unwind},
-    sync::mpsc::{RecvTimeoutError, Sender, channel, sync_channel},
+    sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel, sync_channel},
     thread,
     time::Duration,
 };
@@ -31,6 +31,12 @@ pub(super) struct Hand(Mutex<Option<Sender<Job>>>);
 
 type Job = Box<dyn FnOnce() + Send>;
 
+/// Work that was handed over, and the thread that does it.
+pub(super) struct Handed<T> {
+    answered: Receiver<Result<T, Broken>>,
+    jobs: Sender<Job>,
+}
+
 impl Hand {
     /// Call something there, and wait for it for a while. If it does not come back, the next call gets another thread.
     pub(super) fn within<T: Send + 'static>(
@@ -38,27 +44,42 @@ impl Hand {
         limit: Duration,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, Broken> {
+        self.end(limit, self.begin(work)?)
+    }
+
+    /// Have something called there. Whoever begins is to [`end`](Self::end) it before anything else is begun.
+    pub(super) fn begin<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<Handed<T>, Broken> {
         let (answer, answered) = sync_channel(1);
         let job = move || {
             // Whoever asked may have given up.
             let _ = answer.send(caught(work));
         };
-        let mut hand = self.0.lock();
-        let jobs = match hand.take() {
+        let jobs = match self.0.lock().take() {
             Some(jobs) => jobs,
             None => start().map_err(Broken::NoThread)?,
         };
-        let lost = || Broken::Panicked("its thread ended without a word".to_owned());
         jobs.send(Box::new(job)).map_err(|_| lost())?;
-        match answered.recv_timeout(limit) {
+        Ok(Handed { answered, jobs })
+    }
+
+    /// Wait for what was begun.
+    pub(super) fn end<T>(&self, limit: Duration, handed: Handed<T>) -> Result<T, Broken> {
+        match handed.answered.recv_timeout(limit) {
             Ok(outcome) => {
-                *hand = Some(jobs);
+                *self.0.lock() = Some(handed.jobs);
                 outcome
             }
             Err(RecvTimeoutError::Timeout) => Err(Broken::Late(limit)),
             Err(RecvTimeoutError::Disconnected) => Err(lost()),
         }
     }
+}
+
+fn lost() -> Broken {
+    Broken::Panicked("its thread ended without a word".to_owned())
 }
 
 /// A thread that does what it is sent, and ends when nobody can send any more.

@@ -77,11 +77,12 @@ pub(super) fn chunks(value: &[u8]) -> u32 {
 
 /// The row of a value: its header and first part.
 pub(super) fn write_row(key: &[u8], generation: u32, value: &[u8]) -> Vec<u8> {
-    let mut stored = vec![0; 4];
-    for number in [generation, chunks(value), crc32c::crc32c(value)] {
+    let part = &value[..value.len().min(PART)];
+    let mut stored = Vec::with_capacity(HEADER + part.len());
+    for number in [0, generation, chunks(value), crc32c::crc32c(value)] {
         stored.extend_from_slice(&number.to_le_bytes());
     }
-    stored.extend_from_slice(&value[..value.len().min(PART)]);
+    stored.extend_from_slice(part);
     sealed(&row_key(key), stored)
 }
 
@@ -97,8 +98,13 @@ pub(super) fn write_chunk(chunk_key: &[u8], value: &[u8], index: u32) -> Vec<u8>
 pub(super) fn read_row<'a>(row_key: &[u8], stored: &'a [u8]) -> Option<Row<'a>> {
     unsealed(row_key, stored)?;
     let (header, part) = stored.split_at_checked(HEADER)?;
-    let stamp = mixed(u64::from(crc32c::crc32c(row_key)) << 32 | u64::from(number(header, 0)));
+    let stamp = stamp(row_key, stored);
     Some(Row { generation: number(header, 4), chunks: number(header, 8), value_crc: number(header, 12), stamp, part })
+}
+
+/// What a sound row adds to the tally.
+pub(super) fn stamp(row_key: &[u8], stored: &[u8]) -> u64 {
+    mixed(u64::from(crc32c::crc32c(row_key)) << 32 | u64::from(number(stored, 0)))
 }
 
 /// Read anything else that carries its checksum in front; `None` if it is not what was written.

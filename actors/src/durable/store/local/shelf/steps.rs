@@ -1,10 +1,8 @@
 //! What one change does, step by step, and steps gathered into batches.
 //!
 //! **Invariants:** a value's chunks are written before the row that names them, and an older value's chunks go after it.
-//! A batch may end between any two steps, and then either the old value is whole or the new one. A batch holds a row at
-//! most once, because sled forgets the order inside it.
-
-use std::collections::HashSet;
+//! A batch may end between any two steps, and then either the old value is whole or the new one. A batch must hold a row at
+//! most once, because sled forgets the order inside it (`writer.rs` sees to that).
 
 use bytes::Bytes;
 
@@ -66,7 +64,7 @@ pub(super) fn steps<'a>(key: &'a [u8], value: Option<&'a Bytes>, before: Before)
 fn turn(key: &[u8], generation: u32, value: Option<&Bytes>, before: Option<u64>) -> Step {
     let row_key = layout::row_key(key);
     let value = value.map(|value| layout::write_row(key, generation, value));
-    let after = value.as_ref().and_then(|stored| layout::read_row(&row_key, stored)).map(|row| row.stamp);
+    let after = value.as_ref().map(|stored| layout::stamp(&row_key, stored));
     Step { key: row_key, value, turn: Some((before, after)) }
 }
 
@@ -77,7 +75,6 @@ fn index_of(chunk_key: &[u8]) -> u32 {
 /// A batch being filled.
 pub(super) struct Pile {
     batch: sled::Batch,
-    rows: HashSet<Vec<u8>>,
     count: usize,
     tally: Tally,
 }
@@ -85,7 +82,7 @@ pub(super) struct Pile {
 impl Pile {
     /// Nothing yet, on top of what there is.
     pub(super) fn new(tally: Tally) -> Self {
-        Self { batch: sled::Batch::default(), rows: HashSet::new(), count: 0, tally }
+        Self { batch: sled::Batch::default(), count: 0, tally }
     }
 
     /// Whether it has to be written before the next step.
@@ -93,16 +90,10 @@ impl Pile {
         self.count >= STEPS_MAX
     }
 
-    /// Whether it changes this row, so that the row below is not the last word.
-    pub(super) fn holds(&self, key: &[u8]) -> bool {
-        self.rows.contains(&layout::row_key(key))
-    }
-
     pub(super) fn push(&mut self, step: Step) {
         self.count += 1;
         if let Some((before, after)) = step.turn {
             self.tally.turn(before, after);
-            self.rows.insert(step.key.clone());
         }
         match step.value {
             Some(value) => self.batch.insert(step.key, value),

@@ -67,6 +67,23 @@ fn a_row_of_which_a_part_is_missing_torn_or_anothers_is_an_error() {
     }
 }
 
+/// Where two rows in turn are not there, nobody looks for those that follow in the same gap.
+#[test]
+fn new_rows_among_others_are_told_from_those_that_are_there() {
+    let (_folder, shelf) = shelf();
+    let some = |every: usize, seed| (0..1_000_u64).step_by(every).map(move |number| (key(number), Some(filled(9, seed))));
+    write(&shelf, 1, some(100, 1));
+    write(&shelf, 2, some(7, 2));
+    write(&shelf, 3, some(1, 3));
+    write(&shelf, 4, some(3, 4).collect::<Vec<_>>().into_iter().rev());
+    write(&shelf, 5, some(2, 5).map(|(key, _)| (key, None)));
+    shelf.verify().unwrap();
+    assert_eq!(shelf.count(), 500);
+    let is_new = |number: u64| if number.is_multiple_of(3) { 4 } else { 3 };
+    let there = |number| (number % 2 == 1).then(|| filled(9, is_new(number)));
+    assert!((0..1_000).all(|number| shelf.get(&key(number)).unwrap() == there(number)));
+}
+
 #[test]
 fn a_row_that_was_lost_is_missed_when_all_are_counted() {
     let (folder, shelf) = shelf();
