@@ -249,7 +249,7 @@ impl Inner {
 
     /// What another host of the same actor would do with this message, had its keeper's death left it running.
     pub(super) fn take_beside(self: &std::sync::Arc<Self>, actor: super::id::ActorId, entry: &super::entry::Entry) {
-        let Some(mut other) = self.load(actor) else { return };
+        let Some(mut other) = self.load_anew(actor) else { return };
         let activation = other.activation();
         let mut commit = other.take(actor, entry, &self.ids, &self.extensions);
         // Whoever must be brought into memory first leaves the message to the other.

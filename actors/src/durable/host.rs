@@ -16,7 +16,7 @@ use ractor::{Actor, ActorProcessingErr, ActorRef};
 #[cfg(test)]
 use super::faults::{Action, Site, Who};
 use super::{
-    accepted::{Commit, Receipt},
+    accepted::{Activation, Commit, Receipt},
     entry::Entry,
     flight::{Label, Named},
     hands::Rung,
@@ -66,6 +66,8 @@ struct Guest {
     active: Option<Hosted>,
     /// Its latest activation by this host.
     activation: Option<u64>,
+    /// The same, while it is not loaded yet.
+    activated: Option<Activation>,
     /// A turn that was taken, and whose commit waits for actors to be brought into memory.
     taken: Option<Commit>,
 }
@@ -141,12 +143,12 @@ impl HostState {
         let is_spare = self.inner.directory.forget(guest.actor, myself, has_finished);
         #[cfg(test)]
         self.inner.fault_at_once(Site::LetGo, Who::Actor(guest.actor));
-        guest.deactivate();
+        let has_mail = guest.deactivate();
         if !is_spare {
             myself.stop(None);
         }
         // A bell that rang meanwhile is lost with this host.
-        if self.inner.head(guest.actor).is_some() && !Mutant::BellLostWhilePassivating.is_chosen() {
+        if has_mail && !Mutant::BellLostWhilePassivating.is_chosen() {
             self.inner.directory.ring(&self.inner, guest.actor);
         }
     }
@@ -154,7 +156,7 @@ impl HostState {
 
 impl Guest {
     fn new(inner: Arc<Inner>, actor: ActorId) -> Self {
-        Self { inner, actor, active: None, activation: None, taken: None }
+        Self { inner, actor, active: None, activation: None, activated: None, taken: None }
     }
 
     fn take_turns(&mut self, myself: &ActorRef<Bell>) -> Step {
@@ -162,7 +164,7 @@ impl Guest {
             return Step::Wait(wait);
         }
         let most = if self.inner.flight.is_wary() { 1 } else { TURNS_AT_ONCE };
-        let mut next = self.inner.head(self.actor);
+        let mut next = if self.active.is_some() { self.inner.head(self.actor) } else { self.wake() };
         for _ in 0..most {
             let Some(entry) = next else { return Step::Rest };
             if self.active.is_none() && !self.load(&entry) {
@@ -214,21 +216,35 @@ impl Guest {
         Step::End { has_finished: false }
     }
 
-    /// From here on the actor's row may leave memory.
-    fn deactivate(&mut self) {
-        if let Some(activation) = self.activation.take() {
-            // A closed store needs no room.
-            let _ = self.inner.with_accepted(|accepted, _| accepted.deactivate(self.actor, activation));
-        }
+    /// From here on the actor's row may leave memory. Says whether it has mail.
+    fn deactivate(&mut self) -> bool {
+        let activation = self.activation.take();
+        let has_mail = self.inner.with_accepted(|accepted, _| {
+            activation.into_iter().for_each(|activation| accepted.deactivate(self.actor, activation));
+            accepted.head(self.actor).is_some()
+        });
+        // A closed store needs no room, and has no turns to be taken.
+        has_mail.unwrap_or(false)
+    }
+
+    /// The next message of an actor that is not loaded yet, with an activation to load it by.
+    fn wake(&mut self) -> Option<Entry> {
+        let (entry, activation) = self.inner.activate(self.actor)?;
+        self.activation = Some(activation.number);
+        self.activated = Some(activation);
+        Some(entry)
     }
 
     fn load(&mut self, first: &Entry) -> bool {
+        if self.activated.is_none() {
+            self.wake();
+        }
+        let Some(activation) = self.activated.take() else { return false };
         let named = Named::Turn { actor: self.actor, entry: first.number };
         let _noted = self.inner.flight.begin(named, Label::Kind("being loaded"));
         #[cfg(test)]
         self.inner.fault_at_once(Site::BeforeLoad, Who::Actor(self.actor));
-        self.active = self.inner.load(self.actor);
-        self.activation = self.active.as_ref().map(Hosted::activation).or(self.activation);
+        self.active = self.inner.load(self.actor, activation);
         #[cfg(test)]
         self.inner.fault_at_once(Site::AfterLoad, Who::Actor(self.actor));
         self.active.is_some()

@@ -45,6 +45,7 @@ impl Hosted {
     }
 
     /// Which activation this is.
+    #[cfg(test)]
     pub(crate) fn activation(&self) -> u64 {
         self.activation.number
     }

@@ -29,7 +29,7 @@ use crate::{
     clock::Clock,
     durable::{
         about::{About, Place},
-        accepted::{Accepted, Commit, Receipt, Refused},
+        accepted::{Accepted, Activation, Commit, Receipt, Refused},
         call::{Outcome, RowState},
         checkpointer::{Job, Pace},
         committer::pace,
@@ -169,13 +169,17 @@ pub(crate) struct Inner {
 impl Inner {
     /// Work on the accepted view; a panic inside closes the store, because memory may be half changed.
     pub(crate) fn with_accepted<T>(&self, work: impl FnOnce(&mut Accepted, u64) -> T) -> Result<T, Error> {
+        self.with_core(|core, now_ms| work(&mut core.accepted, now_ms))
+    }
+
+    /// The same, for whoever looks at more than that.
+    fn with_core<T>(&self, work: impl FnOnce(&mut Core, u64) -> T) -> Result<T, Error> {
         let now_ms = self.clock.now_ms();
         let mut core = self.core.lock();
         if let Some(cause) = &core.closed {
             return Err(Error::OutcomeUnknown { cause: cause.clone() });
         }
-        let accepted = &mut core.accepted;
-        let done = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| work(accepted, now_ms)));
+        let done = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| work(&mut core, now_ms)));
         match done {
             Ok(value) => {
                 self.wake(&mut core);
@@ -260,9 +264,18 @@ impl Inner {
         if core.closed.is_some() { None } else { core.accepted.head(actor) }
     }
 
-    /// Load an actor under a new activation. One that cannot be loaded is suspended, and its owner told.
-    pub(crate) fn load(self: &Arc<Self>, actor: ActorId) -> Option<Hosted> {
-        let activation = self.with_accepted(|accepted, _| accepted.activate(actor)).ok()??;
+    /// An actor's next message, and a new activation to take it with: one look under the lock for both.
+    pub(crate) fn activate(&self, actor: ActorId) -> Option<(Entry, Activation)> {
+        self.with_accepted(|accepted, _| Some((accepted.head(actor)?, accepted.activate(actor)?))).ok()?
+    }
+
+    /// Activate and load.
+    pub(crate) fn load_anew(self: &Arc<Self>, actor: ActorId) -> Option<Hosted> {
+        self.activate(actor).and_then(|(_, activation)| self.load(actor, activation))
+    }
+
+    /// Load an actor that was activated. One that cannot be loaded is suspended, and its owner told.
+    pub(crate) fn load(self: &Arc<Self>, actor: ActorId, activation: Activation) -> Option<Hosted> {
         match Hosted::load(&self.registry, activation) {
             Ok(hosted) => Some(hosted),
             Err(reason) => {
@@ -326,13 +339,12 @@ impl Inner {
 
     /// Let in as many as can be.
     fn try_answer(self: &Arc<Self>, outcomes: &mut Vec<Ended>) -> Taken {
-        let draining = self.core.lock().draining;
         while !outcomes.is_empty() {
             let rest = outcomes.split_off(batch_len(outcomes));
             let mut batch = std::mem::replace(outcomes, rest);
-            let answered = self.with_accepted(|accepted, now_ms| {
+            let answered = self.with_core(|Core { accepted, draining, .. }, now_ms| {
                 accepted.all_here(accepted.callers(&batch))?;
-                if draining {
+                if *draining {
                     accepted.keep_what_counts(now_ms, &mut batch, |call| self.in_flight.is_unwanted(call));
                 }
                 Ok(accepted.answer(now_ms, std::mem::take(&mut batch)))

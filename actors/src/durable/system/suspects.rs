@@ -248,7 +248,7 @@ impl Inner {
     /// Says whether the turn was accepted. Whom it rings is rung with everyone who has mail.
     fn take(self: &Arc<Self>, actor: ActorId, entry: &Entry, active: &mut Option<Hosted>) -> bool {
         let _noted = self.flight.begin(Named::Turn { actor, entry: entry.number }, Label::Kind("a suspect"));
-        let Some(mut hosted) = active.take().or_else(|| self.load(actor)) else { return false };
+        let Some(mut hosted) = active.take().or_else(|| self.load_anew(actor)) else { return false };
         let mut commit = hosted.take(actor, entry, &self.ids, &self.extensions);
         loop {
             let is_brought = match self.with_accepted(|accepted, now_ms| self.accept_in(accepted, now_ms, &mut commit))

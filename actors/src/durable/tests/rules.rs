@@ -48,8 +48,8 @@ async fn a_commit_of_an_older_activation_is_refused_though_its_version_fits() {
     };
     let (version, entry) = mailbox(inner);
     let entry = entry.unwrap();
-    let mut older = inner.load(address.id).unwrap();
-    let mut newer = inner.load(address.id).unwrap();
+    let mut older = inner.load_anew(address.id).unwrap();
+    let mut newer = inner.load_anew(address.id).unwrap();
     let mut commit = older.take(address.id, &entry, &inner.ids, &inner.extensions);
     assert_eq!(commit.version, version);
     let refused = inner.accept(&mut commit);
