@@ -356,12 +356,17 @@ impl Inner {
         }
     }
 
-    /// Between two batches of rows: let others have the disk and the processor, unless it is getting late.
+    /// Between two batches of rows: let others have the disk and the processor, unless it is getting late, or too many are in
+    /// memory and wait for their rows to leave it.
     fn pause_checkpoint(&self) -> bool {
-        if self.drive == Drive::Threads && self.unsaved() < self.pace.bytes_max / 2 {
+        let core = self.core.lock();
+        let is_crowded = core.accepted.live().actors.len() > self.idle.actors_max();
+        let goes_on = core.closed.is_none();
+        drop(core);
+        if self.drive == Drive::Threads && !is_crowded && self.unsaved() < self.pace.bytes_max / 2 {
             std::thread::sleep(Duration::from_millis(1));
         }
-        self.core.lock().closed.is_none()
+        goes_on
     }
 
     fn report_checkpoint(&self, trouble: Option<String>) {

@@ -28,8 +28,9 @@ pub(crate) const KEY_MAX: usize = 1024;
 pub(crate) const VALUE_MAX: usize = 64 * 1024 * 1024;
 /// The most that a mark carries for its writer, in bytes.
 pub(crate) const META_MAX: usize = 4 * 1024;
-/// The most that one batch changes, in rows of the store below; a batch keeps every reader waiting.
-pub(crate) const BATCH_MAX: usize = 200;
+/// The most that one batch changes, in rows of the store below: a batch keeps every reader waiting, for about 2 ms at most,
+/// and is a write of its own.
+pub(crate) const BATCH_MAX: usize = 400;
 
 /// Which records the rows contain: everything up to `from`, and while `reached` is false perhaps more, up to `to`.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -187,15 +187,15 @@ fn batches_are_small_and_the_writer_may_rest_between_them(subject: &mut dyn Subj
     let rows = subject.open();
     let mut rests = 0;
     let mut marks = Vec::new();
-    let changes: Vec<Change> = (0..1000).map(|number| (numbered(number), Some(filled(10, 0)))).collect();
+    let changes: Vec<Change> = (0..2000).map(|number| (numbered(number), Some(filled(10, 0)))).collect();
     let mut pace = || {
         rests += 1;
         marks.push(rows.mark().unwrap());
         true
     };
     let written = rows.checkpoint(&mark(5), &mut changes.into_iter(), &mut pace).unwrap();
-    assert_eq!(written, Written { rows: 1000, bytes: 1000 * (8 + 10) });
-    assert!((4..=6).contains(&rests), "{rests} rests in 1000 rows");
+    assert_eq!(written, Written { rows: 2000, bytes: 2000 * (8 + 10) });
+    assert!((4..=6).contains(&rests), "{rests} rests in 2000 rows");
     assert!(marks.iter().flatten().all(|mark| !mark.reached && mark.to == Sequence(5)), "{marks:?}");
     assert_eq!(rows.mark().unwrap(), Some(mark(5)));
 }
@@ -204,7 +204,7 @@ fn a_stopped_checkpoint_says_so_and_the_next_one_completes_it(subject: &mut dyn 
     let rows = subject.open();
     let begun = Mark { from: Sequence(3), reached: false, ..mark(8) };
     // One value that takes several batches by itself, among small ones.
-    let changes = |seed| (0..600).map(move |number| (numbered(number), Some(filled(length(number), seed))));
+    let changes = |seed| (0..1000).map(move |number| (numbered(number), Some(filled(length(number), seed))));
     write(&*rows, 3, changes(1)).unwrap();
     let mut left = 2;
     let mut pace = || {
