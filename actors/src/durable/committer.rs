@@ -6,8 +6,8 @@
 //! The turns that follow from what somebody waits for take less time than a sync, and often end in a call that waits for one
 //! as well. So where few wait the committer settles: it seals when no turn is being taken, or after half of what a sync takes.
 //!
-//! When many wait, a sync for each would cost more than the work. So the committer lingers, for a few times what a sync
-//! takes, until as many wait as the last sync let go. For few it never lingers.
+//! When many wait, a sync for each would cost more than the work. So the committer lingers, for at most 6 ms, until as many
+//! wait as the last sync let go, or no turn is being taken and nobody else comes. For few it never lingers.
 //!
 //! **Invariant:** nothing leaves (a call, a reply, a watcher's news) before its record is durable.
 
@@ -100,7 +100,7 @@ fn seen(inner: &Inner, core: &mut Core) -> Seen {
     let open = core.accepted.open();
     let (is_empty, demand) = (open.is_empty(), open.demand);
     // Asked for before it is looked, so that the last one to be done sees one or the other.
-    inner.hands.await_free(pace::may_settle(demand));
+    inner.hands.await_free(demand > 0);
     Seen { is_empty, demand, busy: !inner.hands.are_free(), closed, stopping }
 }
 

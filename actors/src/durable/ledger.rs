@@ -7,11 +7,12 @@ mod refold;
 mod tail;
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeSet,
     sync::Arc,
 };
 
 use bytes::Bytes;
+use rustc_hash::FxHashMap;
 use serde::Serialize;
 use serde_json::Value;
 
@@ -172,7 +173,8 @@ impl Ledger {
             true
         })?;
         let whole = self.scan(past.end().next(), &mut |sequence, record| {
-            reader.walk(&*past, sequence, record, &mut |_, _, _| {
+            reader.walk(&*past, sequence, record, &mut |_, _, event| {
+                streams.insert(event.stream);
                 found.events += 1;
                 true
             })?;
@@ -188,7 +190,6 @@ impl Ledger {
             }
             Ok(true)
         })?;
-        streams.extend(reader.heads.keys());
         found.streams = streams.len() as u64;
         Ok(whole.then_some(found))
     }
@@ -251,13 +252,13 @@ pub(crate) struct Reader {
     wanted: Option<StreamId>,
     /// Whether streams come to where records say.
     trusts: bool,
-    actors: BTreeMap<ActorId, Option<(u32, StreamId)>>,
-    heads: BTreeMap<StreamId, Head>,
+    actors: FxHashMap<ActorId, Option<(u32, StreamId)>>,
+    heads: FxHashMap<StreamId, Head>,
 }
 
 impl Reader {
     pub(crate) fn new(wanted: Option<StreamId>) -> Self {
-        Self { wanted, trusts: false, actors: BTreeMap::new(), heads: BTreeMap::new() }
+        Self { wanted, trusts: false, actors: FxHashMap::default(), heads: FxHashMap::default() }
     }
 
     /// One that takes streams to come to where records say, and hashes no event of those: between two heads that a record
@@ -288,10 +289,11 @@ impl Reader {
         for op in &record.ops {
             let go_on = match op {
                 Op::Spawn { actor, kind, stream, .. } => {
-                    if self.wanted.is_none_or(|wanted| wanted == *stream) {
-                        self.actors.insert(*actor, Some((*kind, *stream)));
-                    } else {
-                        self.actors.insert(*actor, None);
+                    let is_wanted = self.wanted.is_none_or(|wanted| wanted == *stream);
+                    self.actors.insert(*actor, is_wanted.then_some((*kind, *stream)));
+                    // A stream begins with its root, and nobody need look where it had come to before.
+                    if is_wanted && stream.0 == actor.0 {
+                        self.heads.insert(*stream, Head::default());
                     }
                     true
                 }

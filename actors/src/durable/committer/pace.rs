@@ -9,9 +9,13 @@ use crate::durable::id::Sequence;
 
 /// How long a commit that nobody waits for may stay unsynced.
 const DEADLINE: Duration = Duration::from_millis(5);
-/// Lingering is worth so many syncs, and never longer than [`LINGER_MAX`].
-const LINGER_SYNCS: u32 = 8;
-const LINGER_MAX: Duration = Duration::from_millis(1);
+/// Lingering is worth so many syncs, and never longer than [`LINGER_MAX`]: of a thousand who take their turns one after the
+/// other, so many come within that time that all of them have waited less than with a sync for each few.
+const LINGER_SYNCS: u32 = 50;
+const LINGER_MAX: Duration = Duration::from_millis(6);
+/// While turns are being taken, it is looked again after so long: the end of the last of them may be told a moment before
+/// the committer sleeps.
+const LOOK_AGAIN: Duration = Duration::from_millis(1);
 /// Turns that are being taken are worth half a sync, and never longer than [`SETTLE_MAX`]. Where more wait than
 /// [`SETTLE_DEMAND`] there is always somebody who takes a turn.
 const SETTLE_SYNCS: u32 = 2;
@@ -100,6 +104,8 @@ pub(crate) enum Next {
 pub(crate) struct Since {
     seen: Option<Instant>,
     demanded: Option<Instant>,
+    /// Since when nobody takes a turn and only so many wait.
+    lull: Option<(Instant, usize)>,
 }
 
 impl Since {
@@ -117,7 +123,8 @@ impl Since {
             let until = *self.demanded.get_or_insert(now) + pace.settle;
             (Sleep::Settle(until), until)
         } else if demand > 0 {
-            let until = *self.demanded.get_or_insert(now) + pace.linger;
+            let most = *self.demanded.get_or_insert(now) + pace.linger;
+            let until = most.min(self.comes_nobody(seen, pace, now));
             (Sleep::Linger(until), until)
         } else {
             let until = *self.seen.get_or_insert(now) + DEADLINE;
@@ -127,8 +134,25 @@ impl Since {
     }
 }
 
-/// Whether it is worth a look if turns are being taken.
-pub(crate) fn may_settle(demand: usize) -> bool {
+impl Since {
+    /// When it would be clear that nobody else comes to wait: no turn is taken, and for as long as turns are worth nobody more
+    /// has waited. Those who are expected may be fewer than the last time, or do something else first.
+    fn comes_nobody(&mut self, seen: Seen, pace: &Pace, now: Instant) -> Instant {
+        if seen.busy {
+            self.lull = None;
+            return now + LOOK_AGAIN;
+        }
+        let (since, demand) = *self.lull.get_or_insert((now, seen.demand));
+        if demand == seen.demand {
+            return since + pace.settle;
+        }
+        self.lull = Some((now, seen.demand));
+        now + pace.settle
+    }
+}
+
+/// Whether a record for which so many wait waits for the turns that are being taken.
+fn may_settle(demand: usize) -> bool {
     (1..=SETTLE_DEMAND).contains(&demand)
 }
 
@@ -171,13 +195,29 @@ mod tests {
         let (mut pace, mut since, now) = (Pace::new(), Since::default(), crate::clock::monotonic());
         pace.seals(9);
         pace.synced(SYNC);
-        let until = now + SYNC * LINGER_SYNCS;
-        assert_eq!(since.what_next(seen(8, false), &pace, now), Next::Sleep(Sleep::Linger(until)));
+        let (until, most) = (now + LOOK_AGAIN, now + SYNC * LINGER_SYNCS);
+        assert_eq!(since.what_next(seen(8, true), &pace, now), Next::Sleep(Sleep::Linger(until)));
         assert_eq!(Sleep::Linger(until).demand(&pace), 9);
+        let late = most.checked_sub(SYNC).unwrap();
+        assert_eq!(since.what_next(seen(8, true), &pace, late), Next::Sleep(Sleep::Linger(most)));
         assert_eq!(since.what_next(seen(9, true), &pace, now), Next::Seal);
-        assert_eq!(since.what_next(seen(8, false), &pace, until), Next::Seal);
+        assert_eq!(since.what_next(seen(8, true), &pace, most), Next::Seal, "long enough");
         assert_eq!(since.what_next(seen(0, false), &pace, now), Next::Sleep(Sleep::Until(now + DEADLINE)));
         pace.seals(SETTLE_DEMAND);
         assert_eq!(Since::default().what_next(seen(1, false), &pace, now), Next::Seal, "few are not lingered for");
+    }
+
+    #[test]
+    fn nobody_is_lingered_for_when_no_turn_is_taken_and_nobody_else_comes() {
+        let (mut pace, mut since, now) = (Pace::new(), Since::default(), crate::clock::monotonic());
+        pace.seals(40);
+        pace.synced(SYNC);
+        let lull = SYNC / SETTLE_SYNCS;
+        assert_eq!(since.what_next(seen(18, false), &pace, now), Next::Sleep(Sleep::Linger(now + lull)));
+        let later = now + lull / 2;
+        assert_eq!(since.what_next(seen(19, false), &pace, later), Next::Sleep(Sleep::Linger(later + lull)), "one came");
+        assert_eq!(since.what_next(seen(19, true), &pace, later), Next::Sleep(Sleep::Linger(later + LOOK_AGAIN)));
+        assert_eq!(since.what_next(seen(20, false), &pace, later), Next::Sleep(Sleep::Linger(later + lull)), "a turn");
+        assert_eq!(since.what_next(seen(20, false), &pace, later + lull), Next::Seal);
     }
 }
