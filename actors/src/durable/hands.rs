@@ -2,7 +2,7 @@
 //!
 //! A submission is told to somebody who waits, so its record is due at once. But the turns that follow from it take less
 //! time than a sync, and the first call that they end in waits for a sync as well. The committer looks here, and lets both
-//! go into one record; where many wait, it sees here that nobody else comes.
+//! go into one record; where many wait, it sees here that nobody else is about to.
 //!
 //! **Invariant:** a bell is counted from before it is rung until whoever heard it is done, or is dead.
 

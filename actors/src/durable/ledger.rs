@@ -6,10 +6,7 @@ mod everything;
 mod refold;
 mod tail;
 
-use std::{
-    collections::BTreeSet,
-    sync::Arc,
-};
+use std::{collections::BTreeSet, sync::Arc};
 
 use bytes::Bytes;
 use rustc_hash::FxHashMap;
@@ -376,4 +373,39 @@ fn item(registry: &Registry, (stream, head): (StreamId, Head), event: PastEvent)
     let hash = head.hash.iter().map(|byte| format!("{byte:02x}")).collect();
     let PastEvent { number, record, at_ms, actor, kind, .. } = event;
     Item { record: record.0, stream, number, at_ms, actor, kind: registry.name(kind), what, hash }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What was live before, of which nobody should need to know.
+    struct Unasked;
+
+    impl Ground for Unasked {
+        fn whose(&self, actor: ActorId) -> Result<Option<(u32, StreamId)>, store::Error> {
+            panic!("{actor} was looked for")
+        }
+
+        fn head(&self, stream: StreamId) -> Result<Head, store::Error> {
+            panic!("{stream} was looked for")
+        }
+    }
+
+    /// Once every run cost its ledger segment a look into a base.
+    #[test]
+    fn a_stream_that_begins_in_what_is_read_is_looked_for_nowhere() {
+        let (actor, stream) = (ActorId(0x100), StreamId(0x100));
+        let events = vec![Bytes::from("one"), Bytes::from("two")];
+        let spawn = Op::Spawn { actor, kind: 7, parent: ActorId::ENGINE, stream };
+        let ops = vec![spawn, Op::Turn { actor, at: 0, consumed: 0, events }];
+        let mut counts = Vec::new();
+        let mut visit = |before: Head, after: Head, event: PastEvent| {
+            counts.push((before.count, after.count, event.number));
+            true
+        };
+        let record = Record { base_ms: 5, ops, heads: Vec::new() };
+        assert!(Reader::new(None).walk(&Unasked, Sequence(1), &record, &mut visit).unwrap());
+        assert_eq!(counts, [(0, 1, 1), (1, 2, 2)]);
+    }
 }

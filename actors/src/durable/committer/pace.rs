@@ -9,8 +9,9 @@ use crate::durable::id::Sequence;
 
 /// How long a commit that nobody waits for may stay unsynced.
 const DEADLINE: Duration = Duration::from_millis(5);
-/// Lingering is worth so many syncs, and never longer than [`LINGER_MAX`]: of a thousand who take their turns one after the
-/// other, so many come within that time that all of them have waited less than with a sync for each few.
+/// Lingering is worth so many syncs, and never longer than [`LINGER_MAX`], while turns are being taken: of a thousand who take
+/// theirs one after the other, so many come within that time that all have waited less than with a sync for each few. When
+/// no turn is taken nobody is lingered for: the sync of those who wait goes on beside the turns of the others.
 const LINGER_SYNCS: u32 = 50;
 const LINGER_MAX: Duration = Duration::from_millis(6);
 /// While turns are being taken, it is looked again after so long: the end of the last of them may be told a moment before
@@ -70,7 +71,7 @@ pub(crate) enum Sleep {
     Idle,
     /// There is something that nobody waits for.
     Until(Instant),
-    /// Fewer wait than are expected.
+    /// Fewer wait than are expected, and turns are being taken.
     Linger(Instant),
     /// Turns are being taken.
     Settle(Instant),
@@ -104,8 +105,6 @@ pub(crate) enum Next {
 pub(crate) struct Since {
     seen: Option<Instant>,
     demanded: Option<Instant>,
-    /// Since when nobody takes a turn and only so many wait.
-    lull: Option<(Instant, usize)>,
 }
 
 impl Since {
@@ -115,39 +114,23 @@ impl Since {
         if closed || (stopping && is_empty) {
             return Next::End;
         }
+        let is_enough = demand >= pace.expected && !may_settle(demand);
         let (sleep, until) = if is_empty {
             return Next::Sleep(Sleep::Idle);
-        } else if stopping || demand >= pace.expected && !(busy && may_settle(demand)) {
+        } else if stopping || demand > 0 && (is_enough || !busy) {
             return Next::Seal;
         } else if demand >= pace.expected {
             let until = *self.demanded.get_or_insert(now) + pace.settle;
             (Sleep::Settle(until), until)
         } else if demand > 0 {
             let most = *self.demanded.get_or_insert(now) + pace.linger;
-            let until = most.min(self.comes_nobody(seen, pace, now));
+            let until = most.min(now + LOOK_AGAIN);
             (Sleep::Linger(until), until)
         } else {
             let until = *self.seen.get_or_insert(now) + DEADLINE;
             (Sleep::Until(until), until)
         };
         if until <= now { Next::Seal } else { Next::Sleep(sleep) }
-    }
-}
-
-impl Since {
-    /// When it would be clear that nobody else comes to wait: no turn is taken, and for as long as turns are worth nobody more
-    /// has waited. Those who are expected may be fewer than the last time, or do something else first.
-    fn comes_nobody(&mut self, seen: Seen, pace: &Pace, now: Instant) -> Instant {
-        if seen.busy {
-            self.lull = None;
-            return now + LOOK_AGAIN;
-        }
-        let (since, demand) = *self.lull.get_or_insert((now, seen.demand));
-        if demand == seen.demand {
-            return since + pace.settle;
-        }
-        self.lull = Some((now, seen.demand));
-        now + pace.settle
     }
 }
 
@@ -202,22 +185,13 @@ mod tests {
         assert_eq!(since.what_next(seen(8, true), &pace, late), Next::Sleep(Sleep::Linger(most)));
         assert_eq!(since.what_next(seen(9, true), &pace, now), Next::Seal);
         assert_eq!(since.what_next(seen(8, true), &pace, most), Next::Seal, "long enough");
+        assert_eq!(
+            since.what_next(seen(8, false), &pace, now),
+            Next::Seal,
+            "nobody takes a turn, so nobody else comes"
+        );
         assert_eq!(since.what_next(seen(0, false), &pace, now), Next::Sleep(Sleep::Until(now + DEADLINE)));
         pace.seals(SETTLE_DEMAND);
-        assert_eq!(Since::default().what_next(seen(1, false), &pace, now), Next::Seal, "few are not lingered for");
-    }
-
-    #[test]
-    fn nobody_is_lingered_for_when_no_turn_is_taken_and_nobody_else_comes() {
-        let (mut pace, mut since, now) = (Pace::new(), Since::default(), crate::clock::monotonic());
-        pace.seals(40);
-        pace.synced(SYNC);
-        let lull = SYNC / SETTLE_SYNCS;
-        assert_eq!(since.what_next(seen(18, false), &pace, now), Next::Sleep(Sleep::Linger(now + lull)));
-        let later = now + lull / 2;
-        assert_eq!(since.what_next(seen(19, false), &pace, later), Next::Sleep(Sleep::Linger(later + lull)), "one came");
-        assert_eq!(since.what_next(seen(19, true), &pace, later), Next::Sleep(Sleep::Linger(later + LOOK_AGAIN)));
-        assert_eq!(since.what_next(seen(20, false), &pace, later), Next::Sleep(Sleep::Linger(later + lull)), "a turn");
-        assert_eq!(since.what_next(seen(20, false), &pace, later + lull), Next::Seal);
+        assert_eq!(Since::default().what_next(seen(5, true), &pace, now), Next::Seal, "few are not lingered for");
     }
 }

@@ -34,12 +34,7 @@ use parking_lot::Mutex;
 use sled::IVec;
 
 pub(crate) use self::folder::bytes;
-use self::{
-    engine::Engine,
-    marks::Tally,
-    steps::Pile,
-    writer::Writer,
-};
+use self::{engine::Engine, marks::Tally, steps::Pile, writer::Writer};
 use crate::durable::id::Sequence;
 use crate::durable::store::rows::{self, Change, Error, Mark, RowStats, Rows, Written};
 

@@ -71,7 +71,8 @@ fn a_row_of_which_a_part_is_missing_torn_or_anothers_is_an_error() {
 #[test]
 fn new_rows_among_others_are_told_from_those_that_are_there() {
     let (_folder, shelf) = shelf();
-    let some = |every: usize, seed| (0..1_000_u64).step_by(every).map(move |number| (key(number), Some(filled(9, seed))));
+    let some =
+        |every: usize, seed| (0..1_000_u64).step_by(every).map(move |number| (key(number), Some(filled(9, seed))));
     write(&shelf, 1, some(100, 1));
     write(&shelf, 2, some(7, 2));
     write(&shelf, 3, some(1, 3));

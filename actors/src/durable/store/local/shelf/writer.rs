@@ -84,7 +84,8 @@ impl<'a> Writer<'a> {
         let read = |stored| layout::read_row(row_key, stored).ok_or_else(|| torn("a row is torn"));
         let mut before = Before::of(key, stored.as_deref().map(read).transpose()?);
         if self.unsure {
-            let found = self.shelf.engine.prefixed(&layout::chunk_prefix(key)).map(|item| item.map(|(key, _)| key.to_vec()));
+            let found =
+                self.shelf.engine.prefixed(&layout::chunk_prefix(key)).map(|item| item.map(|(key, _)| key.to_vec()));
             before.chunks = found.collect::<Result<_, _>>()?;
         }
         Ok(before)
