@@ -6,6 +6,7 @@ use std::{path::Path, sync::Arc, time::Duration};
 
 use headframe::{
     Engine, RunHandle,
+    clock::monotonic,
     durable::{self, Outcome, Probe},
     engine::{EngineBuilder, Error},
     json::Json,
@@ -21,20 +22,23 @@ pub(super) fn engine(folder: &Path) -> EngineBuilder {
     folder::builder(folder)
 }
 
-/// Whoever was refused asks again so much later.
+/// Whoever was refused asks again so much later, and twice as much later each time he is refused again.
 const REFUSED_PAUSE: Duration = Duration::from_millis(10);
-/// And so often at most: a minute without room is no matter of pace.
-const REFUSED_MAX: u64 = 6_000;
+/// But never later than this.
+const REFUSED_PAUSE_MAX: Duration = Duration::from_millis(320);
+/// A minute without room is no matter of pace.
+const REFUSED_MAX: Duration = Duration::from_secs(60);
 
 /// Submit a run. While nothing more is taken in, ask again, for a minute; returns also how often that was.
 pub(super) async fn submit(engine: &Engine, plan: &Arc<Checked>) -> Result<(RunHandle, u64), Failed> {
-    let mut refused = 0;
+    let (mut refused, mut pause, began) = (0, REFUSED_PAUSE, monotonic());
     loop {
         match engine.submit(plan, json!({})).await {
-            Err(Error::System(durable::Error::Busy { .. })) if refused < REFUSED_MAX => refused += 1,
+            Err(Error::System(durable::Error::Busy { .. })) if began.elapsed() < REFUSED_MAX => refused += 1,
             submitted => return Ok((submitted?, refused)),
         }
-        tokio::time::sleep(REFUSED_PAUSE).await;
+        tokio::time::sleep(pause).await;
+        pause = (pause * 2).min(REFUSED_PAUSE_MAX);
     }
 }
 
