@@ -6,8 +6,8 @@
 //! The turns that follow from what somebody waits for take less time than a sync, and often end in a call that waits for one
 //! as well. So where few wait the committer settles: it seals when no turn is being taken, or after half of what a sync takes.
 //!
-//! When many wait, a sync for each would cost more than the work. So while turns are being taken the committer lingers, for at
-//! most 6 ms, until as many wait as the last sync let go. For few it never lingers.
+//! When many wait, a sync for each would cost more than the work. So the committer lingers while turns are being taken, and where
+//! very many are expected a moment longer, for at most 6 ms, until as many wait as the last sync let go. For few it never does.
 //!
 //! **Invariant:** nothing leaves (a call, a reply, a watcher's news) before its record is durable.
 

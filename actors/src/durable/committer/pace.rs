@@ -10,13 +10,15 @@ use crate::durable::id::Sequence;
 /// How long a commit that nobody waits for may stay unsynced.
 const DEADLINE: Duration = Duration::from_millis(5);
 /// Lingering is worth so many syncs, and never longer than [`LINGER_MAX`], while turns are being taken: of a thousand who take
-/// theirs one after the other, so many come within that time that all have waited less than with a sync for each few. When
-/// no turn is taken nobody is lingered for: the sync of those who wait goes on beside the turns of the others.
+/// theirs one after the other, so many come within that time that all have waited less than with a sync for each few.
 const LINGER_SYNCS: u32 = 50;
 const LINGER_MAX: Duration = Duration::from_millis(6);
 /// While turns are being taken, it is looked again after so long: the end of the last of them may be told a moment before
 /// the committer sleeps.
 const LOOK_AGAIN: Duration = Duration::from_millis(1);
+/// Where no more than so many are expected, nobody is lingered for when no turn is taken: the sync of those who wait goes on
+/// beside the turns of the others.
+const CROWD: usize = 32;
 /// Turns that are being taken are worth half a sync, and never longer than [`SETTLE_MAX`]. Where more wait than
 /// [`SETTLE_DEMAND`] there is always somebody who takes a turn.
 const SETTLE_SYNCS: u32 = 2;
@@ -105,6 +107,8 @@ pub(crate) enum Next {
 pub(crate) struct Since {
     seen: Option<Instant>,
     demanded: Option<Instant>,
+    /// Since when nobody takes a turn and only so many wait.
+    lull: Option<(Instant, usize)>,
 }
 
 impl Since {
@@ -114,23 +118,40 @@ impl Since {
         if closed || (stopping && is_empty) {
             return Next::End;
         }
-        let is_enough = demand >= pace.expected && !may_settle(demand);
         let (sleep, until) = if is_empty {
             return Next::Sleep(Sleep::Idle);
-        } else if stopping || demand > 0 && (is_enough || !busy) {
+        } else if stopping || demand >= pace.expected && !(busy && may_settle(demand)) {
             return Next::Seal;
         } else if demand >= pace.expected {
             let until = *self.demanded.get_or_insert(now) + pace.settle;
             (Sleep::Settle(until), until)
         } else if demand > 0 {
             let most = *self.demanded.get_or_insert(now) + pace.linger;
-            let until = most.min(now + LOOK_AGAIN);
+            let until = most.min(self.comes_nobody(seen, pace, now));
             (Sleep::Linger(until), until)
         } else {
             let until = *self.seen.get_or_insert(now) + DEADLINE;
             (Sleep::Until(until), until)
         };
         if until <= now { Next::Seal } else { Next::Sleep(sleep) }
+    }
+
+    /// When it would be clear that nobody else comes to wait: where many are expected, for as long as turns are worth no turn
+    /// is taken and nobody more waits.
+    fn comes_nobody(&mut self, seen: Seen, pace: &Pace, now: Instant) -> Instant {
+        if seen.busy {
+            self.lull = None;
+            return now + LOOK_AGAIN;
+        }
+        if pace.expected <= CROWD {
+            return now;
+        }
+        let (since, demand) = *self.lull.get_or_insert((now, seen.demand));
+        if demand == seen.demand {
+            return since + pace.settle;
+        }
+        self.lull = Some((now, seen.demand));
+        now + pace.settle
     }
 }
 
@@ -185,13 +206,24 @@ mod tests {
         assert_eq!(since.what_next(seen(8, true), &pace, late), Next::Sleep(Sleep::Linger(most)));
         assert_eq!(since.what_next(seen(9, true), &pace, now), Next::Seal);
         assert_eq!(since.what_next(seen(8, true), &pace, most), Next::Seal, "long enough");
-        assert_eq!(
-            since.what_next(seen(8, false), &pace, now),
-            Next::Seal,
-            "nobody takes a turn, so nobody else comes"
-        );
+        assert_eq!(since.what_next(seen(8, false), &pace, now), Next::Seal, "nobody takes a turn");
         assert_eq!(since.what_next(seen(0, false), &pace, now), Next::Sleep(Sleep::Until(now + DEADLINE)));
         pace.seals(SETTLE_DEMAND);
         assert_eq!(Since::default().what_next(seen(5, true), &pace, now), Next::Seal, "few are not lingered for");
+    }
+
+    #[test]
+    fn of_a_crowd_more_are_lingered_for_until_for_a_while_nobody_comes() {
+        let (mut pace, mut since, now) = (Pace::new(), Since::default(), crate::clock::monotonic());
+        pace.seals(CROWD + 1);
+        pace.synced(SYNC);
+        let lull = SYNC / SETTLE_SYNCS;
+        let lingers = |until| Next::Sleep(Sleep::Linger(until));
+        assert_eq!(since.what_next(seen(18, false), &pace, now), lingers(now + lull));
+        let later = now + lull / 2;
+        assert_eq!(since.what_next(seen(19, false), &pace, later), lingers(later + lull), "one more waits");
+        assert_eq!(since.what_next(seen(19, true), &pace, later), lingers(later + LOOK_AGAIN), "a turn is taken");
+        assert_eq!(since.what_next(seen(19, false), &pace, later), lingers(later + lull), "and is over");
+        assert_eq!(since.what_next(seen(19, false), &pace, later + lull), Next::Seal);
     }
 }
