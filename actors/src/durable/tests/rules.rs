@@ -48,8 +48,11 @@ async fn a_commit_of_an_older_activation_is_refused_though_its_version_fits() {
     };
     let (version, entry) = mailbox(inner);
     let entry = entry.unwrap();
-    let mut older = inner.load_anew(address.id).unwrap();
-    let mut newer = inner.load_anew(address.id).unwrap();
+    let load = || {
+        let activation = inner.with_accepted(|accepted, _| accepted.activate(address.id)).unwrap().unwrap();
+        inner.load(address.id, activation).unwrap()
+    };
+    let (mut older, mut newer) = (load(), load());
     let mut commit = older.take(address.id, &entry, &inner.ids, &inner.extensions);
     assert_eq!(commit.version, version);
     let refused = inner.accept(&mut commit);
