@@ -20,7 +20,7 @@ const LOOK_AGAIN: Duration = Duration::from_millis(1);
 /// beside the turns of the others.
 const CROWD: usize = 32;
 /// Turns that are being taken are worth half a sync, and never longer than [`SETTLE_MAX`]. Where more wait than
-/// [`SETTLE_DEMAND`] there is always somebody who takes a turn.
+/// [`SETTLE_DEMAND`] a record does not wait for turns once as many wait as are expected.
 const SETTLE_SYNCS: u32 = 2;
 const SETTLE_MAX: Duration = Duration::from_millis(1);
 const SETTLE_DEMAND: usize = 4;
@@ -73,7 +73,7 @@ pub(crate) enum Sleep {
     Idle,
     /// There is something that nobody waits for.
     Until(Instant),
-    /// Fewer wait than are expected, and turns are being taken.
+    /// Fewer wait than are expected, and others may be about to.
     Linger(Instant),
     /// Turns are being taken.
     Settle(Instant),
