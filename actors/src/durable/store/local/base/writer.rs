@@ -1,6 +1,8 @@
 //! Writes a base, row by row.
 //!
-//! **Invariant:** a block is not longer than [`PART`], unless it holds a single row.
+//! **Invariant:** a block is not longer than [`PART`], unless it holds a single row. One that is shorter than a quarter of
+//! that is the last, or does not fit into one block with a neighbour: a base that is made of bases again and again does not
+//! become many small blocks.
 
 use std::path::Path;
 
@@ -9,6 +11,9 @@ use super::{
     Header, KEY_MAX, KIND, META_MAX, Summary, VALUE_MAX, rows,
 };
 use crate::durable::{journal::disk::Disk, store::Error};
+
+/// A block is small if it is less than this part of [`PART`].
+const SMALL: usize = 4;
 
 /// A base being written. After an error it is given up.
 pub(crate) struct Writer {
@@ -53,7 +58,7 @@ impl Writer {
         Ok(())
     }
 
-    /// Write the next rows: a block of another base, which is taken as it is unless that would leave little in the one before.
+    /// Write the next rows: a block of another base. It is taken as it is, unless it or the one before would be small.
     ///
     /// # Errors
     /// As [`Self::put`].
@@ -61,17 +66,17 @@ impl Writer {
     /// # Panics
     /// As [`Self::put`].
     pub(crate) fn put_block(&mut self, block: &[u8]) -> Result<(), Error> {
-        if !self.block.is_empty() && self.block.len() < PART / 4 {
-            let half = (self.block.len() + block.len()) / 2;
-            for (key, value) in rows::iter(block) {
-                if self.block.len() >= half {
-                    self.flush()?;
-                }
-                self.put(key, value)?;
-            }
-            return self.flush();
+        let (before, both) = (self.block.len(), self.block.len() + block.len());
+        if before > 0 && both <= PART {
+            return self.put_all(block, PART);
+        }
+        if (1..PART / SMALL).contains(&before) {
+            return self.put_all(block, both / 2);
         }
         self.flush()?;
+        if block.len() < PART / SMALL {
+            return self.put_all(block, PART);
+        }
         let Some((first, _)) = rows::first(block) else { return Ok(()) };
         self.follows(first);
         rows::push_entry(&mut self.index, first, self.parts.offset());
@@ -79,6 +84,17 @@ impl Writer {
         self.rows += count;
         last.clone_into(&mut self.last);
         self.parts.part(block)
+    }
+
+    /// Write the rows of a block one by one, and end the block that they enter where it has a length.
+    fn put_all(&mut self, block: &[u8], full: usize) -> Result<(), Error> {
+        for (key, value) in rows::iter(block) {
+            self.put(key, value)?;
+            if self.block.len() >= full {
+                self.flush()?;
+            }
+        }
+        Ok(())
     }
 
     /// Write what is left, the index and the footer, and sync the file.
