@@ -6,8 +6,9 @@
 //! The turns that follow from what somebody waits for take less time than a sync, and often end in a call that waits for one
 //! as well. So where few wait the committer settles: it seals when no turn is being taken, or after half of what a sync takes.
 //!
-//! When many wait, a sync for each would cost more than the work. So the committer lingers while turns are being taken, and where
-//! very many are expected a moment longer, for at most 6 ms, until as many wait as the last sync let go. For few it never does.
+//! When many wait, a sync for each would cost more than the work. So the committer lingers while turns are being taken, for at
+//! most 6 ms, until half of all who go around wait: half of them are written while the other half takes turns. Where the disk
+//! is slower than their turns, it lingers for all; for few it never does.
 //!
 //! **Invariant:** nothing leaves (a call, a reply, a watcher's news) before its record is durable.
 
@@ -101,7 +102,7 @@ fn seen(inner: &Inner, core: &mut Core) -> Seen {
     let (is_empty, demand) = (open.is_empty(), open.demand);
     // Asked for before it is looked, so that the last one to be done sees one or the other.
     inner.hands.await_free(demand > 0);
-    Seen { is_empty, demand, busy: !inner.hands.are_free(), closed, stopping }
+    Seen { is_empty, demand, turns: inner.hands.full(), closed, stopping }
 }
 
 /// Wait for the next record that is due.
@@ -109,10 +110,13 @@ fn next(inner: &Arc<Inner>, pace: &mut Pace) -> Option<(Sealed, Option<Instant>)
     let mut core = inner.core.lock();
     let mut since = Since::default();
     loop {
-        let now = crate::clock::monotonic();
-        match since.what_next(seen(inner, &mut core), pace, now) {
+        let (seen, now) = (seen(inner, &mut core), crate::clock::monotonic());
+        match since.what_next(seen, pace, now) {
             Next::End => return None,
-            Next::Seal => return seal(inner, &mut core, pace),
+            Next::Seal => {
+                pace.seals(seen, &since, now);
+                return seal(inner, &mut core);
+            }
             Next::Sleep(Sleep::Idle) => wait_for_work(inner, &mut core),
             Next::Sleep(sleep @ (Sleep::Until(until) | Sleep::Linger(until) | Sleep::Settle(until))) => {
                 wait_until(inner, &mut core, sleep.demand(pace), until);
@@ -127,10 +131,13 @@ async fn next_as_task(inner: &Arc<Inner>, pace: &mut Pace) -> Option<(Sealed, Op
     loop {
         let within = {
             let mut core = inner.core.lock();
-            let now = crate::clock::monotonic();
-            let sleep = match since.what_next(seen(inner, &mut core), pace, now) {
+            let (seen, now) = (seen(&inner, &mut core), crate::clock::monotonic());
+            let sleep = match since.what_next(seen, pace, now) {
                 Next::End => return None,
-                Next::Seal => return seal(inner, &mut core, pace),
+                Next::Seal => {
+                    pace.seals(seen, &since, now);
+                    return seal(inner, &mut core);
+                }
                 Next::Sleep(sleep) => sleep,
             };
             core.committer_sleeps = Some(sleep.demand(pace));
@@ -145,9 +152,8 @@ async fn next_as_task(inner: &Arc<Inner>, pace: &mut Pace) -> Option<(Sealed, Op
 }
 
 /// Take the record, and say since when the oldest commit in it waits.
-fn seal(inner: &Inner, core: &mut Core, pace: &mut Pace) -> Option<(Sealed, Option<Instant>)> {
+fn seal(inner: &Inner, core: &mut Core) -> Option<(Sealed, Option<Instant>)> {
     inner.hands.await_free(false);
-    pace.seals(core.accepted.open().demand);
     let since = core.unsealed;
     let sealed = core.accepted.seal();
     if core.accepted.open().is_empty() {

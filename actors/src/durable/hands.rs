@@ -24,12 +24,12 @@ pub(crate) struct Hands {
 }
 
 impl Hands {
-    /// Whether no turn is being taken.
-    pub(crate) fn are_free(&self) -> bool {
-        self.full.load(Ordering::SeqCst) == 0
+    /// How many turns are being taken, or are about to be.
+    pub(crate) fn full(&self) -> usize {
+        self.full.load(Ordering::SeqCst)
     }
 
-    /// Whether the last one that is done is to say so. Said before [`Self::are_free`] is asked.
+    /// Whether the last one that is done is to say so. Said before [`Self::full`] is asked.
     pub(crate) fn await_free(&self, awaited: bool) {
         self.awaited.store(awaited, Ordering::SeqCst);
     }

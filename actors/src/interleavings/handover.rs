@@ -155,12 +155,12 @@ impl Inner {
         loop {
             let (is_empty, demand) = (core.open.is_empty(), core.open.demand);
             // Whether turns are being taken may change from one look to the next.
-            let busy = shuttle::rand::thread_rng().r#gen();
-            let seen = Seen { is_empty, demand, busy, closed: core.closed, stopping: core.stopping };
+            let turns = shuttle::rand::thread_rng().gen_range(0..3);
+            let seen = Seen { is_empty, demand, turns, closed: core.closed, stopping: core.stopping };
             match since.what_next(seen, pace, now) {
                 Next::End => return None,
                 Next::Seal => {
-                    pace.seals(demand);
+                    pace.seals(seen, &since, now);
                     return core.open.seal().map(|sealed| sealed.sequence);
                 }
                 Next::Sleep(Sleep::Linger(until) | Sleep::Settle(until)) => {

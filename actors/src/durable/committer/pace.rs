@@ -16,9 +16,6 @@ const LINGER_MAX: Duration = Duration::from_millis(6);
 /// While turns are being taken, it is looked again after so long: the end of the last of them may be told a moment before
 /// the committer sleeps.
 const LOOK_AGAIN: Duration = Duration::from_millis(1);
-/// Where no more than so many are expected, nobody is lingered for when no turn is taken: the sync of those who wait goes on
-/// beside the turns of the others.
-const CROWD: usize = 32;
 /// Turns that are being taken are worth half a sync, and never longer than [`SETTLE_MAX`]. Where more wait than
 /// [`SETTLE_DEMAND`] a record does not wait for turns once as many wait as are expected.
 const SETTLE_SYNCS: u32 = 2;
@@ -30,18 +27,36 @@ pub(crate) struct Pace {
     expected: usize,
     linger: Duration,
     settle: Duration,
+    /// When a record was taken last.
+    sealed: Option<Instant>,
+    /// How many turns were being taken all the while that others were lingered for in vain.
+    slow: usize,
 }
 
 impl Pace {
     /// Nothing was written yet.
     pub(crate) fn new() -> Self {
-        Self { expected: 1, linger: Duration::ZERO, settle: Duration::ZERO }
+        Self { expected: 1, linger: Duration::ZERO, settle: Duration::ZERO, sealed: None, slow: 0 }
     }
 
-    /// A record is taken for which so many wait. Of few nobody knows whether they come again: a submission and the call that its
-    /// run begins with are two, and what that call ends in is waited for by one.
-    pub(crate) fn seals(&mut self, demand: usize) {
-        self.expected = if demand > SETTLE_DEMAND { demand } else { 1 };
+    /// A record is taken. As many go around as wait for it or take a turn now. If that takes them longer than a record takes to
+    /// be written, half of them are written while the other half takes turns; if not, all wait for the same record. Of few
+    /// nobody knows whether they come again: a submission and the call that its run begins with are two, and what that call
+    /// ends in is waited for by one.
+    pub(crate) fn seals(&mut self, seen: Seen, since: &Since, now: Instant) {
+        let came = since.came(seen.demand);
+        let is_vain = self.expected.saturating_sub(seen.demand) > came;
+        self.slow = if is_vain { seen.turns } else { self.slow.min(seen.turns) };
+        let around = seen.demand + seen.turns - self.slow;
+        let sealed = self.sealed.replace(now);
+        self.expected = match (seen.demand, sealed.zip(since.began)) {
+            (..=SETTLE_DEMAND, _) => 1,
+            (_, Some((sealed, began))) if came > 0 => {
+                let one = (now - began).as_secs_f64() / came as f64;
+                if one * around as f64 > (began - sealed).as_secs_f64() { around.div_ceil(2) } else { around }
+            }
+            _ => around,
+        };
     }
 
     /// Its sync took so long.
@@ -58,8 +73,8 @@ pub(crate) struct Seen {
     pub(crate) is_empty: bool,
     /// How many wait for what was.
     pub(crate) demand: usize,
-    /// Whether turns are being taken.
-    pub(crate) busy: bool,
+    /// How many turns are being taken, or are about to be.
+    pub(crate) turns: usize,
     /// Whether the store is of no more use.
     pub(crate) closed: bool,
     /// Whether the system stops.
@@ -105,29 +120,36 @@ pub(crate) enum Next {
 /// Since when there is something to write, and since when somebody waits for it.
 #[derive(Default)]
 pub(crate) struct Since {
+    /// Since when no record is being written.
+    began: Option<Instant>,
+    /// How many waited then.
+    waited: usize,
     seen: Option<Instant>,
     demanded: Option<Instant>,
-    /// Since when nobody takes a turn and only so many wait.
-    lull: Option<(Instant, usize)>,
 }
 
 impl Since {
     /// Look again.
     pub(crate) fn what_next(&mut self, seen: Seen, pace: &Pace, now: Instant) -> Next {
-        let Seen { is_empty, demand, busy, closed, stopping } = seen;
+        let Seen { is_empty, demand, turns, closed, stopping } = seen;
+        if self.began.is_none() {
+            (self.began, self.waited) = (Some(now), demand);
+        }
         if closed || (stopping && is_empty) {
             return Next::End;
         }
         let (sleep, until) = if is_empty {
             return Next::Sleep(Sleep::Idle);
-        } else if stopping || demand >= pace.expected && !(busy && may_settle(demand)) {
+        } else if stopping || demand >= pace.expected && !(turns > 0 && may_settle(demand)) {
             return Next::Seal;
         } else if demand >= pace.expected {
             let until = *self.demanded.get_or_insert(now) + pace.settle;
             (Sleep::Settle(until), until)
+        } else if demand > 0 && turns == 0 {
+            return Next::Seal;
         } else if demand > 0 {
             let most = *self.demanded.get_or_insert(now) + pace.linger;
-            let until = most.min(self.comes_nobody(seen, pace, now));
+            let until = most.min(now + LOOK_AGAIN);
             (Sleep::Linger(until), until)
         } else {
             let until = *self.seen.get_or_insert(now) + DEADLINE;
@@ -136,22 +158,9 @@ impl Since {
         if until <= now { Next::Seal } else { Next::Sleep(sleep) }
     }
 
-    /// When it would be clear that nobody else comes to wait: where many are expected, for as long as turns are worth no turn
-    /// is taken and nobody more waits.
-    fn comes_nobody(&mut self, seen: Seen, pace: &Pace, now: Instant) -> Instant {
-        if seen.busy {
-            self.lull = None;
-            return now + LOOK_AGAIN;
-        }
-        if pace.expected <= CROWD {
-            return now;
-        }
-        let (since, demand) = *self.lull.get_or_insert((now, seen.demand));
-        if demand == seen.demand {
-            return since + pace.settle;
-        }
-        self.lull = Some((now, seen.demand));
-        now + pace.settle
+    /// How many came to wait since then.
+    fn came(&self, demand: usize) -> usize {
+        demand.saturating_sub(self.waited)
     }
 }
 
@@ -176,8 +185,23 @@ mod tests {
 
     const SYNC: Duration = Duration::from_micros(100);
 
-    fn seen(demand: usize, busy: bool) -> Seen {
-        Seen { is_empty: false, demand, busy, closed: false, stopping: false }
+    fn seen(demand: usize, turns: usize) -> Seen {
+        Seen { is_empty: false, demand, turns, closed: false, stopping: false }
+    }
+
+    /// Nothing was written for so long, of so many who waited at its beginning.
+    fn free(since: Instant, waited: usize) -> Since {
+        Since { began: Some(since), waited, ..Since::default() }
+    }
+
+    /// After a record that took so long to be written and for which nine waited at last, and as many took turns, of which
+    /// so many came within so long.
+    fn nine(written: Duration, came: usize, within: Duration) -> Pace {
+        let (mut pace, then) = (Pace::new(), crate::clock::monotonic());
+        pace.synced(SYNC);
+        pace.sealed = Some(then);
+        pace.seals(seen(9, 9), &free(then + written, 9 - came), then + written + within);
+        pace
     }
 
     #[test]
@@ -185,45 +209,51 @@ mod tests {
         let (mut pace, mut since, now) = (Pace::new(), Since::default(), crate::clock::monotonic());
         pace.synced(SYNC);
         let until = now + SYNC / 2;
-        assert_eq!(since.what_next(seen(1, true), &pace, now), Next::Sleep(Sleep::Settle(until)));
-        assert_eq!(since.what_next(seen(2, true), &pace, now + SYNC / 4), Next::Sleep(Sleep::Settle(until)));
-        assert_eq!(since.what_next(seen(2, false), &pace, now + SYNC / 4), Next::Seal, "nobody takes a turn any more");
-        assert_eq!(since.what_next(seen(2, true), &pace, until), Next::Seal, "long enough");
-        assert_eq!(Since::default().what_next(seen(SETTLE_DEMAND + 1, true), &pace, now), Next::Seal, "many wait");
-        let stopping = Seen { stopping: true, ..seen(1, true) };
+        assert_eq!(since.what_next(seen(1, 1), &pace, now), Next::Sleep(Sleep::Settle(until)));
+        assert_eq!(since.what_next(seen(2, 1), &pace, now + SYNC / 4), Next::Sleep(Sleep::Settle(until)));
+        assert_eq!(since.what_next(seen(2, 0), &pace, now + SYNC / 4), Next::Seal, "nobody takes a turn any more");
+        assert_eq!(since.what_next(seen(2, 1), &pace, until), Next::Seal, "long enough");
+        assert_eq!(Since::default().what_next(seen(SETTLE_DEMAND + 1, 1), &pace, now), Next::Seal, "many wait");
+        let stopping = Seen { stopping: true, ..seen(1, 1) };
         assert_eq!(Since::default().what_next(stopping, &pace, now), Next::Seal);
     }
 
     #[test]
-    fn fewer_than_the_last_sync_let_go_are_lingered_for() {
-        let (mut pace, mut since, now) = (Pace::new(), Since::default(), crate::clock::monotonic());
-        pace.seals(9);
-        pace.synced(SYNC);
+    fn fewer_than_are_expected_are_lingered_for_while_turns_are_taken() {
+        let (mut pace, mut since, now) = (nine(SYNC, 9, SYNC), Since::default(), crate::clock::monotonic());
         let (until, most) = (now + LOOK_AGAIN, now + SYNC * LINGER_SYNCS);
-        assert_eq!(since.what_next(seen(8, true), &pace, now), Next::Sleep(Sleep::Linger(until)));
+        assert_eq!(since.what_next(seen(8, 1), &pace, now), Next::Sleep(Sleep::Linger(until)));
         assert_eq!(Sleep::Linger(until).demand(&pace), 9);
         let late = most.checked_sub(SYNC).unwrap();
-        assert_eq!(since.what_next(seen(8, true), &pace, late), Next::Sleep(Sleep::Linger(most)));
-        assert_eq!(since.what_next(seen(9, true), &pace, now), Next::Seal);
-        assert_eq!(since.what_next(seen(8, true), &pace, most), Next::Seal, "long enough");
-        assert_eq!(since.what_next(seen(8, false), &pace, now), Next::Seal, "nobody takes a turn");
-        assert_eq!(since.what_next(seen(0, false), &pace, now), Next::Sleep(Sleep::Until(now + DEADLINE)));
-        pace.seals(SETTLE_DEMAND);
-        assert_eq!(Since::default().what_next(seen(5, true), &pace, now), Next::Seal, "few are not lingered for");
+        assert_eq!(since.what_next(seen(8, 1), &pace, late), Next::Sleep(Sleep::Linger(most)));
+        assert_eq!(since.what_next(seen(9, 1), &pace, now), Next::Seal);
+        assert_eq!(since.what_next(seen(8, 1), &pace, most), Next::Seal, "long enough");
+        assert_eq!(since.what_next(seen(8, 0), &pace, now), Next::Seal, "nobody takes a turn");
+        assert_eq!(since.what_next(seen(0, 0), &pace, now), Next::Sleep(Sleep::Until(now + DEADLINE)));
+        pace.seals(seen(SETTLE_DEMAND, 9), &since, now);
+        assert_eq!(Since::default().what_next(seen(5, 1), &pace, now), Next::Seal, "few are not lingered for");
     }
 
     #[test]
-    fn of_a_crowd_more_are_lingered_for_until_for_a_while_nobody_comes() {
-        let (mut pace, mut since, now) = (Pace::new(), Since::default(), crate::clock::monotonic());
-        pace.seals(CROWD + 1);
-        pace.synced(SYNC);
-        let lull = SYNC / SETTLE_SYNCS;
-        let lingers = |until| Next::Sleep(Sleep::Linger(until));
-        assert_eq!(since.what_next(seen(18, false), &pace, now), lingers(now + lull));
-        let later = now + lull / 2;
-        assert_eq!(since.what_next(seen(19, false), &pace, later), lingers(later + lull), "one more waits");
-        assert_eq!(since.what_next(seen(19, true), &pace, later), lingers(later + LOOK_AGAIN), "a turn is taken");
-        assert_eq!(since.what_next(seen(19, false), &pace, later), lingers(later + lull), "and is over");
-        assert_eq!(since.what_next(seen(19, false), &pace, later + lull), Next::Seal);
+    fn half_of_all_wait_for_a_record_unless_the_other_half_is_done_before_it_is_written() {
+        assert_eq!(nine(SYNC, 6, SYNC).expected, 9, "eighteen come within three syncs");
+        assert_eq!(nine(SYNC, 9, SYNC / 3).expected, 18, "eighteen come within two thirds of a sync");
+        assert_eq!(nine(SYNC * 9, 6, SYNC).expected, 18, "nine syncs: a slow disk");
+        assert_eq!(nine(SYNC, 0, Duration::ZERO).expected, 18, "all came while the record before was written");
+    }
+
+    #[test]
+    fn who_was_lingered_for_in_vain_is_not_expected_until_they_are_done() {
+        let now = crate::clock::monotonic();
+        let mut pace = Pace { expected: 20, ..Pace::new() };
+        let mut seals = |demand, turns, waited| {
+            pace.seals(seen(demand, turns), &free(now, waited), now);
+            pace.expected
+        };
+        assert_eq!(seals(12, 7, 0), 19, "more came than are missing");
+        assert_eq!(seals(8, 7, 6), 8, "two came and eleven did not: seven take their time");
+        assert_eq!(seals(8, 9, 6), 10, "two more take turns");
+        assert_eq!(seals(10, 3, 9), 10, "four of the seven were done");
+        assert_eq!(seals(10, 7, 9), 14, "and four others are on their way");
     }
 }

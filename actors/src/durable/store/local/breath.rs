@@ -10,8 +10,8 @@ use std::{
 
 use crate::clock::monotonic;
 
-/// It works so long, and rests for as long.
-const PIECE: Duration = Duration::from_millis(5);
+/// It works so long, and rests for as long: with pieces of 5 ms, under load 99 % of the commits waited 1.4 to 1.7 times as long.
+const PIECE: Duration = Duration::from_micros(500);
 /// What took longer than this between two pieces was no work: it waited for the disk, or others had the processor.
 const WORK_MAX: Duration = Duration::from_millis(20);
 /// Of two that want the same processor, one with this niceness gets about a tenth.
@@ -58,8 +58,7 @@ mod tests {
 
     #[test]
     fn it_rests_for_as_long_as_it_worked_and_a_wait_for_the_disk_is_no_work() {
-        let pauses =
-            [4_999, 5_000, 12_000, 500_000].map(|us| pause(Duration::from_micros(us)).map(|it| it.as_micros()));
-        assert_eq!(pauses, [None, Some(5_000), Some(12_000), Some(5_000)]);
+        let pauses = [499, 500, 12_000, 500_000].map(|us| pause(Duration::from_micros(us)).map(|it| it.as_micros()));
+        assert_eq!(pauses, [None, Some(500), Some(12_000), Some(500)]);
     }
 }
