@@ -131,7 +131,7 @@ async fn next_as_task(inner: &Arc<Inner>, pace: &mut Pace) -> Option<(Sealed, Op
     loop {
         let within = {
             let mut core = inner.core.lock();
-            let (seen, now) = (seen(&inner, &mut core), crate::clock::monotonic());
+            let (seen, now) = (seen(inner, &mut core), crate::clock::monotonic());
             let sleep = match since.what_next(seen, pace, now) {
                 Next::End => return None,
                 Next::Seal => {
