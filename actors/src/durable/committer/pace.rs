@@ -16,6 +16,8 @@ const LINGER_MAX: Duration = Duration::from_millis(6);
 /// While turns are being taken, it is looked again after so long: the end of the last of them may be told a moment before
 /// the committer sleeps.
 const LOOK_AGAIN: Duration = Duration::from_millis(1);
+/// Those of whom nothing was seen are forgotten by one in so many with each record: who takes turns is counted at one moment.
+const FORGETS: usize = 8;
 /// Turns that are being taken are worth half a sync, and never longer than [`SETTLE_MAX`]. Where more wait than
 /// [`SETTLE_DEMAND`] a record does not wait for turns once as many wait as are expected.
 const SETTLE_SYNCS: u32 = 2;
@@ -29,14 +31,16 @@ pub(crate) struct Pace {
     settle: Duration,
     /// When a record was taken last.
     sealed: Option<Instant>,
-    /// How many turns were being taken all the while that others were lingered for in vain.
+    /// How many go around: wait, take a turn, and wait again.
+    around: usize,
+    /// How many turns were being taken when others were lingered for in vain.
     slow: usize,
 }
 
 impl Pace {
     /// Nothing was written yet.
     pub(crate) fn new() -> Self {
-        Self { expected: 1, linger: Duration::ZERO, settle: Duration::ZERO, sealed: None, slow: 0 }
+        Self { expected: 1, linger: Duration::ZERO, settle: Duration::ZERO, sealed: None, around: 0, slow: 0 }
     }
 
     /// A record is taken. As many go around as wait for it or take a turn now. If that takes them longer than a record takes to
@@ -44,10 +48,13 @@ impl Pace {
     /// nobody knows whether they come again: a submission and the call that its run begins with are two, and what that call
     /// ends in is waited for by one.
     pub(crate) fn seals(&mut self, seen: Seen, since: &Since, now: Instant) {
-        let came = since.came(seen.demand);
-        let is_vain = self.expected.saturating_sub(seen.demand) > came;
-        self.slow = if is_vain { seen.turns } else { self.slow.min(seen.turns) };
-        let around = seen.demand + seen.turns - self.slow;
+        if seen.demand < self.expected && seen.turns > 0 && since.is_quiet(now) {
+            (self.slow, self.around) = (seen.turns, 0);
+        }
+        self.slow = self.slow.min(seen.turns);
+        self.around = (seen.demand + seen.turns - self.slow).max(self.around - self.around.div_ceil(FORGETS));
+        self.slow -= self.slow.div_ceil(FORGETS);
+        let (came, around) = (since.came(seen.demand), self.around);
         let sealed = self.sealed.replace(now);
         self.expected = match (seen.demand, sealed.zip(since.began)) {
             (..=SETTLE_DEMAND, _) => 1,
@@ -124,6 +131,8 @@ pub(crate) struct Since {
     began: Option<Instant>,
     /// How many waited then.
     waited: usize,
+    /// How many waited at last, and since when it is not more.
+    last: Option<(usize, Instant)>,
     seen: Option<Instant>,
     demanded: Option<Instant>,
 }
@@ -134,6 +143,9 @@ impl Since {
         let Seen { is_empty, demand, turns, closed, stopping } = seen;
         if self.began.is_none() {
             (self.began, self.waited) = (Some(now), demand);
+        }
+        if self.last.is_none_or(|(last, _)| demand > last) {
+            self.last = Some((demand, now));
         }
         if closed || (stopping && is_empty) {
             return Next::End;
@@ -161,6 +173,11 @@ impl Since {
     /// How many came to wait since then.
     fn came(&self, demand: usize) -> usize {
         demand.saturating_sub(self.waited)
+    }
+
+    /// Whether nobody came for a while, as far as it was looked.
+    fn is_quiet(&self, now: Instant) -> bool {
+        self.last.is_some_and(|(_, since)| now - since >= LOOK_AGAIN)
     }
 }
 
@@ -243,17 +260,29 @@ mod tests {
     }
 
     #[test]
-    fn who_was_lingered_for_in_vain_is_not_expected_until_they_are_done() {
+    fn who_was_lingered_for_in_vain_is_not_expected_for_a_while() {
         let now = crate::clock::monotonic();
         let mut pace = Pace { expected: 20, ..Pace::new() };
-        let mut seals = |demand, turns, waited| {
-            pace.seals(seen(demand, turns), &free(now, waited), now);
+        let mut seals = |demand, turns, quiet| {
+            let since = Since { last: Some((demand, now)), ..free(now, demand) };
+            pace.seals(seen(demand, turns), &since, now + quiet);
+            (pace.expected, pace.slow)
+        };
+        assert_eq!(seals(12, 8, LOOK_AGAIN / 2), (20, 0), "they still come");
+        assert_eq!(seals(8, 8, LOOK_AGAIN), (8, 7), "nobody comes: eight take their time");
+        assert_eq!(seals(8, 10, Duration::ZERO), (11, 6), "three more take turns");
+        assert_eq!(seals(10, 3, Duration::ZERO), (10, 2), "most of the eight were done");
+        assert_eq!(seals(10, 0, Duration::ZERO), (10, 0), "and all");
+    }
+
+    #[test]
+    fn who_was_not_seen_for_a_moment_is_still_expected_and_forgotten_by_and_by() {
+        let now = crate::clock::monotonic();
+        let mut pace = Pace::new();
+        let mut seals = |demand, turns| {
+            pace.seals(seen(demand, turns), &free(now, demand), now);
             pace.expected
         };
-        assert_eq!(seals(12, 7, 0), 19, "more came than are missing");
-        assert_eq!(seals(8, 7, 6), 8, "two came and eleven did not: seven take their time");
-        assert_eq!(seals(8, 9, 6), 10, "two more take turns");
-        assert_eq!(seals(10, 3, 9), 10, "four of the seven were done");
-        assert_eq!(seals(10, 7, 9), 14, "and four others are on their way");
+        assert_eq!([seals(50, 50), seals(50, 10), seals(50, 0), seals(50, 60)], [100, 87, 76, 110]);
     }
 }
