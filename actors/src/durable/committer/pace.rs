@@ -43,7 +43,8 @@ impl Pace {
         Self { expected: 1, linger: Duration::ZERO, settle: Duration::ZERO, sealed: None, around: 0, slow: 0 }
     }
 
-    /// A record is taken. As many go around as wait for it or take a turn now. If that takes them longer than a record takes to
+    /// A record is taken. As many go around as wait for it or take a turn now, or did so lately; but for turns during which
+    /// nobody came for a while though others were expected. If that takes them longer than a record takes to
     /// be written, half of them are written while the other half takes turns; if not, all wait for the same record. Of few
     /// nobody knows whether they come again: a submission and the call that its run begins with are two, and what that call
     /// ends in is waited for by one.

@@ -12,8 +12,8 @@ use super::{
 };
 use crate::durable::{journal::disk::Disk, store::Error};
 
-/// A block is small if it is less than this part of [`PART`].
-const SMALL: usize = 4;
+/// A shorter block does not stay beside one that it fits into.
+const SMALL: usize = PART / 4;
 
 /// A base being written. After an error it is given up.
 pub(crate) struct Writer {
@@ -70,11 +70,11 @@ impl Writer {
         if before > 0 && both <= PART {
             return self.put_all(block, PART);
         }
-        if (1..PART / SMALL).contains(&before) {
+        if (1..SMALL).contains(&before) {
             return self.put_all(block, both / 2);
         }
         self.flush()?;
-        if block.len() < PART / SMALL {
+        if block.len() < SMALL {
             return self.put_all(block, PART);
         }
         let Some((first, _)) = rows::first(block) else { return Ok(()) };
