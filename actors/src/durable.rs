@@ -24,6 +24,7 @@ mod checkpointer;
 pub mod codec;
 mod committer;
 mod directory;
+mod door;
 mod dying;
 mod entry;
 #[cfg(test)]

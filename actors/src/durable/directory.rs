@@ -1,7 +1,7 @@
 //! Which host runs which actor: single activation, and who has to wait before there is a host again.
 //!
 //! **Invariants:** at most one host per actor is in the directory, and none that is a spare; after any end of a host the
-//! accepted mailbox is looked at again, because a bell rung at a dying ractor actor is lost. A host that is killed stays in
+//! accepted mailbox is looked at again, because a bell rung at the door of a dying one is lost. A host that is killed stays in
 //! the directory until it has ended, so that its successor does not run beside it, and is never a spare.
 
 mod deaths;
@@ -21,8 +21,8 @@ use self::{
 #[cfg(test)]
 use super::faults::{Action, Site, Who};
 use super::{
-    hands::Rung,
-    host::{Bell, Host, Why},
+    door::Door,
+    host::{Begin, Host, Why},
     id::ActorId,
     live::shrink,
     supervision::Policy,
@@ -39,12 +39,14 @@ pub(crate) struct Directory {
     slots: Mutex<Slots>,
 }
 
+/// Away from the byte that those look at who wait for the lock.
 #[derive(Default)]
+#[repr(align(128))]
 struct Slots {
     keeper: Option<ActorCell>,
     hosts: FxHashMap<ActorId, Hosting>,
     /// Hosts that host nobody, the last to let go at the end.
-    spares: Vec<ActorRef<Bell>>,
+    spares: Vec<Reach>,
     /// Who was rung least lately.
     recency: Recency,
     actors: FxHashMap<ractor::ActorId, ActorId>,
@@ -55,9 +57,15 @@ struct Slots {
     waiting: FxHashSet<ActorId>,
 }
 
-/// A host, and when its bell was last rung.
+/// A host, and where it is rung.
+struct Reach {
+    host: ActorRef<Begin>,
+    door: Arc<Door>,
+}
+
+/// The host of an actor, and when its bell was last rung.
 struct Hosting {
-    host: ActorRef<Bell>,
+    reach: Reach,
     rung: std::time::Instant,
     ticket: Ticket,
     /// It was killed, and has not ended yet.
@@ -84,9 +92,9 @@ impl Directory {
         slots.asked.clear();
         slots.waiting.clear();
         slots.recency = Recency::default();
-        slots.spares.drain(..).for_each(|spare| spare.kill());
+        slots.spares.drain(..).for_each(|spare| spare.host.kill());
         let former = slots.hosts.drain().map(|(actor, hosting)| {
-            hosting.host.kill();
+            hosting.reach.host.kill();
             actor
         });
         let former = former.collect();
@@ -112,10 +120,10 @@ impl Directory {
     pub(super) fn ring_now(&self, inner: &Arc<Inner>, actor: ActorId) {
         let slots = &mut *self.slots.lock();
         match slots.hosts.get_mut(&actor) {
-            // Fails only while that host is ending: its keeper then looks at the mailbox again.
+            // In vain only while that host is ending: its keeper then looks at the mailbox again.
             Some(hosting) => {
                 hosting.rung = crate::clock::monotonic();
-                let _ = hosting.host.send_message(Bell::Ring(Rung::new(inner)));
+                hosting.reach.door.ring(inner);
             }
             None if slots.waiting.contains(&actor) => {}
             None => slots.host(inner, actor),
@@ -124,19 +132,20 @@ impl Directory {
 
     /// A host lets go of its actor: the next message finds no host and gets one. Says whether the host is a spare now;
     /// otherwise it ends, and its keeper need not hear of it.
-    pub(crate) fn forget(&self, actor: ActorId, host: &ActorRef<Bell>, has_finished: bool) -> bool {
+    pub(crate) fn forget(&self, actor: ActorId, host: &ActorRef<Begin>, has_finished: bool) -> bool {
         let mut slots = self.slots.lock();
-        let is_known = slots.hosts.get(&actor).is_some_and(|hosting| hosting.host.get_id() == host.get_id());
+        let is_known = slots.hosts.get(&actor).is_some_and(|hosting| hosting.is(host.get_id()));
         // One that is not known is of a former keeper, or of an actor that was given up: it is being killed.
-        let is_doomed =
-            if is_known { slots.hosts.remove(&actor).is_none_or(|hosting| hosting.is_doomed) } else { true };
+        let known = if is_known { slots.hosts.remove(&actor) } else { None };
         slots.actors.remove(&host.get_id());
         slots.asked.remove(&host.get_id());
         if has_finished {
             slots.deaths.remove(&actor);
         }
-        if !is_doomed && slots.spares.len() < SPARES_MAX {
-            slots.spares.push(host.clone());
+        if let Some(Hosting { reach, is_doomed: false, .. }) = known
+            && slots.spares.len() < SPARES_MAX
+        {
+            slots.spares.push(reach);
             return true;
         }
         let keeper = slots.keeper.clone();
@@ -160,7 +169,7 @@ impl Directory {
         let slots = &mut *self.slots.lock();
         for actor in actors {
             if let Some(hosting) = slots.hosts.get_mut(actor) {
-                slots.asked.insert(hosting.host.get_id());
+                slots.asked.insert(hosting.reach.host.get_id());
                 hosting.kill();
             }
         }
@@ -183,9 +192,10 @@ impl Directory {
             slots.deaths.remove(actor);
             slots.waiting.remove(actor);
             if let Some(hosting) = slots.hosts.remove(actor) {
-                slots.actors.remove(&hosting.host.get_id());
-                slots.asked.remove(&hosting.host.get_id());
-                hosting.host.kill();
+                let host = hosting.reach.host;
+                slots.actors.remove(&host.get_id());
+                slots.asked.remove(&host.get_id());
+                host.kill();
             }
         }
     }
@@ -208,13 +218,13 @@ impl Directory {
     /// The host of an actor.
     #[cfg(test)]
     pub(crate) fn host_of(&self, actor: ActorId) -> Option<ractor::ActorId> {
-        self.slots.lock().hosts.get(&actor).map(|hosting| hosting.host.get_id())
+        self.slots.lock().hosts.get(&actor).map(|hosting| hosting.reach.host.get_id())
     }
 
     /// Hosts that host nobody.
     #[cfg(test)]
     pub(crate) fn spares(&self) -> Vec<ActorCell> {
-        self.slots.lock().spares.iter().map(ActorRef::get_cell).collect()
+        self.slots.lock().spares.iter().map(|spare| spare.host.get_cell()).collect()
     }
 
     /// Whether an actor that died has no host yet, because it is to wait a little.
@@ -230,9 +240,9 @@ impl Directory {
         shrink(&mut slots.actors);
         slots.deaths.retain(|_, deaths| !deaths.are_over(now));
         let half = slots.spares.len() / 2;
-        slots.spares.drain(..half).for_each(|spare| spare.stop(None));
+        slots.spares.drain(..half).for_each(|spare| spare.door.dismiss());
         for hosting in slots.hosts.values().filter(|hosting| now.duration_since(hosting.rung) >= idle) {
-            hosting.ask_to_let_go(Why::Idle);
+            hosting.reach.door.passivate(Why::Idle);
         }
     }
 
@@ -241,7 +251,7 @@ impl Directory {
         let mut slots = self.slots.lock();
         let was_asked = slots.asked.remove(&cell.get_id());
         let Some(actor) = slots.actors.remove(&cell.get_id()) else {
-            slots.spares.retain(|spare| spare.get_id() != cell.get_id());
+            slots.spares.retain(|spare| spare.host.get_id() != cell.get_id());
             return Ended::Forgotten;
         };
         slots.hosts.remove(&actor);
@@ -262,14 +272,13 @@ impl Directory {
 }
 
 impl Hosting {
-    fn ask_to_let_go(&self, why: Why) {
-        // A host that is ending needs not be asked.
-        let _ = self.host.send_message(Bell::Passivate(why));
+    fn is(&self, host: ractor::ActorId) -> bool {
+        self.reach.host.get_id() == host
     }
 
     fn kill(&mut self) {
         self.is_doomed = true;
-        self.host.kill();
+        self.reach.host.kill();
     }
 }
 
@@ -279,16 +288,16 @@ impl Slots {
         if inner.fault_at_once(Site::SpawnHost, Who::Actor(actor)).is_some() {
             return;
         }
-        let Some(host) = self.spares.pop().or_else(|| self.spawn(inner)) else {
+        let Some(reach) = self.spares.pop().or_else(|| self.spawn(inner)) else {
             tracing::debug!(%actor, "no host could be spawned: the system is stopping");
             return;
         };
-        // Fails only while a spare is ending that was killed: its keeper then looks at the mailbox again.
-        let _ = host.send_message(Bell::Host(actor, Rung::new(inner)));
-        self.actors.insert(host.get_id(), actor);
+        // In vain only while a spare is ending that was killed: its keeper then looks at the mailbox again.
+        reach.door.host(inner, actor);
+        self.actors.insert(reach.host.get_id(), actor);
         let rung = crate::clock::monotonic();
         let ticket = self.recency.enter(actor, rung);
-        self.hosts.insert(actor, Hosting { host, rung, ticket, is_doomed: false });
+        self.hosts.insert(actor, Hosting { reach, rung, ticket, is_doomed: false });
         self.make_room(inner.idle.hosts_max);
     }
 
@@ -302,18 +311,19 @@ impl Slots {
         }
         if hosts.len() > most {
             for actor in recency.least_lately(rung) {
-                hosts.get(&actor).into_iter().for_each(|hosting| hosting.ask_to_let_go(Why::Room));
+                hosts.get(&actor).into_iter().for_each(|hosting| hosting.reach.door.passivate(Why::Room));
             }
         }
     }
 
-    fn spawn(&self, inner: &Arc<Inner>) -> Option<ActorRef<Bell>> {
+    fn spawn(&self, inner: &Arc<Inner>) -> Option<Reach> {
         let keeper = self.keeper.clone()?;
         let _runtime = inner.runtime.enter();
         // `pre_start` is ready at once, so one poll spawns the host.
-        let spawning = Actor::spawn_linked(None, Host, inner.clone(), keeper);
+        let door = Arc::<Door>::default();
+        let spawning = Actor::spawn_linked(None, Host, (inner.clone(), door.clone()), keeper);
         let (host, _) = ready_at_once(spawning)?.ok()?;
-        Some(host)
+        Some(Reach { host, door })
     }
 }
 

@@ -16,8 +16,9 @@ use std::{
 
 use super::system::Inner;
 
-/// The count of bells.
+/// The count of bells, which changes all the time: nothing else lies beside it.
 #[derive(Debug, Default)]
+#[repr(align(128))]
 pub(crate) struct Hands {
     full: AtomicUsize,
     awaited: AtomicBool,

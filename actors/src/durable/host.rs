@@ -1,6 +1,6 @@
 //! The ractor actor that hosts one durable actor.
 //!
-//! Its ractor mailbox is a doorbell: the messages lie in the accepted view. A panic kills it, and nothing of the broken
+//! It is rung at its door (`door.rs`): the messages lie in the accepted view. A panic kills it, and nothing of the broken
 //! turn was visible to anyone; the keeper loads the actor again.
 //!
 //! A host whose actor finished, or has been idle for long (`system/passivation.rs`), lets go of it and waits as a spare for
@@ -17,6 +17,7 @@ use ractor::{Actor, ActorProcessingErr, ActorRef};
 use super::faults::{Action, Site, Who};
 use super::{
     accepted::{Activation, Commit, Receipt},
+    door::Door,
     entry::Entry,
     flight::{Label, Named},
     hands::Rung,
@@ -26,19 +27,12 @@ use super::{
 };
 use crate::mutant::Mutant;
 
-/// Turns taken for one ring of the bell, before others get the thread.
+/// Turns taken for one bell, before others get the thread.
 const TURNS_AT_ONCE: usize = 32;
 
-/// What a host can be told.
+/// The only message of a host, which it sends itself: from here on it waits at its door, as long as it lives.
 #[derive(Debug)]
-pub(crate) enum Bell {
-    /// From now on, host this actor. There is something in its mailbox.
-    Host(ActorId, Rung),
-    /// There is something in the mailbox.
-    Ring(Rung),
-    /// Let go of the actor, unless there is something in the mailbox.
-    Passivate(Why),
-}
+pub(crate) struct Begin;
 
 /// Why a host is to let go of its actor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,6 +49,7 @@ pub(crate) struct Host;
 /// What a host keeps in memory.
 pub(crate) struct HostState {
     inner: Arc<Inner>,
+    door: Arc<Door>,
     /// A spare has none.
     guest: Option<Guest>,
 }
@@ -77,65 +72,81 @@ type Wait = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 enum Step {
     Rest,
-    End { has_finished: bool },
+    /// There is more to do, and others come first.
+    Yield,
+    End {
+        has_finished: bool,
+    },
     Wait(Wait),
 }
 
 impl Actor for Host {
-    type Msg = Bell;
+    type Msg = Begin;
     type State = HostState;
-    type Arguments = Arc<Inner>;
+    type Arguments = (Arc<Inner>, Arc<Door>);
 
-    async fn pre_start(&self, _: ActorRef<Bell>, inner: Arc<Inner>) -> Result<HostState, ActorProcessingErr> {
-        Ok(HostState { inner, guest: None })
+    async fn pre_start(
+        &self,
+        myself: ActorRef<Begin>,
+        (inner, door): Self::Arguments,
+    ) -> Result<HostState, ActorProcessingErr> {
+        myself.send_message(Begin)?;
+        Ok(HostState { inner, door, guest: None })
     }
 
-    /// This future is made and moved for every bell: it stays small because turns themselves never wait.
-    async fn handle(
-        &self,
-        myself: ActorRef<Bell>,
-        bell: Bell,
-        state: &mut HostState,
-    ) -> Result<(), ActorProcessingErr> {
-        let (mut rung, why) = match bell {
-            Bell::Host(actor, rung) => {
+    /// A host's life. What kills it ends this, too: turns never wait, so that it is never in the middle of one.
+    async fn handle(&self, myself: ActorRef<Begin>, _: Begin, state: &mut HostState) -> Result<(), ActorProcessingErr> {
+        loop {
+            let mut bells = state.door.heard().await;
+            if let Some(actor) = bells.guest {
                 state.guest = Some(Guest::new(state.inner.clone(), actor));
-                (Some(rung), None)
             }
-            Bell::Ring(rung) => (Some(rung), None),
-            Bell::Passivate(why) => (None, Some(why)),
-        };
-        #[cfg(test)]
-        if let Some(guest) = &state.guest {
-            guest.inner.fault(Site::HostRung, Who::Actor(guest.actor)).await;
-        }
-        // A spare hears the bells of the actor that it let go of.
-        while let Some(guest) = &mut state.guest {
-            let step = match why {
-                None => guest.take_turns(&myself),
-                Some(why) => guest.passivate(why),
-            };
-            match step {
-                Step::Wait(wait) => {
-                    #[cfg(test)]
-                    guest.inner.fault(Site::HostWaits, Who::Actor(guest.actor)).await;
-                    // Nobody should wait for the turn of one who waits.
-                    drop(rung.take());
-                    wait.await;
-                    rung = why.is_none().then(|| Rung::new(&state.inner));
+            #[cfg(test)]
+            if let Some(guest) = &state.guest {
+                guest.inner.fault(Site::HostRung, Who::Actor(guest.actor)).await;
+            }
+            // A spare hears the bells of the actor that it let go of.
+            while let Some(guest) = &mut state.guest {
+                let step = match (&bells.rung, bells.passivate.take()) {
+                    (Some(_), why) => {
+                        bells.passivate = why;
+                        guest.take_turns()
+                    }
+                    (None, Some(why)) => guest.passivate(why),
+                    (None, None) => break,
+                };
+                match step {
+                    Step::Rest => bells.rung = None,
+                    Step::Yield => tokio::task::yield_now().await,
+                    Step::Wait(wait) => {
+                        #[cfg(test)]
+                        guest.inner.fault(Site::HostWaits, Who::Actor(guest.actor)).await;
+                        // Nobody should wait for the turn of one who waits.
+                        bells.rung = None;
+                        wait.await;
+                        bells.rung = Some(Rung::new(&state.inner));
+                    }
+                    Step::End { has_finished } => bells.leave |= !state.let_go(&myself, has_finished),
                 }
-                Step::Rest => break,
-                Step::End { has_finished } => state.let_go(&myself, has_finished),
+            }
+            if bells.leave {
+                myself.stop(None);
+                return Ok(());
             }
         }
-        Ok(())
+    }
+}
+
+impl Drop for HostState {
+    fn drop(&mut self) {
+        self.door.shut();
     }
 }
 
 impl HostState {
-    /// The actor needs no host now: be a spare, or end if there are enough of them.
-    fn let_go(&mut self, myself: &ActorRef<Bell>, has_finished: bool) {
-        let Some(mut guest) = self.guest.take() else { return };
+    /// The actor needs no host now: be a spare, or end if there are enough of them. Says which.
+    fn let_go(&mut self, myself: &ActorRef<Begin>, has_finished: bool) -> bool {
+        let Some(mut guest) = self.guest.take() else { return true };
         #[cfg(test)]
         if let Some(meanwhile) = self.inner.faults.meanwhile.lock().take() {
             meanwhile(&self.inner);
@@ -144,13 +155,11 @@ impl HostState {
         #[cfg(test)]
         self.inner.fault_at_once(Site::LetGo, Who::Actor(guest.actor));
         let has_mail = guest.deactivate();
-        if !is_spare {
-            myself.stop(None);
-        }
         // A bell that rang meanwhile is lost with this host.
         if has_mail && !Mutant::BellLostWhilePassivating.is_chosen() {
             self.inner.directory.ring(&self.inner, guest.actor);
         }
+        is_spare
     }
 }
 
@@ -159,7 +168,7 @@ impl Guest {
         Self { inner, actor, active: None, activation: None, activated: None, taken: None }
     }
 
-    fn take_turns(&mut self, myself: &ActorRef<Bell>) -> Step {
+    fn take_turns(&mut self) -> Step {
         if let Some(wait) = self.until_due() {
             return Step::Wait(wait);
         }
@@ -179,21 +188,19 @@ impl Guest {
                 Err(Unaccepted::Broken(rule)) => panic!("{rule}"),
             }
         }
-        // Others first; the rest is still in the mailbox. A bell that cannot be rung is that of a host which is ending,
-        // and its keeper looks at the mailbox again.
-        let _ = myself.send_message(Bell::Ring(Rung::new(&self.inner)));
-        Step::Rest
+        Step::Yield
     }
 
     /// Turns wait while rows wait to be written; in a wary life the next message is durable before it is taken.
     fn until_due(&self) -> Option<Wait> {
-        let inner = self.inner.clone();
-        if inner.lacks_room() {
+        if self.inner.lacks_room() {
+            let inner = self.inner.clone();
             return Some(Box::pin(async move { inner.until_room().await }));
         }
-        if !inner.flight.is_wary() {
+        if !self.inner.flight.is_wary() {
             return None;
         }
+        let inner = self.inner.clone();
         let (sequence, _) = inner.head(self.actor)?.place?;
         // Of a closed store the turns hear by themselves.
         (!inner.is_durable(sequence)).then(|| Box::pin(async move { _ = inner.until_durable(sequence).await }) as Wait)

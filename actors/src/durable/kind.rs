@@ -25,6 +25,7 @@ use super::{
 
 /// Mints ids. Ids of turns that never became durable are skipped, never used again in this life.
 #[derive(Debug, Default)]
+#[repr(align(128))]
 pub(crate) struct Ids(AtomicU64);
 
 impl Ids {

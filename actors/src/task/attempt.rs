@@ -1,5 +1,7 @@
 //! Attempts: calls of the tool at hand, what follows from their outcomes, and the fallbacks.
 
+use std::fmt::Write as _;
+
 use bytes::Bytes;
 
 use super::{
@@ -14,6 +16,9 @@ use crate::{
     plan::{Effects, InDoubt},
     run::measures::RETRY,
 };
+
+/// Room in a path for all but its names: the run, two slashes, and an item.
+const PATH_ROOM: usize = 36 + 2 + 12;
 
 pub(super) fn begin(turn: &mut Turn<'_, Task>, job: Job) -> Result<(), Rejection> {
     let ordered = ordered(turn, &job)?;
@@ -81,12 +86,13 @@ fn make_again(turn: &mut Turn<'_, Task>, failure: Failure, checkpoint: Option<By
 fn request(turn: &Turn<'_, Task>, ordered: &Ordered, job: &Job, attempt: u32) -> Result<Request, Rejection> {
     let (means, state) = (ordered.means(turn)?, turn.state());
     let declared = turn.extension::<Effects>().and_then(|effects| effects.of(&means.tool));
-    let path = path(ordered, job.item);
+    let path = path(ordered, job);
+    let (_, within) = path.split_once('/').unwrap_or_default();
     let with_attempt = if Mutant::KeyIncludesAttempt.is_chosen() { attempt } else { 0 };
     Ok(Request {
         tool: means.tool.clone(),
-        key: key(job, &path, &means.tool, state.at, state.generation + with_attempt),
-        path: format!("{}/{path}", job.run),
+        key: key(job, within, &means.tool, state.at, state.generation + with_attempt),
+        path,
         attempt,
         effect: means.effect.or(declared).unwrap_or(Effect::AtMostOnce),
         input: input(turn, job)?.clone(),
@@ -97,9 +103,16 @@ fn request(turn: &Turn<'_, Task>, ordered: &Ordered, job: &Job, attempt: u32) ->
     })
 }
 
-fn path(ordered: &Ordered, item: Option<u32>) -> String {
+/// `RUN/PHASE/TASK`, and `[ITEM]` if it has one.
+fn path(ordered: &Ordered, job: &Job) -> String {
     let (phase, task) = (&ordered.plan.phases[ordered.phase].name, &ordered.task().name);
-    item.map_or_else(|| format!("{phase}/{task}"), |item| format!("{phase}/{task}[{item}]"))
+    let mut path = String::with_capacity(PATH_ROOM + phase.len() + task.len());
+    // Writing to a string does not fail.
+    let _ = write!(path, "{}/{phase}/{task}", job.run);
+    if let Some(item) = job.item {
+        let _ = write!(path, "[{item}]");
+    }
+    path
 }
 
 pub(super) fn answered(turn: &mut Turn<'_, Task>, answer: Answer) -> Result<(), Rejection> {

@@ -89,7 +89,8 @@ pub(crate) struct Observed {
 /// How a call ended: which, with what, and what it saved for its next attempt.
 pub(crate) type Ended = (CallId, Outcome, Option<Bytes>);
 
-/// What changes under the lock.
+/// What changes under the lock, away from the byte that those look at who wait for it.
+#[repr(align(128))]
 pub(crate) struct Core {
     pub(crate) accepted: Accepted,
     pub(crate) waiters: Vec<(Sequence, oneshot::Sender<()>)>,
