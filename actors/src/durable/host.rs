@@ -107,13 +107,12 @@ impl Actor for Host {
             }
             // A spare hears the bells of the actor that it let go of.
             while let Some(guest) = &mut state.guest {
-                let step = match (&bells.rung, bells.passivate.take()) {
-                    (Some(_), why) => {
-                        bells.passivate = why;
-                        guest.take_turns()
-                    }
-                    (None, Some(why)) => guest.passivate(why),
-                    (None, None) => break,
+                let step = if bells.rung.is_some() {
+                    guest.take_turns()
+                } else if let Some(why) = bells.passivate.take() {
+                    guest.passivate(why)
+                } else {
+                    break;
                 };
                 match step {
                     Step::Rest => bells.rung = None,

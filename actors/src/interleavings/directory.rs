@@ -1,6 +1,6 @@
 //! Bells between the directory, hosts that let go or are killed, and the keeper.
 //!
-//! A model: ractor's actors are threads here, and their mailboxes channels. It follows `Directory::ring`, `forget`, `kill` and
+//! A model: ractor's actors are threads here. It follows `Door` (`durable/door.rs`), `Directory::ring`, `forget`, `kill` and
 //! `ended` (`durable/directory.rs`), `HostState::let_go` and `Guest::take_turns` (`durable/host.rs`), and what the keeper does
 //! after an end (`durable/keeper.rs`).
 //!
@@ -8,9 +8,8 @@
 
 use shuttle::{
     sync::{
-        Arc, Mutex, MutexGuard,
+        Arc, Condvar, Mutex, MutexGuard,
         atomic::{AtomicBool, AtomicU32, Ordering},
-        mpsc,
     },
     thread,
 };
@@ -29,18 +28,45 @@ enum Broken {
     SuccessorBesideIt,
     /// A host takes the bell for the message: one turn for each.
     TurnForBell,
+    /// A host takes its turns, and forgets then what it was asked for meanwhile.
+    DeafAtWork,
 }
 
-enum Bell {
-    Ring,
-    Passivate,
+/// What a host was asked for, and is not yet at work on.
+#[derive(Clone, Copy, Default)]
+struct Bells {
+    rung: bool,
+    passivate: bool,
+}
+
+#[derive(Default)]
+struct Door {
+    bells: Mutex<Bells>,
+    asked: Condvar,
+}
+
+impl Door {
+    fn bells(&self) -> MutexGuard<'_, Bells> {
+        self.bells.lock().expect("nobody panics under the lock")
+    }
+
+    fn ask(&self, what: impl FnOnce(&mut Bells)) {
+        what(&mut self.bells());
+        self.asked.notify_one();
+    }
+
+    fn heard(&self) -> Bells {
+        let is_silent = |bells: &mut Bells| !bells.rung && !bells.passivate;
+        let mut bells = self.asked.wait_while(self.bells(), is_silent).expect("nobody panics under the lock");
+        std::mem::take(&mut *bells)
+    }
 }
 
 /// How a host is reached.
 #[derive(Clone)]
 struct Host {
     number: u32,
-    bell: mpsc::Sender<Bell>,
+    door: Arc<Door>,
     killed: Arc<AtomicBool>,
 }
 
@@ -84,33 +110,33 @@ impl World {
     fn ring(self: &Arc<Self>) {
         let mut slots = self.slots();
         if let Some(host) = &slots.host {
-            // Fails only while that host is ending: whoever sees its end looks at the mailbox again.
-            let _ = host.bell.send(Bell::Ring);
+            // In vain only while that host is ending: whoever sees its end looks at the mailbox again.
+            host.door.ask(|bells| bells.rung = true);
             return;
         }
-        let (bell, bells) = mpsc::channel();
-        let _ = bell.send(Bell::Ring);
         slots.made += 1;
-        let host = Host { number: slots.made, bell, killed: Arc::new(AtomicBool::new(false)) };
+        let host = Host { number: slots.made, door: Arc::default(), killed: Arc::new(AtomicBool::new(false)) };
+        host.door.ask(|bells| bells.rung = true);
         slots.host = Some(host.clone());
         let world = self.clone();
-        slots.threads.push(thread::spawn(move || world.host(host.number, &host.killed, &bells)));
+        slots.threads.push(thread::spawn(move || world.host(&host)));
     }
 
-    /// A host's life. It holds its own end of the bell only through the directory, so it ends when it is in there no more.
-    fn host(self: Arc<Self>, number: u32, killed: &AtomicBool, bells: &mpsc::Receiver<Bell>) {
-        while let Ok(bell) = bells.recv() {
-            if killed.load(Ordering::SeqCst) {
-                return self.ended(number);
+    /// A host's life.
+    fn host(self: Arc<Self>, host: &Host) {
+        loop {
+            let bells = host.door.heard();
+            if host.killed.load(Ordering::SeqCst) {
+                return self.ended(host.number);
             }
-            match bell {
-                Bell::Ring => {
-                    if !self.take_turns(killed) {
-                        return self.ended(number);
-                    }
-                }
-                Bell::Passivate if self.mailbox().0 == 0 => return self.let_go(number),
-                Bell::Passivate => {}
+            if bells.rung && !self.take_turns(&host.killed) {
+                return self.ended(host.number);
+            }
+            if bells.passivate && self.mailbox().0 == 0 {
+                return self.let_go(host.number);
+            }
+            if self.broken == Broken::DeafAtWork {
+                *host.door.bells() = Bells::default();
             }
         }
     }
@@ -166,7 +192,7 @@ impl World {
 
     fn passivate(&self) {
         if let Some(host) = &self.slots().host {
-            let _ = host.bell.send(Bell::Passivate);
+            host.door.ask(|bells| bells.passivate = true);
         }
     }
 
@@ -175,7 +201,7 @@ impl World {
         let Some(host) = slots.host.clone() else { return };
         host.killed.store(true, Ordering::SeqCst);
         // ractor ends it even while it waits for a bell.
-        let _ = host.bell.send(Bell::Ring);
+        host.door.ask(|bells| bells.rung = true);
         if self.broken == Broken::SuccessorBesideIt {
             slots.host = None;
         }
@@ -227,7 +253,7 @@ fn model(broken: Broken) {
         let thread = {
             let mut slots = world.slots();
             if let Some(host) = &slots.host {
-                let _ = host.bell.send(Bell::Passivate);
+                host.door.ask(|bells| bells.passivate = true);
             }
             slots.threads.pop()
         };
@@ -250,4 +276,5 @@ fn every_broken_directory_is_found() {
     is_found("a death that nobody notices", || model(Broken::DiesUnnoticed));
     is_found("a successor beside its predecessor", || model(Broken::SuccessorBesideIt));
     is_found("a turn for each bell", || model(Broken::TurnForBell));
+    is_found("a host that is deaf at work", || model(Broken::DeafAtWork));
 }

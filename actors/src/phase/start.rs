@@ -62,11 +62,13 @@ pub(super) fn more(turn: &mut Turn<'_, Phase>) -> Result<Left, Rejection> {
     let plan = plan(turn)?;
     let phase = begin(turn)?.phase;
     let ordered = &plan.phases[phase as usize];
-    let mut scope: Option<(u32, Scope)> = None;
+    let mut scope = turn.state().items.take_scope();
     let mut batch = Batch::default();
+    let mut next;
     let left = loop {
         let running = turn.state().running.len() + batch.started.len();
-        let Some(task) = next_task(turn, ordered.tasks.len(), &batch) else { break Left::Nothing };
+        next = next_task(turn, ordered.tasks.len(), &batch);
+        let Some(task) = next else { break Left::Nothing };
         if turn.state().failure.is_some() {
             break Left::Nothing;
         }
@@ -95,6 +97,8 @@ pub(super) fn more(turn: &mut Turn<'_, Phase>) -> Result<Left, Rejection> {
         }
     };
     flush(turn, &mut batch);
+    // Made anew for each item, it would cost the square of their number.
+    turn.state().items.leave_scope(scope.filter(|(of, _)| left != Left::Nothing && next == Some(*of)));
     Ok(left)
 }
 

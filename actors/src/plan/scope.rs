@@ -36,7 +36,9 @@ impl Scope {
                 tasks.insert(task.name.clone(), value);
             }
         }
-        Self(json!({ "input": input.value(), "outputs": outputs, "run": { "id": run, "workflow": plan.name } }))
+        let run = json!({ "id": run, "workflow": plan.name });
+        let names = [("input", input.value()), ("outputs", Value::Object(outputs)), ("run", run)];
+        Self(names.into_iter().map(|(name, value)| (name.to_owned(), value)).collect())
     }
 
     /// Name the item that is being worked on.

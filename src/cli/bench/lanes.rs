@@ -10,6 +10,7 @@ use std::{
 
 use hdrhistogram::Histogram;
 use headframe::clock::monotonic;
+use parking_lot::Mutex;
 use serde::Serialize;
 
 use super::Failed;
@@ -44,6 +45,10 @@ impl Until {
     }
 }
 
+/// Times that a lane holds before it hands them in: a distribution of its own in each lane would be more memory than the
+/// work that is measured.
+const HELD: usize = 64;
+
 /// Take steps in so many lanes; a step that fails ends all of them. Returns how long each took, in microseconds.
 pub(super) async fn lanes<F, R>(lanes: u32, until: Until, step: F) -> Result<Histogram<u64>, Failed>
 where
@@ -52,28 +57,44 @@ where
 {
     let mut set = tokio::task::JoinSet::new();
     let failed = Arc::new(AtomicBool::new(false));
+    let all = Arc::new(Mutex::new(Histogram::new(3)?));
     for _ in 0..lanes {
-        set.spawn(lane(until.clone(), failed.clone(), step.clone()));
+        set.spawn(lane(until.clone(), failed.clone(), all.clone(), step.clone()));
     }
-    let mut all = Histogram::new(3)?;
-    while let Some(times) = set.join_next().await {
-        all.add(times??)?;
+    while let Some(done) = set.join_next().await {
+        done??;
     }
+    let all = std::mem::replace(&mut *all.lock(), Histogram::new(3)?);
     Ok(all)
 }
 
-async fn lane<F, R>(until: Until, failed: Arc<AtomicBool>, step: F) -> Result<Histogram<u64>, Failed>
+async fn lane<F, R>(
+    until: Until,
+    failed: Arc<AtomicBool>,
+    all: Arc<Mutex<Histogram<u64>>>,
+    step: F,
+) -> Result<(), Failed>
 where
     F: Fn(u64) -> R,
     R: Future<Output = Result<(), Failed>>,
 {
-    let mut times = Histogram::new(3)?;
-    while let Some(number) = until.next(times.len()).filter(|_| !failed.load(Ordering::Relaxed)) {
+    let (mut begun, mut times) = (0, Vec::with_capacity(HELD));
+    while let Some(number) = until.next(begun).filter(|_| !failed.load(Ordering::Relaxed)) {
+        begun += 1;
         let began = monotonic();
         step(number).await.inspect_err(|_| failed.store(true, Ordering::Relaxed))?;
-        times.record(u64::try_from(began.elapsed().as_micros())?)?;
+        times.push(u64::try_from(began.elapsed().as_micros())?);
+        if times.len() == HELD {
+            hand_in(&mut times, &all)?;
+        }
     }
-    Ok(times)
+    hand_in(&mut times, &all)
+}
+
+fn hand_in(times: &mut Vec<u64>, all: &Mutex<Histogram<u64>>) -> Result<(), Failed> {
+    let mut all = all.lock();
+    times.drain(..).try_for_each(|time| all.record(time))?;
+    Ok(())
 }
 
 /// How long something took, as a distribution.

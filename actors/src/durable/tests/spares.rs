@@ -1,11 +1,11 @@
-//! A host that let go of its actor takes another one.
+//! A host that let go of its actor takes another one; and what it hears at its door.
 
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
 use super::SOON;
-use crate::durable::{Address, Behavior, Rejection, System, Turn, store::Memory};
+use crate::durable::{Address, Behavior, Rejection, System, Turn, door::Door, host::Why, id::ActorId, store::Memory};
 
 /// Counts what it is told, until it is told to leave.
 struct Visitor;
@@ -86,5 +86,33 @@ async fn an_actor_whose_host_was_killed_as_a_spare_gets_another() {
     let next = come(&system).await;
     assert_eq!(say(&system, next, Say::Count).await, 2);
     assert_ne!(system.inner.directory.host_of(next.id), Some(spare.get_id()));
+    system.stop(SOON).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn bells_that_ring_while_a_host_is_at_work_are_one_and_count_until_they_are_answered_or_it_ends() {
+    let system = start().await;
+    let (inner, door) = (&system.inner, Door::default());
+    door.ring(inner);
+    door.ring(inner);
+    door.passivate(Why::Idle);
+    assert_eq!(inner.hands.full(), 1);
+    let bells = door.heard().await;
+    assert!(bells.rung.is_some() && bells.passivate == Some(Why::Idle) && bells.guest.is_none() && !bells.leave);
+    assert_eq!(inner.hands.full(), 1, "it is not answered yet");
+    drop(bells);
+    assert_eq!(inner.hands.full(), 0);
+
+    // What was meant for the guest before is not for the next one.
+    door.passivate(Why::Room);
+    door.host(inner, ActorId(7));
+    let bells = door.heard().await;
+    assert!(bells.guest == Some(ActorId(7)) && bells.rung.is_some() && bells.passivate.is_none());
+    drop(bells);
+
+    door.ring(inner);
+    door.shut();
+    door.ring(inner);
+    assert_eq!(inner.hands.full(), 0, "nobody answers at the door of one who has ended");
     system.stop(SOON).await;
 }
