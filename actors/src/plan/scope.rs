@@ -5,6 +5,11 @@ use serde_json::{Map, Value, json};
 use super::{Checked, TaskAt};
 use crate::json::Json;
 
+#[cfg(test)]
+thread_local! {
+    static MADE: std::cell::Cell<u32> = const { std::cell::Cell::new(0) };
+}
+
 /// A tree of names and values.
 #[derive(Clone, Debug)]
 pub struct Scope(Value);
@@ -26,6 +31,8 @@ impl Scope {
         reads: &[TaskAt],
         output: impl Fn(&TaskAt) -> Option<Json>,
     ) -> Self {
+        #[cfg(test)]
+        MADE.with(|made| made.set(made.get() + 1));
         let mut outputs = Map::new();
         for at in reads {
             let Some(phase) = plan.phases.get(at.0 as usize) else { continue };
@@ -39,6 +46,12 @@ impl Scope {
         let run = json!({ "id": run, "workflow": plan.name });
         let names = [("input", input.value()), ("outputs", Value::Object(outputs)), ("run", run)];
         Self(names.into_iter().map(|(name, value)| (name.to_owned(), value)).collect())
+    }
+
+    /// How often one was made, by this thread.
+    #[cfg(test)]
+    pub(crate) fn made() -> u32 {
+        MADE.with(std::cell::Cell::get)
     }
 
     /// Name the item that is being worked on.

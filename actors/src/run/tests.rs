@@ -3,6 +3,7 @@
 mod bytes;
 mod deadline;
 mod fallback;
+mod fan_out;
 mod later;
 mod sleep;
 mod verify;
