@@ -23,7 +23,7 @@ use std::{
 /// Schedules that are tried of each model that must hold.
 const SCHEDULES: usize = 1_500;
 /// And at most of each broken one, which is found much sooner.
-const SCHEDULES_BROKEN: usize = 20_000;
+const SCHEDULES_BROKEN: usize = 200_000;
 /// Changes of thread against priority, in the second half of the schedules.
 const DEPTH: usize = 4;
 

@@ -153,6 +153,9 @@ impl World {
                     *mailbox = (mailbox.0 - 1, mailbox.1 + 1);
                 }
                 is_empty = mailbox.0 == 0;
+                drop(mailbox);
+                // What follows from a message takes a while.
+                pause(8);
             }
             self.inside.fetch_sub(1, Ordering::SeqCst);
             if is_killed || is_empty || self.broken == Broken::TurnForBell {
@@ -169,6 +172,7 @@ impl World {
     }
 
     fn let_go(self: &Arc<Self>, number: u32) {
+        pause(4);
         self.forget(number);
         if self.broken != Broken::LetsGoBlindly {
             self.look_again();
