@@ -96,7 +96,11 @@ async fn hashes_behind_an_accepted_loss_are_what_they_were() {
     assert_eq!(settled.roots, 0, "history alone was lost: {settled:?}");
     let left = hashes(folder.path());
     let lost = before.keys().find(|number| !left.contains_key(number)).copied().expect("some events are lost");
-    for _ in 0..3 {
+    // A life that stops as soon as it has its base leaves it to the next one to archive what that makes needless.
+    for life in 0..20 {
+        if life >= 3 && Local::check(folder.path()).unwrap().ledger.files >= 2 {
+            break;
+        }
         live_to_a_base(folder.path(), address, 1).await;
     }
     assert!(Local::check(folder.path()).unwrap().ledger.files >= 2, "history is archived behind the loss");
