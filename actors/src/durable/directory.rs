@@ -134,7 +134,7 @@ impl Directory {
     /// otherwise it ends, and its keeper need not hear of it.
     pub(crate) fn forget(&self, actor: ActorId, host: &ActorRef<Begin>, has_finished: bool) -> bool {
         let mut slots = self.slots.lock();
-        let is_known = slots.hosts.get(&actor).is_some_and(|hosting| hosting.is(host.get_id()));
+        let is_known = slots.hosts.get(&actor).is_some_and(|hosting| hosting.reach.host.get_id() == host.get_id());
         // One that is not known is of a former keeper, or of an actor that was given up: it is being killed.
         let known = if is_known { slots.hosts.remove(&actor) } else { None };
         slots.actors.remove(&host.get_id());
@@ -272,10 +272,6 @@ impl Directory {
 }
 
 impl Hosting {
-    fn is(&self, host: ractor::ActorId) -> bool {
-        self.reach.host.get_id() == host
-    }
-
     fn kill(&mut self) {
         self.is_doomed = true;
         self.reach.host.kill();

@@ -23,7 +23,7 @@ use super::{
     supervision::{AutoShutdown, Policy},
 };
 
-/// Mints ids. Ids of turns that never became durable are skipped, never used again in this life.
+/// Mints ids, alone in its cache line. Ids of turns that never became durable are skipped, never used again in this life.
 #[derive(Debug, Default)]
 #[repr(align(128))]
 pub(crate) struct Ids(AtomicU64);
