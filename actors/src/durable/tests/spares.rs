@@ -81,10 +81,12 @@ async fn a_host_that_let_go_takes_the_next_actor_and_brings_nothing_of_the_forme
 async fn an_actor_whose_host_was_killed_as_a_spare_gets_another() {
     let system = start().await;
     let spare = left_behind(&system).await;
-    // It may die before it is asked to host the next one, or after.
+    // It may die before it is asked to host the next one, or after some of its turns.
     spare.kill();
     let next = come(&system).await;
     assert_eq!(say(&system, next, Say::Count).await, 2);
+    spare.wait(Some(SOON)).await.expect("it dies of it");
+    assert_eq!(say(&system, next, Say::Count).await, 3);
     assert_ne!(system.inner.directory.host_of(next.id), Some(spare.get_id()));
     system.stop(SOON).await;
 }
