@@ -132,6 +132,10 @@ async fn timers_survive_a_clock_that_is_set_between_lives_and_are_not_early_with
         assert_eq!((jumped.at_start, jumped.wall_ms), (true, set_ms));
         assert!((jumped.by_ms - by_ms).abs() < 60_000 && system.holds_expiries(), "{jumped:?}");
         let second_ms = set_ms.max(began_ms);
+        if by_ms > 0 {
+            // It was due when the life began.
+            until(&system, old, |count| count.total == 1).await;
+        }
         system.tell(new, later(2)).await.unwrap();
         until(&system, new, |count| count.scheduled == 2).await;
         for set in [day_ms, -2 * day_ms] {
@@ -149,9 +153,6 @@ async fn timers_survive_a_clock_that_is_set_between_lives_and_are_not_early_with
         let at_ms = |wanted| added.iter().find(|(number, _)| *number == wanted).unwrap().1;
         assert!(at_ms(1) >= began_ms + HOUR_MS, "by {by_ms}: {added:?}");
         assert!(at_ms(2) >= second_ms + HOUR_MS, "by {by_ms}: {added:?}");
-        if by_ms > 0 {
-            assert!(at_ms(1) < second_ms + HOUR_MS, "it was due when the life began: {added:?}");
-        }
         system.stop(SOON).await;
     }
 }
