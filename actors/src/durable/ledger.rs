@@ -6,7 +6,10 @@ mod everything;
 mod refold;
 mod tail;
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{
+    collections::{BTreeSet, hash_map::Entry},
+    sync::Arc,
+};
 
 use bytes::Bytes;
 use rustc_hash::FxHashMap;
@@ -343,15 +346,16 @@ impl Reader {
             }
         };
         let Some((kind, stream)) = known else { return Ok(true) };
-        let before = match self.heads.get(&stream) {
-            Some(head) => *head,
-            None => ground.head(stream)?,
+        let come_to = match self.heads.entry(stream) {
+            Entry::Occupied(known) => known.into_mut(),
+            Entry::Vacant(unknown) => unknown.insert(ground.head(stream)?),
         };
+        let before = *come_to;
         let number = before.count + 1;
         let event = PastEvent { stream, number, record: sequence, at_ms, actor, kind, is_note, payload };
         let is_told = self.trusts && record.heads.binary_search_by_key(&stream, |(stream, _)| *stream).is_ok();
         let after = if is_told { Head { count: number, ..before } } else { extended(&before, &event) };
-        self.heads.insert(stream, after);
+        *come_to = after;
         Ok(visit(before, after, event))
     }
 }

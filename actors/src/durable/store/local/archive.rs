@@ -27,17 +27,9 @@ mod writer;
 
 use std::path::{Path, PathBuf};
 
-use bytes::Bytes;
-
 pub(crate) use self::{line::connected, pile::Pile, reader::Segment, writer::write};
 use super::parts::{Kind, names};
-use crate::durable::{
-    chain::{self, Head},
-    id::{ActorId, Sequence, StreamId},
-    journal::disk::Disk,
-    record::NOTE,
-    store::Error,
-};
+use crate::durable::{chain::Head, id::Sequence, journal::disk::Disk, store::Error};
 
 /// The folder of ledger segments, inside the data folder.
 pub(crate) const FOLDER: &str = "ledger";
@@ -80,27 +72,6 @@ pub(crate) struct Heads {
     pub(crate) after: Head,
 }
 
-/// One event, as the journal had it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Event {
-    /// Its stream.
-    pub(crate) stream: StreamId,
-    /// Its number in the stream, from 1.
-    pub(crate) number: u64,
-    /// The record it became durable with.
-    pub(crate) record: Sequence,
-    /// When it was accepted, in milliseconds since 1970.
-    pub(crate) at_ms: u64,
-    /// Whose event it is.
-    pub(crate) actor: ActorId,
-    /// The actor's kind.
-    pub(crate) kind: u32,
-    /// Whether the runtime wrote it.
-    pub(crate) is_note: bool,
-    /// The event or the note, sealed.
-    pub(crate) payload: Bytes,
-}
-
 /// How much a segment holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Summary {
@@ -135,13 +106,5 @@ impl Range {
     /// Whether there is such a range: records count from 1.
     fn is_sound(self) -> bool {
         Sequence(1) <= self.from && self.from <= self.to
-    }
-}
-
-impl Event {
-    /// The head of its stream after it.
-    pub(crate) fn extend(&self, head: Head) -> Head {
-        let kind = if self.is_note { NOTE.type_id } else { self.kind };
-        head.extended(kind, self.at_ms, &chain::digest(&self.payload))
     }
 }

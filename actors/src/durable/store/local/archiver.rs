@@ -442,18 +442,15 @@ impl Work {
         let mut write = |pile: &mut Pile, to: Sequence| {
             let range = Range { from: pile.from, to };
             let header = archive::Header { store, range, previous };
-            let Pile { heads, events, .. } = std::mem::replace(pile, Pile::new(to.next()));
-            let path = archive::write(self.disk(), &folder, &header, &heads, events)?;
-            let written = Segment::open(self.disk(), &path)?;
-            written.verify()?;
-            previous = written.link();
+            let pile = std::mem::replace(pile, Pile::new(to.next()));
+            previous = archive::write(self.disk(), &folder, &header, pile)?;
             Ok(())
         };
         let mut ended = false;
         self.walk(end.next(), to, &mut |sequence, record| {
             ended = !goes_on();
             reader.walk(&ground, sequence, record, &mut |before, after, event| {
-                pile.push(before, after, event);
+                pile.push(before, after, &event);
                 true
             })?;
             record.heads.iter().for_each(|(stream, head)| pile.arrives(*stream, *head));

@@ -115,8 +115,6 @@ impl Past for Archived {
                 // Not where the segment before ended: there may be a loss between the two.
                 let mut head = entry.heads.before;
                 segment.stream(entry.stream, &mut |event| {
-                    let archive::Event { stream, number, record, at_ms, actor, kind, is_note, payload } = event;
-                    let event = PastEvent { stream, number, record, at_ms, actor, kind, is_note, payload };
                     head = extended(&head, &event);
                     go_on = visit(head, event);
                     go_on

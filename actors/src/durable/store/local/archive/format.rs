@@ -6,11 +6,12 @@ use bytes::Bytes;
 
 use super::{
     super::parts::{Fields, seal},
-    Event, Header, Heads, Link, Range,
+    Header, Heads, Link, Range,
 };
 use crate::durable::{
     chain::{self, Head},
     id::{ActorId, Sequence, StreamId},
+    store::PastEvent,
 };
 
 /// Bytes of an event that are not payload.
@@ -36,18 +37,18 @@ pub(super) fn link(body: &[u8], index: &[u8]) -> Link {
 }
 
 /// The bytes that an event takes.
-pub(super) fn size(event: &Event) -> usize {
+pub(super) fn size(event: &PastEvent) -> usize {
     EVENT + event.payload.len()
 }
 
 /// Begin a part with an event's stream and number.
-pub(super) fn begin(part: &mut Vec<u8>, event: &Event) {
+pub(super) fn begin(part: &mut Vec<u8>, event: &PastEvent) {
     part.extend_from_slice(&event.stream.0.to_le_bytes());
     part.extend_from_slice(&event.number.to_le_bytes());
 }
 
 /// Append an event to a part.
-pub(super) fn push(part: &mut Vec<u8>, event: &Event) {
+pub(super) fn push(part: &mut Vec<u8>, event: &PastEvent) {
     let length = u32::try_from(event.payload.len()).expect("a payload came from a record, which is bounded");
     part.extend_from_slice(&event.record.0.to_le_bytes());
     part.extend_from_slice(&event.at_ms.to_le_bytes());
@@ -68,14 +69,14 @@ pub(super) fn begun(part: &mut Bytes) -> Option<(StreamId, u64)> {
 }
 
 /// Take the next event off a part.
-pub(super) fn take(part: &mut Bytes, stream: StreamId, number: u64) -> Option<Event> {
+pub(super) fn take(part: &mut Bytes, stream: StreamId, number: u64) -> Option<PastEvent> {
     let mut fields = Fields(part);
     let (record, at_ms, actor) = (Sequence(fields.u64()?), fields.u64()?, ActorId(fields.u64()?));
     let (kind, flags, length) = (fields.u32()?, fields.u8()?, fields.u32()?);
     let payload = part.slice_ref(fields.bytes(usize::try_from(length).ok()?)?);
     let rest = part.slice_ref(fields.0);
     *part = rest;
-    let event = Event { stream, number, record, at_ms, actor, kind, is_note: flags == IS_NOTE, payload };
+    let event = PastEvent { stream, number, record, at_ms, actor, kind, is_note: flags == IS_NOTE, payload };
     (flags & !IS_NOTE == 0).then_some(event)
 }
 

@@ -8,13 +8,17 @@ use std::path::Path;
 use bytes::Bytes;
 
 use super::{
-    super::parts::{self, names, seal},
-    Event, Header, KIND, Link, Range, Summary,
+    super::parts::{self, names},
+    Header, KIND, Link, Range, Summary,
     check::Follower,
     format::{self, Entry},
     parse,
 };
-use crate::durable::{id::StreamId, journal::disk::Disk, store::Error};
+use crate::durable::{
+    id::{Sequence, StreamId},
+    journal::disk::Disk,
+    store::{Error, PastEvent},
+};
 
 /// An open ledger segment.
 pub(crate) struct Segment {
@@ -80,7 +84,7 @@ impl Segment {
     ///
     /// # Errors
     /// If a part cannot be read, or is damaged. What was visited before stands.
-    pub(crate) fn stream(&self, stream: StreamId, visit: &mut dyn FnMut(Event) -> bool) -> Result<(), Error> {
+    pub(crate) fn stream(&self, stream: StreamId, visit: &mut dyn FnMut(PastEvent) -> bool) -> Result<(), Error> {
         self.entry(stream).map_or(Ok(()), |entry| self.walk(entry, &mut |event| Ok(visit(event))))
     }
 
@@ -89,24 +93,28 @@ impl Segment {
     /// # Errors
     /// Whatever is wrong first.
     pub(crate) fn verify(&self) -> Result<Summary, Error> {
+        self.follow(&|_, cause| self.parts.damaged(cause))
+    }
+
+    /// The same, with another error for events that do not lead to their heads: it is told of which record they are.
+    pub(super) fn follow(&self, strays: &dyn Fn(Sequence, String) -> Error) -> Result<Summary, Error> {
         for entry in &self.index {
             let mut follower = Follower::new(entry.heads.before, self.range());
             let mut take =
-                |event: Event| follower.take(&event).map(|()| true).map_err(|cause| self.parts.damaged(cause));
+                |event: PastEvent| follower.take(&event).map(|()| true).map_err(|cause| strays(event.record, cause));
             self.walk(entry, &mut take)?;
             if !follower.has_arrived(&entry.heads) {
                 let cause = format!("the chain of {} does not arrive at its head", entry.stream);
-                return Err(self.parts.damaged(cause));
+                return Err(strays(follower.record(), cause));
             }
         }
         Ok(self.summary())
     }
 
-    fn walk(&self, entry: &Entry, visit: &mut dyn FnMut(Event) -> Result<bool, Error>) -> Result<(), Error> {
-        let (mut number, mut offset, end) = (entry.first(), entry.offset, entry.offset + entry.length);
-        while offset < end {
-            let mut part = self.parts.part_within(offset, end)?;
-            offset += (seal::OVERHEAD + part.len()) as u64;
+    fn walk(&self, entry: &Entry, visit: &mut dyn FnMut(PastEvent) -> Result<bool, Error>) -> Result<(), Error> {
+        let mut number = entry.first();
+        let mut parts = self.parts.between(entry.offset, entry.offset + entry.length);
+        while let Some(mut part) = parts.next()? {
             if format::begun(&mut part) != Some((entry.stream, number)) {
                 return Err(self.lost(entry, number));
             }
@@ -120,7 +128,7 @@ impl Segment {
         if number == entry.last() + 1 { Ok(()) } else { Err(self.lost(entry, number)) }
     }
 
-    fn event(&self, entry: &Entry, number: u64, part: &mut Bytes) -> Result<Event, Error> {
+    fn event(&self, entry: &Entry, number: u64, part: &mut Bytes) -> Result<PastEvent, Error> {
         let event = if number <= entry.last() { format::take(part, entry.stream, number) } else { None };
         event.ok_or_else(|| self.lost(entry, number))
     }

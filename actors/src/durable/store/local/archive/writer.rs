@@ -1,122 +1,60 @@
 //! Makes a ledger segment.
 //!
-//! **Invariant:** nothing is written before every chain was computed and arrived where it should: what is in a segment
-//! cannot be mended later.
+//! **Invariant:** a segment has its name only once every chain was computed from what was read back of it, and arrived where
+//! it should: what is in a segment cannot be mended later.
 
-use std::{
-    collections::BTreeMap,
-    path::{Path, PathBuf},
-};
+use std::path::Path;
 
 use super::{
-    super::parts::{self, PART, names},
-    Event, Header, Heads, KIND, Range,
-    check::Follower,
-    format::{self, Entry},
+    super::parts::{self, names},
+    Header, KIND, Link, Pile, Segment,
+    format::Entry,
     name,
 };
 use crate::durable::{
-    id::{Sequence, StreamId},
     journal::{self, disk::Disk},
     store::Error,
 };
 
-/// Write the events of a range of records, in the order of the journal, with the heads of their streams. The folder is
-/// made if it is not there; the segment is there whole, or not at all. All events are held in memory.
+/// Write the events of a range of records, and say what the next segment has to know this one by. The folder is made if it is
+/// not there; the segment is there whole, or not at all.
 ///
 /// # Errors
-/// [`Error::Undecodable`] if a chain does not arrive at its head, [`Error::Misuse`] if streams and heads do not match or
-/// there is no such range, [`Error::Io`] if the system refuses.
-pub(crate) fn write(
-    disk: &dyn Disk,
-    folder: &Path,
-    header: &Header,
-    heads: &BTreeMap<StreamId, Heads>,
-    events: impl IntoIterator<Item = Event>,
-) -> Result<PathBuf, Error> {
+/// [`Error::Undecodable`] if a chain does not arrive at its head, [`Error::Misuse`] if there is no such range,
+/// [`Error::DamagedFile`] if other bytes are read than were written, [`Error::Io`] if the system refuses.
+pub(crate) fn write(disk: &dyn Disk, folder: &Path, header: &Header, pile: Pile) -> Result<Link, Error> {
     if !header.range.is_sound() {
-        return Err(misuse(format!("there is no range from {} to {}", header.range.from, header.range.to)));
+        let cause = format!("there is no range from {} to {}", header.range.from, header.range.to);
+        return Err(Error::Misuse { cause });
     }
-    let streams = grouped(events);
-    check(header.range, heads, &streams)?;
     disk.create_folder(folder).map_err(journal::io("create", folder))?;
     let draft = names::draft(folder, &name(header.range));
-    let written =
-        parts::Writer::create(disk, &draft, &KIND, &header.encode()).and_then(|parts| put(parts, heads, &streams));
-    written.inspect_err(|_| {
+    let made = put(disk, &draft, header, pile).and_then(|()| read_back(disk, &draft));
+    let link = made.inspect_err(|_| {
         // Half a segment on a full disk is room that others need.
         let _ = disk.remove(&draft);
     })?;
-    names::publish(disk, folder, &draft, &name(header.range))
+    names::publish(disk, folder, &draft, &name(header.range))?;
+    Ok(link)
 }
 
-fn grouped(events: impl IntoIterator<Item = Event>) -> BTreeMap<StreamId, Vec<Event>> {
-    let mut streams = BTreeMap::<_, Vec<_>>::new();
-    for event in events {
-        streams.entry(event.stream).or_default().push(event);
-    }
-    streams
-}
-
-fn check(
-    range: Range,
-    heads: &BTreeMap<StreamId, Heads>,
-    streams: &BTreeMap<StreamId, Vec<Event>>,
-) -> Result<(), Error> {
-    if !heads.keys().eq(streams.keys()) {
-        return Err(misuse("a ledger segment was to hold other streams than there are heads".to_owned()));
-    }
-    heads.values().zip(streams).try_for_each(|(heads, (stream, events))| check_stream(range, heads, *stream, events))
-}
-
-fn check_stream(range: Range, heads: &Heads, stream: StreamId, events: &[Event]) -> Result<(), Error> {
-    let mut follower = Follower::new(heads.before, range);
-    for event in events {
-        follower.take(event).map_err(|cause| undecodable(event.record, cause))?;
-    }
-    if follower.has_arrived(heads) {
-        return Ok(());
-    }
-    let last = events.last().map_or(range.to, |event| event.record);
-    Err(undecodable(last, format!("the chain of {stream} does not arrive at its head")))
-}
-
-fn put(
-    mut parts: parts::Writer,
-    heads: &BTreeMap<StreamId, Heads>,
-    streams: &BTreeMap<StreamId, Vec<Event>>,
-) -> Result<(), Error> {
+fn put(disk: &dyn Disk, draft: &Path, header: &Header, pile: Pile) -> Result<(), Error> {
+    let streams = pile.streams()?;
+    let mut parts = parts::Writer::create(disk, draft, &KIND, &header.encode())?;
     let (mut index, mut count) = (Vec::new(), 0);
-    for (heads, (stream, events)) in heads.values().zip(streams) {
+    for (stream, of) in &streams {
         let offset = parts.offset();
-        put_stream(&mut parts, events)?;
+        of.parts().try_for_each(|part| parts.part(part))?;
         let length = parts.offset() - offset;
-        Entry { stream: *stream, heads: *heads, offset, length }.push(&mut index);
-        count += events.len() as u64;
+        Entry { stream: *stream, heads: of.heads, offset, length }.push(&mut index);
+        count += of.count();
     }
     parts.finish(&index, count)?;
     Ok(())
 }
 
-fn put_stream(parts: &mut parts::Writer, events: &[Event]) -> Result<(), Error> {
-    let mut part = Vec::new();
-    for event in events {
-        if !part.is_empty() && part.len() + format::size(event) > PART {
-            parts.part(&part)?;
-            part.clear();
-        }
-        if part.is_empty() {
-            format::begin(&mut part, event);
-        }
-        format::push(&mut part, event);
-    }
-    parts.part(&part)
-}
-
-fn undecodable(sequence: Sequence, cause: String) -> Error {
-    Error::Undecodable { sequence, cause }
-}
-
-fn misuse(cause: String) -> Error {
-    Error::Misuse { cause }
+fn read_back(disk: &dyn Disk, draft: &Path) -> Result<Link, Error> {
+    let segment = Segment::open(disk, draft)?;
+    segment.follow(&|sequence, cause| Error::Undecodable { sequence, cause })?;
+    Ok(segment.link())
 }

@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 use bytes::Bytes;
 
 use super::{
-    Kind,
-    seal::{self, BODY_MAX, FOOTER, Footer, HEADER, OVERHEAD, Pin, Refused},
+    Kind, PART,
+    seal::{self, BODY_MAX, FOOTER, Footer, HEADER, Pin, Refused},
 };
 use crate::durable::{
     journal::{
@@ -18,6 +18,9 @@ use crate::durable::{
     },
     store::Error,
 };
+
+/// Of parts that follow each other so much is read at once, and all of one that is larger.
+const AHEAD: u64 = 2 * PART as u64;
 
 /// An open file.
 pub(crate) struct Reader {
@@ -84,12 +87,9 @@ impl Reader {
         payload.map(|payload| bytes.slice_ref(payload)).ok_or_else(|| self.bad_part(from))
     }
 
-    /// The part that starts at an offset and ends at another or before.
-    pub(crate) fn part_within(&self, from: u64, to: u64) -> Result<Bytes, Error> {
-        let head = self.source.bytes(from, to.min(from.saturating_add(OVERHEAD as u64)))?;
-        let size = head.first_chunk().map_or(u64::MAX, seal::size);
-        let end = from.checked_add(size).filter(|end| *end <= to).ok_or_else(|| self.bad_part(from))?;
-        self.part(from, end)
+    /// The parts that lie end to end between two offsets.
+    pub(crate) fn between(&self, from: u64, to: u64) -> Between<'_> {
+        Between { reader: self, at: from, to, ahead: Bytes::new() }
     }
 
     /// Something in it is not what was written.
@@ -99,6 +99,48 @@ impl Reader {
 
     fn bad_part(&self, offset: u64) -> Error {
         self.damaged(format!("what lies at {offset} is not what was written there"))
+    }
+}
+
+/// Parts, one after the other, read some at a time.
+pub(crate) struct Between<'a> {
+    reader: &'a Reader,
+    at: u64,
+    to: u64,
+    /// What was read from there on.
+    ahead: Bytes,
+}
+
+impl Between<'_> {
+    /// The next part; `None` behind the last.
+    pub(crate) fn next(&mut self) -> Result<Option<Bytes>, Error> {
+        let (reader, at) = (self.reader, self.at);
+        if at >= self.to {
+            return Ok(None);
+        }
+        let size = match self.size().filter(|size| *size <= self.ahead.len() as u64) {
+            Some(size) => size,
+            None => self.read(AHEAD).and_then(|()| self.size().ok_or_else(|| reader.bad_part(at)))?,
+        };
+        if size > self.to - at {
+            return Err(reader.bad_part(at));
+        }
+        if size > self.ahead.len() as u64 {
+            self.read(size)?;
+        }
+        let part = self.ahead.split_to(usize::try_from(size).unwrap_or(usize::MAX).min(self.ahead.len()));
+        let payload = seal::open(reader.pin, at, &part).ok_or_else(|| reader.bad_part(at))?;
+        self.at += size;
+        Ok(Some(part.slice_ref(payload)))
+    }
+
+    fn size(&self) -> Option<u64> {
+        self.ahead.first_chunk().map(seal::size)
+    }
+
+    fn read(&mut self, most: u64) -> Result<(), Error> {
+        self.ahead = self.reader.source.bytes(self.at, self.to.min(self.at.saturating_add(most)))?.into();
+        Ok(())
     }
 }
 

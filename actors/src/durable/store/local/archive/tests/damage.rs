@@ -48,7 +48,7 @@ fn parts_of_a_stream_that_changed_places_are_refused() {
 }
 
 /// A file whose checksums are right, and whose content is not: someone who can write files can do that.
-fn forged(heads: Heads, events: &[Event]) -> (SimDisk, PathBuf) {
+fn forged(heads: Heads, events: &[PastEvent]) -> (SimDisk, PathBuf) {
     let (disk, history) = (SimDisk::default(), small());
     let path = testing::folder(&disk, "ledger").join(name(history.header.range));
     let mut writer = parts::Writer::create(&disk, &path, &KIND, &history.header.encode()).unwrap();
