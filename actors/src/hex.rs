@@ -4,6 +4,8 @@ use std::fmt;
 
 use serde::{Deserialize, Deserializer, Serializer, de::Error as _};
 
+use crate::words;
+
 /// Bytes as hexadecimal digits; a formatter is slow to call, so they are written 32 bytes at a time.
 pub(crate) fn write(bytes: &[u8], f: &mut fmt::Formatter<'_>) -> fmt::Result {
     const DIGITS: [u8; 16] = *b"0123456789abcdef";
@@ -37,7 +39,7 @@ pub(crate) fn serialize<S: Serializer>(bytes: &[u8; 32], serializer: S) -> Resul
     if serializer.is_human_readable() {
         serializer.collect_str(&Shown(bytes))
     } else {
-        serde::Serialize::serialize(bytes, serializer)
+        words::serialize(bytes, serializer)
     }
 }
 
@@ -46,7 +48,7 @@ pub(crate) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<
         let text = String::deserialize(deserializer)?;
         read(&text).ok_or_else(|| D::Error::custom("expected 64 hexadecimal digits"))
     } else {
-        <[u8; 32]>::deserialize(deserializer)
+        words::deserialize(deserializer)
     }
 }
 

@@ -36,3 +36,4 @@ pub mod task;
 #[cfg(feature = "testing")]
 pub mod testing;
 pub mod tool;
+mod words;

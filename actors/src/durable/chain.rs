@@ -12,6 +12,7 @@ pub struct Head {
     /// Events so far.
     pub count: u64,
     /// The hash over all of them.
+    #[serde(with = "crate::words")]
     pub hash: [u8; 32],
 }
 

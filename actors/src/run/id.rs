@@ -4,6 +4,8 @@ use std::{fmt, str::FromStr};
 
 use serde::{Deserialize, Serialize};
 
+use crate::words;
+
 /// A UUID (version 7, minted at the rim), written `run_` and 32 hexadecimal digits.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct RunId(pub [u8; 16]);
@@ -37,7 +39,11 @@ impl FromStr for RunId {
 /// Text in text formats, sixteen bytes in binary ones.
 impl Serialize for RunId {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        if serializer.is_human_readable() { serializer.collect_str(self) } else { self.0.serialize(serializer) }
+        if serializer.is_human_readable() {
+            serializer.collect_str(self)
+        } else {
+            words::serialize(&self.0, serializer)
+        }
     }
 }
 
@@ -46,7 +52,7 @@ impl<'de> Deserialize<'de> for RunId {
         if deserializer.is_human_readable() {
             String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
         } else {
-            <[u8; 16]>::deserialize(deserializer).map(Self)
+            words::deserialize(deserializer).map(Self)
         }
     }
 }
