@@ -386,10 +386,11 @@ impl Accepted {
         }
     }
 
-    /// Write or remove an index row; whoever watches it hears of it once that is durable.
+    /// Write or remove an index row; whoever watches it hears what it is now, once that is durable.
     pub(crate) fn index(&mut self, key: Bytes, value: Option<Bytes>) {
         if let Some(watchers) = self.watchers.remove(&key) {
-            self.open.effects().watchers.extend(watchers);
+            let told = watchers.into_iter().map(|watcher| (watcher, value.clone()));
+            self.open.effects().watchers.extend(told);
             self.open.demand += 1;
         }
         self.push(match value {

@@ -201,7 +201,11 @@ fn publish(inner: &Arc<Inner>, sealed: Sealed) {
         let waiters = pace::let_go(&mut core.waiters, sequence);
         let asks: Vec<_> =
             effects.replies.into_iter().filter_map(|(token, reply)| Some((core.asks.remove(&token)?, reply))).collect();
-        let watchers: Vec<_> = effects.watchers.iter().filter_map(|watcher| core.watches.remove(watcher)).collect();
+        let watchers: Vec<_> = effects
+            .watchers
+            .into_iter()
+            .filter_map(|(watcher, row)| Some((core.watches.remove(&watcher)?, row)))
+            .collect();
         (waiters, asks, watchers)
     };
     inner.dispatch(&effects.calls, &effects.started);
@@ -212,7 +216,7 @@ fn publish(inner: &Arc<Inner>, sealed: Sealed) {
     for (ask, reply) in asks {
         let _ = ask.send(reply);
     }
-    for watcher in watchers {
-        let _ = watcher.send(());
+    for (watcher, row) in watchers {
+        let _ = watcher.send(row);
     }
 }

@@ -27,8 +27,8 @@ pub(crate) struct Effects {
     pub(crate) started: Vec<(u32, CallId)>,
     /// Answers for those who ask from outside.
     pub(crate) replies: Vec<(u64, Result<Bytes, String>)>,
-    /// Watchers of index rows that changed.
-    pub(crate) watchers: Vec<u64>,
+    /// Watchers of index rows that changed, and what became of those; `None` for one that was removed.
+    pub(crate) watchers: Vec<(u64, Option<Bytes>)>,
     /// Outcomes in this record of calls that may not simply be made again: if the record is lost with its store, the next
     /// one in this process is given them.
     pub(crate) outcomes: Vec<Ended>,

@@ -56,7 +56,7 @@ use super::{
     codec,
     id::{ActorId, CallId, Sequence, StreamId},
     ledger::{Ledger, Tail},
-    live::Live,
+    live::{Known, Live},
     record::Note,
     store,
 };
@@ -291,30 +291,32 @@ impl System {
     pub async fn wait_for(&self, key: Bytes, done: impl Fn(Option<&Bytes>) -> bool) -> Result<Option<Bytes>, Error> {
         loop {
             let (sender, changed) = oneshot::channel();
-            let (watch, found) = {
+            let (watch, known) = {
                 let mut core = self.inner.core.lock();
                 if let Some(cause) = &core.closed {
                     return Err(Error::OutcomeUnknown { cause: cause.clone() });
                 }
                 let watch = self.inner.ids.next();
-                let found = core.accepted.live().index.get(&key).filter(|value| done(Some(value))).cloned();
-                if found.is_none() {
-                    core.watches.insert(watch, sender);
-                    core.accepted.watch(key.clone(), watch);
-                }
-                (Watching { inner: &self.inner, key: &key, watch }, found)
+                core.watches.insert(watch, sender);
+                core.accepted.watch(key.clone(), watch);
+                (Watching { inner: &self.inner, key: &key, watch }, core.accepted.known(&key))
             };
-            // It may have left memory; the watch is set already.
-            let found = match found {
-                None => self.inner.lookup(&key).await?.0,
-                found => found,
+            let found = match known {
+                Known::Here(found) => Some(found),
+                Known::Gone => None,
+                // The watch is set already.
+                Known::Unknown(_) => self.inner.lookup(&key).await?.0,
             };
             if done(found.as_ref()) {
                 self.inner.until_durable(self.inner.latest()).await?;
                 return Ok(found);
             }
-            changed.await.map_err(|_| self.inner.unknown())?;
+            // What the watch tells is durable, whatever is accepted meanwhile.
+            let changed = changed.await.map_err(|_| self.inner.unknown())?;
             drop(watch);
+            if done(changed.as_ref()) {
+                return Ok(changed);
+            }
         }
     }
 

@@ -101,6 +101,7 @@ impl Row {
         let stored = codec::unwrap(Self::FORMAT.type_id, sealed)?;
         match stored.format.version {
             1 => stored.decode::<Row1>().map(Self::from),
+            _ if stored.format == Self::FORMAT => stored.decode(),
             _ => codec::open(Self::FORMAT, sealed),
         }
     }

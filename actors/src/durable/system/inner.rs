@@ -95,7 +95,8 @@ pub(crate) struct Core {
     pub(crate) accepted: Accepted,
     pub(crate) waiters: Vec<(Sequence, oneshot::Sender<()>)>,
     pub(crate) asks: FxHashMap<u64, oneshot::Sender<Result<Bytes, String>>>,
-    pub(crate) watches: FxHashMap<u64, oneshot::Sender<()>>,
+    /// Who hears what becomes of an index row.
+    pub(crate) watches: FxHashMap<u64, oneshot::Sender<Option<Bytes>>>,
     pub(crate) closed: Option<Arc<str>>,
     pub(crate) stopping: bool,
     /// Running calls are being asked to stop, because the system does.

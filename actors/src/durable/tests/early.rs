@@ -143,3 +143,26 @@ async fn a_second_submission_is_answered_only_when_the_first_is_durable() {
     });
     assert_eq!(first.unwrap().id, second.unwrap().id);
 }
+
+/// What is accepted behind a change of a row concerns nobody who waited for that change.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_waits_for_a_row_is_told_what_is_durable_and_nothing_later() {
+    let (row, now, later) = (Bytes::from("row"), Bytes::from("now"), Bytes::from("later"));
+    let held = Held::new(|op| matches!(op, Op::Put { value, .. } if value == "later"));
+    let _goes_on = GoesOn(held.clone());
+    let system = builder().start(held.clone()).await.unwrap();
+    let mut waits = Box::pin(system.wait_for(row.clone(), |found| found.is_some()));
+    let mut context = Context::from_waker(Waker::noop());
+    assert!(waits.as_mut().poll(&mut context).is_pending(), "there is no such row yet");
+    system.put(vec![(row.clone(), now.clone())]).await.unwrap();
+    let mut putting = Box::pin(system.put(vec![(row.clone(), later.clone())]));
+    assert!(putting.as_mut().poll(&mut context).is_pending(), "its record is held");
+    held.holding().await;
+    assert_eq!(tokio::time::timeout(SOON, waits).await.expect("it need not wait for more").unwrap(), Some(now));
+    // Who comes now has to wait for what it sees.
+    let mut waits = Box::pin(system.wait_for(row, |found| found.is_some()));
+    assert!(waits.as_mut().poll(&mut context).is_pending(), "it was told what is not durable");
+    held.go_on();
+    assert_eq!(waits.await.unwrap(), Some(later));
+    putting.await.unwrap();
+}
