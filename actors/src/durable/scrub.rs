@@ -7,6 +7,9 @@
 //! A slice says up to which record it holds everything, and up to which perhaps some: each of its rows must be as it was at
 //! the end of some record between the two. A hint too many does no harm, so only a missing one is wrong.
 //!
+//! What changed since the base is in memory. When that is much, the comparison goes on from a newer base, if there is one by
+//! then; it goes on where it was, too, when the journal that it would have to read next is gone.
+//!
 //! **Invariants:** nothing is changed. A step reads a bounded piece, holds up the writer of rows for that piece alone, and never
 //! anybody else. What is told as wrong is wrong at every record that the rows may stand at: a busy store raises no alarm.
 
@@ -31,6 +34,8 @@ use super::{
 const ROWS: usize = 256;
 /// Bytes of records that are read at once.
 const BYTES: usize = 2 * 1024 * 1024;
+/// When so much changed since the base, a newer one is looked for.
+const MEMORY_BYTES: usize = 32 * 1024 * 1024;
 /// The most that is told: one cause makes many differences.
 const TOLD_MAX: usize = 20;
 
@@ -41,6 +46,11 @@ pub(crate) struct Round {
     /// Where the next slice begins.
     cursor: Bytes,
     slice: Option<Slice>,
+    /// Rows that are compared at once.
+    rows_at_once: usize,
+    /// A newer base is looked for when so much has changed since this one, and again after as much more.
+    memory_bytes: usize,
+    looks_at: usize,
     rows: u64,
     wrong: Vec<String>,
     more: u64,
@@ -53,7 +63,7 @@ pub(crate) enum Step {
     More,
     /// Every row was compared.
     Done,
-    /// The journal that it needed is gone, because a newer base has it: begin anew.
+    /// The journal that it needed is gone, because a newer base has it: the next step goes on from that, where this one was.
     Overtaken,
     /// There are no rows.
     NoRows,
@@ -61,8 +71,18 @@ pub(crate) enum Step {
 
 impl Round {
     pub(crate) fn new(store: Arc<dyn Store>) -> Self {
-        let (cursor, truth) = (Bytes::new(), None);
-        Self { store, truth, cursor, slice: None, rows: 0, wrong: Vec::new(), more: 0 }
+        Self {
+            store,
+            truth: None,
+            cursor: Bytes::new(),
+            slice: None,
+            rows_at_once: ROWS,
+            memory_bytes: MEMORY_BYTES,
+            looks_at: MEMORY_BYTES,
+            rows: 0,
+            wrong: Vec::new(),
+            more: 0,
+        }
     }
 
     /// Rows compared so far.
@@ -83,18 +103,16 @@ impl Round {
     pub(crate) fn step(&mut self) -> Result<Step, Error> {
         let slice = match self.slice.take() {
             Some(slice) => slice,
-            None => match self.store.slice(&self.cursor, ROWS)? {
+            None => match self.store.slice(&self.cursor, self.rows_at_once)? {
                 Some(slice) => slice,
                 None => return Ok(Step::NoRows),
             },
         };
-        let truth = match &mut self.truth {
-            Some(truth) => truth,
-            None => self.truth.insert(Truth::over(self.store.image(slice.from)?)?),
-        };
-        if !truth.reaches_back_to(slice.from) || !catch_up(&*self.store, truth, &slice)? {
+        let mut truth = self.truth_for(&slice)?;
+        if !truth.reaches_back_to(slice.from) || !catch_up(&*self.store, &mut truth, &slice)? {
             return Ok(Step::Overtaken);
         }
+        let truth = self.truth.insert(truth);
         if truth.at() < slice.to {
             self.slice = Some(slice);
             return Ok(Step::More);
@@ -111,6 +129,24 @@ impl Round {
             }
             None => Ok(Step::Done),
         }
+    }
+
+    /// What rows have to be: as far as that is known, or from the newest base on that a slice allows.
+    fn truth_for(&mut self, slice: &Slice) -> Result<Truth, Error> {
+        let known = match self.truth.take() {
+            Some(truth) if truth.changed_bytes() < self.looks_at => return Ok(truth),
+            known => known,
+        };
+        let image = self.store.image(slice.from)?;
+        let (truth, bytes) = match known {
+            Some(truth) if image.from <= truth.base() => {
+                let bytes = truth.changed_bytes();
+                (truth, bytes)
+            }
+            _ => (Truth::over(image)?, 0),
+        };
+        self.looks_at = bytes + self.memory_bytes;
+        Ok(truth)
     }
 }
 

@@ -1,6 +1,9 @@
 //! Rows that are lost, changed or left over, and rows that only stand at different records.
 
-use std::collections::BTreeMap;
+use std::{
+    collections::BTreeMap,
+    sync::atomic::{AtomicU64, Ordering},
+};
 
 use super::*;
 use crate::durable::{
@@ -9,7 +12,7 @@ use crate::durable::{
     id::{ActorId, CallId, StreamId},
     live::{Live, stored},
     record::Op,
-    store::{Checkpoint, Memory},
+    store::{Checkpoint, Fence, Memory, Opened, Recovered, Stats},
 };
 
 const ROOT: ActorId = ActorId(0x0100);
@@ -207,4 +210,106 @@ fn a_flipped_bit_in_any_row_is_found_and_named() {
 #[test]
 fn without_rows_there_is_nothing_to_compare() {
     assert_eq!(Round::new(Arc::new(Memory::new())).step().unwrap(), Step::NoRows);
+}
+
+/// A store that goes on while it is looked at: its rows stand at one record, its base at another, and its journal begins at a
+/// third.
+struct Busy {
+    rows: AtomicU64,
+    base: AtomicU64,
+    first: AtomicU64,
+    looks: AtomicU64,
+}
+
+impl Busy {
+    fn at(rows: u64) -> Arc<Self> {
+        let [base, first, looks] = [0, 1, 0].map(AtomicU64::new);
+        Arc::new(Self { rows: rows.into(), base, first, looks })
+    }
+
+    fn standing(rows: u64) -> Memory {
+        store(rows, rows, 0)
+    }
+}
+
+impl Store for Busy {
+    fn recover(&self, _: &mut dyn FnMut(Sequence, &[u8]) -> Result<(), Error>) -> Result<Recovered, Error> {
+        unreachable!("nobody starts with it")
+    }
+
+    fn append(&self, _: Fence, _: Sequence, _: &[u8]) -> Result<(), Error> {
+        unreachable!("nobody writes")
+    }
+
+    fn scan(&self, from: Sequence, visit: &mut dyn FnMut(Sequence, &[u8]) -> bool) -> Result<(), Error> {
+        Self::standing(RECORDS).scan(from.max(Sequence(self.first.load(Ordering::Relaxed))), visit)
+    }
+
+    fn slice(&self, from: &[u8], most: usize) -> Result<Option<Slice>, Error> {
+        Self::standing(self.rows.load(Ordering::Relaxed)).slice(from, most)
+    }
+
+    fn image(&self, until: Sequence) -> Result<Opened, Error> {
+        self.looks.fetch_add(1, Ordering::Relaxed);
+        match self.base.load(Ordering::Relaxed).min(until.0) {
+            0 => Ok(Opened::default()),
+            base => Self::standing(base).open(),
+        }
+    }
+
+    fn idle(&self) -> Result<(), Error> {
+        Ok(())
+    }
+
+    fn release(&self) {}
+
+    fn stats(&self) -> Stats {
+        Stats::default()
+    }
+}
+
+fn to_the_end(round: &mut Round) -> u64 {
+    let is_more = |step| {
+        assert_ne!(step, Step::Overtaken);
+        step == Step::More
+    };
+    while is_more(round.step().unwrap()) {}
+    assert_eq!(round.wrong(), Vec::<String>::new());
+    round.rows()
+}
+
+/// What changed since its base once stayed in memory until all rows were compared, which takes hours in a large store.
+#[test]
+fn a_newer_base_is_taken_when_much_has_changed_and_none_is_looked_for_while_little_has() {
+    let (store, all) = (Busy::at(RECORDS), rows(RECORDS).len() as u64);
+    let mut round = Round::new(store.clone());
+    (round.rows_at_once, round.memory_bytes) = (1, 1);
+    let base = |round: &Round| round.truth.as_ref().unwrap().base();
+    round.step().unwrap();
+    let all_changes = round.truth.as_ref().unwrap().changed_bytes();
+    round.step().unwrap();
+    assert_eq!((base(&round), store.looks.load(Ordering::Relaxed)), (Sequence(0), 2), "there is no newer one");
+    store.base.store(4, Ordering::Relaxed);
+    round.step().unwrap();
+    assert_eq!((base(&round), store.looks.load(Ordering::Relaxed)), (Sequence(0), 2), "nothing has changed since");
+    round.looks_at = 1;
+    round.step().unwrap();
+    assert_eq!(base(&round), Sequence(4));
+    assert!(round.truth.as_ref().unwrap().changed_bytes() < all_changes);
+    assert_eq!((to_the_end(&mut round), store.looks.load(Ordering::Relaxed)), (all, 4));
+}
+
+/// It once began with the first row again, so that in a large and busy store it came to no end.
+#[test]
+fn a_journal_that_goes_meanwhile_does_not_let_it_begin_anew() {
+    let store = Busy::at(3);
+    let mut round = Round::new(store.clone());
+    round.rows_at_once = 2;
+    assert_eq!((round.step().unwrap(), round.rows()), (Step::More, 2));
+    for (what, value) in [(&store.rows, RECORDS), (&store.base, 4), (&store.first, 5)] {
+        what.store(value, Ordering::Relaxed);
+    }
+    assert_eq!((round.step().unwrap(), round.rows()), (Step::Overtaken, 2));
+    let left = rows(RECORDS).range(round.cursor.clone()..).count() as u64;
+    assert_eq!(to_the_end(&mut round), 2 + left);
 }

@@ -19,6 +19,9 @@ use crate::durable::{
 /// Rows that changed: their bytes, or that they are gone.
 type Changed = BTreeMap<Bytes, Option<Bytes>>;
 
+/// What a changed row takes in memory besides what it says.
+const ROW_BYTES: usize = 200;
+
 pub(super) struct Truth {
     image: Opened,
     live: Live,
@@ -31,6 +34,7 @@ pub(super) struct Truth {
     /// They may hold some up to here.
     to: Sequence,
     at: Sequence,
+    changed_bytes: usize,
 }
 
 impl Truth {
@@ -38,7 +42,17 @@ impl Truth {
     pub(super) fn over(image: Opened) -> Result<Self, Error> {
         let live = Live::over(image.rows.as_deref(), &image.meta)?;
         let (from, to, at) = (image.from, image.from, image.from);
-        Ok(Self { image, live, settled: Changed::new(), versions: BTreeMap::new(), from, to, at })
+        Ok(Self { image, live, settled: Changed::new(), versions: BTreeMap::new(), from, to, at, changed_bytes: 0 })
+    }
+
+    /// The record at which its base ends.
+    pub(super) fn base(&self) -> Sequence {
+        self.image.from
+    }
+
+    /// About how much memory is taken by what changed since; a row that changed again counts again.
+    pub(super) fn changed_bytes(&self) -> usize {
+        self.changed_bytes
     }
 
     /// The last record that was folded.
@@ -90,6 +104,9 @@ impl Truth {
         let mut capture = self.live.begin_capture();
         while self.live.capture(&mut capture, usize::MAX / 2) {}
         let changes = std::mem::take(&mut capture.changes);
+        let bytes =
+            |(key, value): (&Bytes, &Option<Bytes>)| ROW_BYTES + key.len() + value.as_ref().map_or(0, Bytes::len);
+        self.changed_bytes += changes.iter().map(bytes).sum::<usize>();
         for actor in self.live.written(capture.written()) {
             self.live.evict(actor, 0, &|_, _| false);
         }

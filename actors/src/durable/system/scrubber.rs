@@ -74,14 +74,13 @@ impl Inner {
             let Ok((next, step)) = stepped.await else { return };
             round = next;
             match step {
-                Ok(Step::More) => {
+                Ok(Step::More | Step::Overtaken) => {
                     let rest = (began.elapsed() * RESTS).min(REST_MAX).min(self.scrubs.every);
                     if tokio::time::timeout(rest, self.until_failure()).await.is_ok() {
                         return;
                     }
                 }
                 Ok(Step::Done) => return self.scrubbed(&round),
-                Ok(Step::Overtaken) => round = Round::new(self.store.clone()),
                 Ok(Step::NoRows) => return,
                 Err(error) => return self.not_scrubbed(&error),
             }
