@@ -28,33 +28,15 @@ pub(crate) fn serialize<S: Serializer, const N: usize>(bytes: &[u8; N], serializ
 
 pub(crate) fn deserialize<'de, D: Deserializer<'de>, const N: usize>(deserializer: D) -> Result<[u8; N], D::Error> {
     const { assert!(N.is_multiple_of(WORD)) };
-    if deserializer.is_human_readable() {
-        deserializer.deserialize_tuple(N, Bytes)
-    } else {
-        deserializer.deserialize_tuple(N / WORD, Words)
-    }
+    let is_text = deserializer.is_human_readable();
+    deserializer.deserialize_tuple(if is_text { N } else { N / WORD }, Array { is_text })
 }
 
-struct Bytes<const N: usize>;
-struct Words<const N: usize>;
-
-impl<'de, const N: usize> Visitor<'de> for Bytes<N> {
-    type Value = [u8; N];
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{N} bytes")
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<[u8; N], A::Error> {
-        let mut bytes = [0; N];
-        for (at, byte) in bytes.iter_mut().enumerate() {
-            *byte = seq.next_element()?.ok_or_else(|| A::Error::invalid_length(at, &self))?;
-        }
-        Ok(bytes)
-    }
+struct Array<const N: usize> {
+    is_text: bool,
 }
 
-impl<'de, const N: usize> Visitor<'de> for Words<N> {
+impl<'de, const N: usize> Visitor<'de> for Array<N> {
     type Value = [u8; N];
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -64,8 +46,14 @@ impl<'de, const N: usize> Visitor<'de> for Words<N> {
     fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<[u8; N], A::Error> {
         let mut bytes = [0; N];
         for (at, word) in bytes.as_chunks_mut().0.iter_mut().enumerate() {
-            let read: f64 = seq.next_element()?.ok_or_else(|| A::Error::invalid_length(at * WORD, &self))?;
-            *word = read.to_le_bytes();
+            let is_short = || A::Error::invalid_length(at * WORD, &self);
+            if self.is_text {
+                for byte in word {
+                    *byte = seq.next_element()?.ok_or_else(is_short)?;
+                }
+            } else {
+                *word = f64::to_le_bytes(seq.next_element()?.ok_or_else(is_short)?);
+            }
         }
         Ok(bytes)
     }
