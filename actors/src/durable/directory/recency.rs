@@ -44,16 +44,18 @@ impl Recency {
 
     /// Some who were rung least lately. `rung` says when somebody was rung last, if that stay goes on.
     pub(super) fn least_lately(&mut self, rung: impl Fn(ActorId, Ticket) -> Option<Instant>) -> Vec<ActorId> {
-        let mut found = Vec::new();
-        for _ in 0..LOOKS.min(self.queue.len()) {
+        let (mut found, mut looks) = (Vec::new(), 0);
+        for _ in 0..self.queue.len() {
+            if found.len() == FOUND_MAX || looks == LOOKS {
+                break;
+            }
             let Some(waiting) = self.queue.pop_front() else { break };
+            // Whoever left is met once, and is no look: of many who left in a row, nobody would be found.
             let Some(rung) = rung(waiting.actor, waiting.ticket) else { continue };
+            looks += 1;
             self.queue.push_back(Waiting { rung, ..waiting });
             if rung == waiting.rung {
                 found.push(waiting.actor);
-            }
-            if found.len() == FOUND_MAX {
-                break;
             }
         }
         found
@@ -114,6 +116,14 @@ mod tests {
         assert_eq!(least(&mut recency, &hosts), [3, 4]);
         assert_eq!(least(&mut recency, &hosts), [5, 1]);
         assert_eq!(recency.queue.len(), hosts.len());
+    }
+
+    #[test]
+    fn behind_many_who_left_somebody_is_found() {
+        let (mut recency, mut hosts, now) = five();
+        (6..=50).for_each(|actor| enter(&mut recency, &mut hosts, actor, now));
+        hosts.retain(|actor, _| actor.0 > 40);
+        assert_eq!(least(&mut recency, &hosts), [41, 42]);
     }
 
     #[test]
