@@ -1,8 +1,9 @@
-//! Arrays of bytes, eight bytes at a time in binary formats: for `#[serde(with = "crate::words")]`.
+//! Arrays of bytes, eight bytes at a time in our own encoding: for `#[serde(with = "crate::words")]`.
 //!
 //! serde takes an array element by element, and looks for each byte whether there is one more: a digest took as long as
 //! everything else in its message. bincode writes a float as the eight bytes that it is, little-endian, so an array of
-//! floats lies on disk as the array of bytes does.
+//! floats lies on disk as the array of bytes does. Other formats, in which others may keep our ids, are given bytes: some of them
+//! shorten floats, or know only one that is no number.
 
 use std::fmt;
 
@@ -12,11 +13,13 @@ use serde::{
     ser::SerializeTuple as _,
 };
 
+use crate::durable::codec;
+
 const WORD: usize = 8;
 
 pub(crate) fn serialize<S: Serializer, const N: usize>(bytes: &[u8; N], serializer: S) -> Result<S::Ok, S::Error> {
     const { assert!(N.is_multiple_of(WORD)) };
-    if serializer.is_human_readable() {
+    if !codec::is_coding() {
         let mut tuple = serializer.serialize_tuple(N)?;
         bytes.iter().try_for_each(|byte| tuple.serialize_element(byte))?;
         return tuple.end();
@@ -28,12 +31,12 @@ pub(crate) fn serialize<S: Serializer, const N: usize>(bytes: &[u8; N], serializ
 
 pub(crate) fn deserialize<'de, D: Deserializer<'de>, const N: usize>(deserializer: D) -> Result<[u8; N], D::Error> {
     const { assert!(N.is_multiple_of(WORD)) };
-    let is_text = deserializer.is_human_readable();
-    deserializer.deserialize_tuple(if is_text { N } else { N / WORD }, Array { is_text })
+    let has_words = codec::is_coding();
+    deserializer.deserialize_tuple(if has_words { N / WORD } else { N }, Array { has_words })
 }
 
 struct Array<const N: usize> {
-    is_text: bool,
+    has_words: bool,
 }
 
 impl<'de, const N: usize> Visitor<'de> for Array<N> {
@@ -47,12 +50,12 @@ impl<'de, const N: usize> Visitor<'de> for Array<N> {
         let mut bytes = [0; N];
         for (at, word) in bytes.as_chunks_mut().0.iter_mut().enumerate() {
             let is_short = || A::Error::invalid_length(at * WORD, &self);
-            if self.is_text {
+            if self.has_words {
+                *word = f64::to_le_bytes(seq.next_element()?.ok_or_else(is_short)?);
+            } else {
                 for byte in word {
                     *byte = seq.next_element()?.ok_or_else(is_short)?;
                 }
-            } else {
-                *word = f64::to_le_bytes(seq.next_element()?.ok_or_else(is_short)?);
             }
         }
         Ok(bytes)

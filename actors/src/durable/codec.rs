@@ -9,7 +9,7 @@
 //! **Invariant:** `open(f, seal(f, v)) == v`; any other bytes are an [`Error`], never a panic and never a large allocation.
 
 use bincode::config::{Configuration, Limit, LittleEndian, Varint};
-use std::borrow::Cow;
+use std::{borrow::Cow, cell::Cell};
 
 use bytes::{BufMut, Bytes, BytesMut};
 use serde::{Serialize, de::DeserializeOwned};
@@ -130,7 +130,34 @@ pub(crate) fn pack_into<T: Serialize>(format: Format, value: &T, plain: &mut Byt
     wrap(format, 0, into, |into| into.extend_from_slice(plain));
 }
 
+thread_local! {
+    static IS_CODING: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Whether this thread is encoding or decoding a value here: in bincode, and in no other format.
+pub(crate) fn is_coding() -> bool {
+    IS_CODING.get()
+}
+
+/// As long as it lives, a value is encoded or decoded here.
+struct Coding {
+    was: bool,
+}
+
+impl Coding {
+    fn begin() -> Self {
+        Self { was: IS_CODING.replace(true) }
+    }
+}
+
+impl Drop for Coding {
+    fn drop(&mut self) {
+        IS_CODING.set(self.was);
+    }
+}
+
 fn encode<T: Serialize>(value: &T, into: &mut BytesMut) {
+    let _coding = Coding::begin();
     bincode::serde::encode_into_writer(value, &mut Writer(into), CONFIG).expect("plain data always encodes");
 }
 
@@ -219,6 +246,7 @@ pub fn open<T: DeserializeOwned>(format: Format, sealed: &[u8]) -> Result<T, Err
 }
 
 fn decode<T: DeserializeOwned>(payload: &[u8]) -> Result<T, Error> {
+    let _coding = Coding::begin();
     let (value, used) =
         bincode::serde::decode_from_slice(payload, CONFIG).map_err(|error| Error::Payload(error.to_string()))?;
     if used == payload.len() {
