@@ -44,6 +44,7 @@ mod open;
 mod outbox;
 mod record;
 mod restored;
+mod room;
 mod scrub;
 #[cfg(feature = "testing")]
 pub(crate) mod sim;

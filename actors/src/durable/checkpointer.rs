@@ -25,6 +25,7 @@ use super::{
     accepted::Accepted,
     id::Sequence,
     live::Capture,
+    room::Room,
     store::{self, Checkpoint},
     system::{Core, Drive, Inner},
 };
@@ -37,23 +38,6 @@ const RETRY: Duration = Duration::from_secs(1);
 
 /// Whether anything is due is looked at this often.
 const LOOK_AGAIN: Duration = Duration::from_millis(250);
-
-/// When rows are written, and what may wait to be.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Pace {
-    /// Rows are written at least this often, while any change.
-    pub(crate) every: Duration,
-    /// And as soon as so many bytes of records came since.
-    pub(crate) bytes: u64,
-    /// When so many bytes of records wait for their rows to be written, hosts and admission wait too.
-    pub(crate) bytes_max: u64,
-}
-
-impl Default for Pace {
-    fn default() -> Self {
-        Self { every: Duration::from_secs(5), bytes: 64 << 20, bytes_max: 256 << 20 }
-    }
-}
 
 /// A checkpoint on its way.
 #[derive(Debug, Default)]
@@ -278,8 +262,12 @@ async fn write(inner: &Arc<Inner>, job: Job, since: Sequence) -> Option<Result<S
         inner.with_accepted(|accepted, _| accepted.not_checkpointed(job.capture)).ok()?;
         return Some(Err(store::Error::Closed { cause: "a fault".to_owned() }));
     }
-    let written = inner.store.checkpoint(&checkpoint, &mut || inner.pause_checkpoint());
-    let rows = job.capture.changes.len();
+    let rows = job.capture.changes.len() as u64;
+    let mut room = Room::new(job.bytes, rows);
+    let written = inner.store.checkpoint(&checkpoint, &mut |done| {
+        inner.saved(room.back(done));
+        inner.pause_checkpoint()
+    });
     match written {
         Ok(()) => {
             let mut written = job.capture.written();
@@ -288,74 +276,22 @@ async fn write(inner: &Arc<Inner>, job: Job, since: Sequence) -> Option<Result<S
                 inner.with_accepted(|accepted, _| accepted.checkpointed(part)).ok()?;
             }
             inner.with_accepted(|accepted, _| accepted.give_room_back()).ok()?;
-            inner.saved(job.bytes);
+            inner.saved(room.back(rows));
             inner.report_checkpoint(None);
             inner.meters.checkpoint_seconds.record(began.elapsed().as_secs_f64());
-            inner.meters.checkpoint_rows.increment(rows as u64);
+            inner.meters.checkpoint_rows.increment(rows);
             tracing::debug!(rows, took = ?began.elapsed(), %from, "rows are written");
             Some(Ok(from))
         }
         Err(error) => {
             inner.with_accepted(|accepted, _| accepted.not_checkpointed(job.capture)).ok()?;
+            inner.appended(room.given);
             Some(Err(error))
         }
     }
 }
 
 impl Inner {
-    /// Bytes of records whose rows are not written yet.
-    pub(crate) fn unsaved(&self) -> u64 {
-        self.unsaved.load(std::sync::atomic::Ordering::Relaxed)
-    }
-
-    fn saved(&self, bytes: u64) {
-        self.unsaved.fetch_sub(bytes, std::sync::atomic::Ordering::Relaxed);
-        self.room.notify_waiters();
-    }
-
-    /// A record was appended.
-    pub(crate) fn appended(&self, bytes: u64) {
-        if self.rows.is_some() {
-            self.unsaved.fetch_add(bytes, std::sync::atomic::Ordering::Relaxed);
-        }
-    }
-
-    /// Whether so much waits for its rows that nothing more may enter.
-    pub(crate) fn is_full(&self) -> bool {
-        self.unsaved() >= self.pace.bytes_max
-    }
-
-    /// Whether anything more may enter.
-    pub(crate) fn admits(&self) -> Result<(), super::system::Error> {
-        if Mutant::FullStoreLetsIn.is_chosen()
-            || !self.is_full() && !self.is_short.load(std::sync::atomic::Ordering::Relaxed)
-        {
-            return Ok(());
-        }
-        let core = self.core.lock();
-        let cause = core.shortage.clone().or_else(|| core.checkpoint_trouble.clone());
-        drop(core);
-        let cause = cause.unwrap_or_else(|| "rows wait to be written".to_owned());
-        Err(super::system::Error::Busy { cause })
-    }
-
-    /// Whether turns must wait until rows are written. A closed store never makes room, and takes no turns either.
-    pub(crate) fn lacks_room(&self) -> bool {
-        self.is_full() && self.core.lock().closed.is_none()
-    }
-
-    /// Wait until rows are written, if too much waits for that.
-    pub(crate) async fn until_room(&self) {
-        while self.lacks_room() {
-            let room = self.room.notified();
-            if !self.lacks_room() {
-                return;
-            }
-            // A closed store never makes room: look again now and then.
-            let _ = tokio::time::timeout(Duration::from_millis(100), room).await;
-        }
-    }
-
     /// Between two batches of rows: let others have the disk and the processor, unless it is getting late, or too many are in
     /// memory and wait for their rows to leave it.
     fn pause_checkpoint(&self) -> bool {

@@ -240,12 +240,12 @@ pub trait Store: Send + Sync + 'static {
     /// If a record below the durable end cannot be read.
     fn scan(&self, from: Sequence, visit: &mut dyn FnMut(Sequence, &[u8]) -> bool) -> Result<(), Error>;
 
-    /// Write rows, durably; a crash on the way leaves some of them written. `go_on` is asked now and then, may wait, and
-    /// says whether to go on.
+    /// Write rows, durably; a crash on the way leaves some of them written. `go_on` is told now and then how many of them
+    /// were handed on, may wait, and says whether to go on.
     ///
     /// # Errors
     /// If not all of it was written; the rows are then as after a crash, and the journal is unharmed.
-    fn checkpoint(&self, checkpoint: &Checkpoint<'_>, go_on: &mut dyn FnMut() -> bool) -> Result<(), Error> {
+    fn checkpoint(&self, checkpoint: &Checkpoint<'_>, go_on: &mut dyn FnMut(u64) -> bool) -> Result<(), Error> {
         let _ = (checkpoint, go_on);
         Err(Error::Misuse { cause: "it keeps no rows".to_owned() })
     }

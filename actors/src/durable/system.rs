@@ -16,6 +16,7 @@ mod letters;
 mod life;
 mod measure;
 mod once;
+mod outcomes;
 mod passivation;
 mod restarts;
 mod resume;
@@ -48,7 +49,8 @@ pub use self::{
 };
 pub(crate) use self::{
     drive::Drive,
-    inner::{Core, Ended, Inner, Observed, Unaccepted},
+    inner::{Core, Inner, Observed, Unaccepted},
+    outcomes::Ended,
 };
 use super::{
     accepted::{Entered, Entrance, Existing},

@@ -10,31 +10,25 @@
 //! ended in this process. What a probe does not prove stays unknown: a probe that is cut short proves nothing.
 
 mod dispatch;
+mod prepared;
 
 use std::{
     collections::VecDeque,
-    panic::AssertUnwindSafe,
     sync::{
         Arc,
-        atomic::{AtomicU64, AtomicUsize, Ordering},
+        atomic::{AtomicUsize, Ordering},
     },
-    task::{Context, Poll, Waker},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use parking_lot::Mutex;
 use ractor::{Actor, ActorCell, ActorProcessingErr, ActorRef};
 use rustc_hash::FxHashSet;
 use tokio::sync::oneshot;
-use tokio_util::sync::CancellationToken;
 use tracing::Instrument as _;
 
-use super::{
-    AnyTool, Calling,
-    context::{CallContext, Pulse, Shared},
-    limits::{panicked, poll_caught, within},
-    told,
-};
+use self::prepared::{Prepared, ask, context, finished, is_probe, start};
+use super::{AnyTool, context::CallContext, limits::within, told};
 #[cfg(test)]
 use crate::durable::faults::{Action, Site, Who};
 use crate::{
@@ -43,14 +37,11 @@ use crate::{
         CallId, Effect, Ended, Inner, Outcome, Row, RowState,
         supervision::{ChildSpec, Shutdown, StartFailure},
     },
-    json::Json,
     mutant::Mutant,
 };
 
 /// Calls begun before others get the thread, and the most answers in one commit.
 const BATCH: usize = 256;
-/// The largest output of a call: larger ones belong into the artifact store.
-const OUTPUT_MAX: usize = 256 * 1024;
 /// The longest sleep until a probe is due: the clock by which it is may be set.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
@@ -237,33 +228,6 @@ impl Actor for Host {
     }
 }
 
-/// One call, ready to run.
-struct Prepared {
-    call: CallId,
-    is_probe: bool,
-    calling: Calling,
-    cx: CallContext,
-    timeout: Duration,
-    began: Instant,
-}
-
-impl Prepared {
-    /// The outcome, if there is one at once. A call that was cancelled before this did not begin; of a probe that says
-    /// nothing about the call.
-    fn poll_once(&mut self) -> Option<Outcome> {
-        if self.cx.is_cancelled() && self.is_probe {
-            return Some(Outcome::unknown("cancelled", "the probe was cancelled before it began"));
-        }
-        if self.cx.is_cancelled() {
-            return Some(Outcome::failed("cancelled", "cancelled before it began"));
-        }
-        match poll_caught(self.calling.as_mut(), &mut Context::from_waker(Waker::noop())) {
-            Poll::Ready(outcome) => Some(outcome),
-            Poll::Pending => None,
-        }
-    }
-}
-
 impl Queue {
     fn slot(&self) -> &ToolSlot {
         self.inner.tools.get(&self.id).expect("an actor stands before a registered tool")
@@ -444,69 +408,6 @@ impl Queue {
             });
         });
     }
-}
-
-fn is_probe(row: &Row) -> bool {
-    matches!(row.state, RowState::Probing(_))
-}
-
-fn context(call: CallId, row: &Row, inner: &Arc<Inner>, tool: &dyn AnyTool) -> CallContext {
-    let now = monotonic();
-    let promised = row.request.heartbeat_ms.map(Duration::from_millis).or_else(|| tool.heartbeat());
-    CallContext {
-        call,
-        path: row.request.path.as_str().into(),
-        key: row.request.key,
-        attempt: row.request.attempt,
-        deadline: now + Duration::from_millis(row.request.timeout_ms),
-        epoch: inner.fence.epoch,
-        last_checkpoint: row.request.checkpoint.clone(),
-        shared: Arc::new(Shared {
-            cancel: CancellationToken::new(),
-            progress: Mutex::default(),
-            beats: AtomicU64::new(0),
-            // A probe only reads, and has its time limit.
-            pulse: promised.filter(|_| !is_probe(row)).map(Pulse::new),
-            checkpoint: Mutex::new(None),
-            // A probe only reads: what it would save would take the place of what the attempt did.
-            system: (!is_probe(row)).then(|| inner.in_flight.home()),
-        }),
-    }
-}
-
-/// A tool may panic before it gives a future.
-fn start(tool: Arc<dyn AnyTool>, cx: CallContext, input: Json) -> Calling {
-    match std::panic::catch_unwind(AssertUnwindSafe(|| tool.start(cx, input))) {
-        Ok(calling) => calling,
-        Err(panic) => Box::pin(std::future::ready(panicked(&*panic))),
-    }
-}
-
-fn ask(tool: Arc<dyn AnyTool>, cx: CallContext, input: Json) -> Calling {
-    match std::panic::catch_unwind(AssertUnwindSafe(|| tool.ask(cx, input))) {
-        Ok(asking) => Box::pin(async move { asking.await.into() }),
-        Err(panic) => Box::pin(std::future::ready(panicked(&*panic))),
-    }
-}
-
-fn finished(cx: &CallContext, is_probe: bool, outcome: Outcome) -> Ended {
-    let outcome = match outcome {
-        Outcome::Done(output) if output.len() > OUTPUT_MAX => {
-            Outcome::unknown("output", format!("it gave {} bytes, and {OUTPUT_MAX} can be kept", output.len()))
-        }
-        Outcome::Done(output) => Outcome::Done(output),
-        Outcome::Failed(failure) => Outcome::Failed(failure.trimmed()),
-        Outcome::Unknown(failure) => Outcome::Unknown(failure.trimmed()),
-    };
-    let checkpoint = match outcome {
-        Outcome::Done(_) => None,
-        Outcome::Failed(_) | Outcome::Unknown(_) if is_probe => cx.last_checkpoint.clone(),
-        // An attempt that saved nothing leaves what the one before it saved.
-        Outcome::Failed(_) | Outcome::Unknown(_) => {
-            cx.shared.checkpoint.lock().take().or_else(|| cx.last_checkpoint.clone())
-        }
-    };
-    (cx.call, outcome, checkpoint)
 }
 
 impl Inner {

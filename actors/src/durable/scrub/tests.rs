@@ -71,7 +71,7 @@ fn store(from: u64, to: u64, split: usize) -> Memory {
         .collect();
     let meta = Bytes::new();
     let checkpoint = Checkpoint { since: Sequence(0), from: Sequence(from), to: Sequence(to), meta, changes: &changes };
-    store.checkpoint(&checkpoint, &mut || true).unwrap();
+    store.checkpoint(&checkpoint, &mut |_| true).unwrap();
     store
 }
 
@@ -140,7 +140,7 @@ fn an_actor_that_ends_between_two_slices_of_a_checkpoint_leaves_no_older_row() {
     };
     let write = |marks: [u64; 3], changes: &BTreeMap<Bytes, Option<Bytes>>| {
         let [since, from, to] = marks.map(Sequence);
-        store.checkpoint(&Checkpoint { since, from, to, meta: Bytes::new(), changes }, &mut || true).unwrap();
+        store.checkpoint(&Checkpoint { since, from, to, meta: Bytes::new(), changes }, &mut |_| true).unwrap();
     };
     fold(&mut live, 1);
     let mut first = live.begin_capture();

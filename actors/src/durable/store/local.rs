@@ -33,18 +33,21 @@ mod live_rows;
 mod lives;
 mod loss;
 mod losses;
+mod options;
 mod parts;
 mod past;
 mod scrub;
 pub(crate) mod shelf;
 mod versions;
 
-use std::{fmt, ops::ControlFlow, path::Path, sync::Arc, time::Duration};
+use std::{fmt, ops::ControlFlow, path::Path, sync::Arc};
 
 use parking_lot::Mutex;
 
 #[cfg(test)]
 pub(crate) use self::inspect::check;
+pub(crate) use self::options::Tuning;
+pub use self::options::{Durability, LocalOptions};
 use self::{archiver::Archiver, ballast::Ballast, live_rows::LiveRows};
 use super::{
     Checked, Checkpoint, Error, Fence, Image, Loss, Opened, Past, Recovered, RowsChecked, Settled, Slice, Stats, Store,
@@ -64,66 +67,6 @@ use crate::{
     },
     mutant::Mutant,
 };
-
-/// What an acknowledged record survives.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Durability {
-    /// A power cut: each record is synced before it is acknowledged.
-    #[default]
-    Power,
-    /// The end of the process, however it ends. A power cut takes what came after the last note in `HEAD`, which is at
-    /// most 100 ms while records keep coming.
-    Process,
-}
-
-/// How a [`Local`] works.
-#[derive(Clone, Debug)]
-pub struct LocalOptions {
-    /// What an acknowledged record survives.
-    pub durability: Durability,
-    /// How long a file of the journal is, in bytes; a larger record gets a larger file.
-    pub segment_bytes: u64,
-    /// Keep rows, so that a start need not read the whole journal. Without them everything live stays in memory.
-    pub rows: bool,
-    /// A new base is made when the journal has grown by so many bytes, or by half the last base, if that is more.
-    pub base_bytes: u64,
-    /// How often it is looked whether a base is due.
-    pub base_every: Duration,
-    /// Only look: take no lock, write nothing. Another process may be writing meanwhile.
-    pub read_only: bool,
-    /// Take nothing behind this record. For a start in the process in which an append failed: the failed store's
-    /// [`Local::durable`], because what a failed sync leaves behind reads well and was promised to nobody.
-    pub cut_after: Option<Sequence>,
-}
-
-impl Default for LocalOptions {
-    fn default() -> Self {
-        Self {
-            durability: Durability::Power,
-            segment_bytes: 16 * 1024 * 1024,
-            rows: true,
-            base_bytes: 64 * 1024 * 1024,
-            base_every: Duration::from_secs(1),
-            read_only: false,
-            cut_after: None,
-        }
-    }
-}
-
-/// What only tests turn.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Tuning {
-    /// How far `HEAD` may be behind.
-    pub(crate) head_every: Duration,
-    /// Whether the next segment is made by a thread of its own.
-    pub(crate) background: bool,
-}
-
-impl Default for Tuning {
-    fn default() -> Self {
-        Self { head_every: Duration::from_millis(100), background: true }
-    }
-}
 
 /// What a start begins from.
 #[derive(Default)]
@@ -417,7 +360,7 @@ impl Store for Local {
         Ok(())
     }
 
-    fn checkpoint(&self, checkpoint: &Checkpoint<'_>, go_on: &mut dyn FnMut() -> bool) -> Result<(), Error> {
+    fn checkpoint(&self, checkpoint: &Checkpoint<'_>, go_on: &mut dyn FnMut(u64) -> bool) -> Result<(), Error> {
         let shelf = self.shelf.lock().clone().ok_or_else(|| misuse("it keeps no rows"))?;
         let durable = self.durable();
         if checkpoint.to > durable && !Mutant::CheckpointPastDurable.is_chosen() {

@@ -201,7 +201,7 @@ impl Store for Memory {
         })
     }
 
-    fn checkpoint(&self, checkpoint: &Checkpoint<'_>, go_on: &mut dyn FnMut() -> bool) -> Result<(), Error> {
+    fn checkpoint(&self, checkpoint: &Checkpoint<'_>, go_on: &mut dyn FnMut(u64) -> bool) -> Result<(), Error> {
         self.life.lock().open()?;
         {
             let mut shared = self.shared.lock();
@@ -217,7 +217,7 @@ impl Store for Memory {
         for (written, (key, value)) in checkpoint.changes.iter().enumerate() {
             let crashes = self.life.lock().rows_left == Some(written);
             // Nothing is held meanwhile: it may wait for somebody who waits for the store.
-            if crashes || !go_on() {
+            if crashes || !go_on(written as u64) {
                 let cause = format!("a crash was asked for, after {written} rows");
                 self.life.lock().closed = Some(cause.clone());
                 return Err(Error::Closed { cause });

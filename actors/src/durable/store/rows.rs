@@ -104,9 +104,9 @@ pub(crate) trait Rows: Send + Sync {
     fn scan(&self, from: &[u8], to: &[u8], visit: &mut dyn FnMut(&[u8], Bytes) -> bool) -> Result<(), Error>;
 
     /// Write one checkpoint, in batches of at most [`BATCH_MAX`], after which the rows stand at `mark`; on the way they hold
-    /// everything up to `since`, and perhaps more. `pace` is called between batches: it may take its time,
-    /// or say `false` to stop. `Ok` means that all of it is durable. After a checkpoint that did not end, the next one has
-    /// to cover the same rows, which it does if it starts from the mark.
+    /// everything up to `since`, and perhaps more. `pace` is called between batches, with how many of the changes were
+    /// taken: it may take its time, or say `false` to stop. `Ok` means that all of it is durable. After a checkpoint that
+    /// did not end, the next one has to cover the same rows, which it does if it starts from the mark.
     ///
     /// # Errors
     /// [`Error::Stopped`] if `pace` said so: the mark then says that `to` was not reached, and another checkpoint may follow.
@@ -116,7 +116,7 @@ pub(crate) trait Rows: Send + Sync {
         since: Sequence,
         mark: &Mark,
         changes: &mut dyn Iterator<Item = Change>,
-        pace: &mut dyn FnMut() -> bool,
+        pace: &mut dyn FnMut(u64) -> bool,
     ) -> Result<Written, Error>;
 
     /// Write one checkpoint that leaves nothing between `from` and `to`.
@@ -125,7 +125,7 @@ pub(crate) trait Rows: Send + Sync {
         &self,
         mark: &Mark,
         changes: &mut dyn Iterator<Item = Change>,
-        pace: &mut dyn FnMut() -> bool,
+        pace: &mut dyn FnMut(u64) -> bool,
     ) -> Result<Written, Error> {
         self.write(mark.from, &mark.ended(), changes, pace)
     }

@@ -34,7 +34,6 @@ use crate::{
     durable::{
         accepted::Accepted,
         behavior::Behavior,
-        checkpointer::Pace,
         codec,
         directory::Directory,
         flight::{Recorder, Suspect},
@@ -43,6 +42,7 @@ use crate::{
         kind::{Extensions, Ids, Registry},
         live::{self, Live},
         meters::{Measure, Meters, SYNC},
+        room::Pace,
         store::{self, Rows, Store},
         watch::{Limits, LongTurn},
     },
@@ -301,11 +301,11 @@ impl SystemBuilder {
         self
     }
 
-    /// Write rows that changed this often (5 s when not said), and whenever `bytes` of records (64 MiB) came since. Four
-    /// times as many may wait for their rows; then hosts and admission wait, too.
+    /// Write rows that changed this often (5 s when not said), and whenever `bytes` of records (64 MiB) came since. Twice
+    /// as many may wait for their rows; then hosts and admission wait, too.
     #[must_use]
     pub fn checkpoint(mut self, every: Duration, bytes: u64) -> Self {
-        self.pace = Pace { every, bytes, bytes_max: bytes.saturating_mul(4) };
+        self.pace = Pace { every, bytes, bytes_max: bytes.saturating_mul(2) };
         self
     }
 

@@ -109,7 +109,7 @@ impl Simulation {
             meta: self.life.accepted.live().meta(),
             changes: &capture.changes,
         };
-        let written = self.store.checkpoint(&checkpoint, &mut || true);
+        let written = self.store.checkpoint(&checkpoint, &mut |_| true);
         match written {
             Ok(()) => {
                 self.life.rows_at = boundary;

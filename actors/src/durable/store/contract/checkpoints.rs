@@ -139,7 +139,7 @@ fn a_checkpoint_that_is_stopped_says_so_and_the_next_start_covers_it(subject: &m
     checkpoint(&*store, (0, 2, 2), &rows(0..1000, 1)).unwrap();
     let changes = rows(0..1000, 2);
     let mut left = 2;
-    let mut go_on = || {
+    let mut go_on = |_| {
         left -= 1;
         left > 0
     };
@@ -265,7 +265,7 @@ fn checkpoint(
     changes: &BTreeMap<Bytes, Option<Bytes>>,
 ) -> Result<(), Error> {
     let [since, from, to] = [since, from, to].map(Sequence);
-    store.checkpoint(&Checkpoint { since, from, to, meta: meta(), changes }, &mut || true)
+    store.checkpoint(&Checkpoint { since, from, to, meta: meta(), changes }, &mut |_| true)
 }
 
 fn meta() -> Bytes {

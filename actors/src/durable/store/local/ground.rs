@@ -178,7 +178,7 @@ fn build(
         }
     });
     // A base that turns out to be damaged half-way leaves rows that say so themselves.
-    let written = shelf.write(Sequence(0), &mark, &mut changes, &mut || true);
+    let written = shelf.write(Sequence(0), &mark, &mut changes, &mut |_| true);
     if let Some(error) = wrong {
         return Err(error);
     }

@@ -75,7 +75,7 @@ impl LiveRows {
     }
 
     /// Write a checkpoint. Rows that want room are tried to be opened, and not waited for.
-    pub(super) fn write(&self, checkpoint: &Checkpoint<'_>, go_on: &mut dyn FnMut() -> bool) -> Result<(), Error> {
+    pub(super) fn write(&self, checkpoint: &Checkpoint<'_>, go_on: &mut dyn FnMut(u64) -> bool) -> Result<(), Error> {
         let Checkpoint { since, from, to, .. } = *checkpoint;
         let mark = Mark { store: self.store, from, to, reached: true, meta: checkpoint.meta.clone() };
         self.mend();
@@ -288,7 +288,7 @@ mod tests {
         let changes = BTreeMap::from([(row.clone(), Some(row))]);
         let (since, to) = (Sequence(record - 1), Sequence(record));
         let checkpoint = Checkpoint { since, from: to, to, meta: Bytes::new(), changes: &changes };
-        rows.write(&checkpoint, &mut || true).unwrap();
+        rows.write(&checkpoint, &mut |_| true).unwrap();
     }
 
     /// The disk was full, and may have room again.

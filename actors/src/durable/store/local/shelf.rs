@@ -211,7 +211,7 @@ impl Rows for Shelf {
         since: Sequence,
         mark: &Mark,
         changes: &mut dyn Iterator<Item = Change>,
-        pace: &mut dyn FnMut() -> bool,
+        pace: &mut dyn FnMut(u64) -> bool,
     ) -> Result<Written, Error> {
         rows::admit_mark(mark)?;
         let mut writing = self.writing.lock();

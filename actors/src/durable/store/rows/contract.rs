@@ -148,7 +148,7 @@ const LENGTHS: [usize; 14] = [0, 1, 600, 4079, 4080, 4081, 4095, 4096, 4097, 815
 fn a_mark_carries_what_its_writer_keeps(subject: &mut dyn Subject) {
     let kept = Mark { meta: Bytes::from(vec![5; META_MAX]), ..mark(9) };
     let rows = subject.open();
-    rows.checkpoint(&kept, &mut std::iter::empty(), &mut || false).unwrap();
+    rows.checkpoint(&kept, &mut std::iter::empty(), &mut |_| false).unwrap();
     drop(rows);
     assert_eq!(subject.open().mark().unwrap(), Some(kept));
 }
@@ -188,14 +188,17 @@ fn batches_are_small_and_the_writer_may_rest_between_them(subject: &mut dyn Subj
     let mut rests = 0;
     let mut marks = Vec::new();
     let changes: Vec<Change> = (0..2000).map(|number| (numbered(number), Some(filled(10, 0)))).collect();
-    let mut pace = || {
+    let mut taken = Vec::new();
+    let mut pace = |rows_taken| {
         rests += 1;
+        taken.push(rows_taken);
         marks.push(rows.mark().unwrap());
         true
     };
     let written = rows.checkpoint(&mark(5), &mut changes.into_iter(), &mut pace).unwrap();
     assert_eq!(written, Written { rows: 2000, bytes: 2000 * (8 + 10) });
     assert!((4..=6).contains(&rests), "{rests} rests in 2000 rows");
+    assert!(taken[0] > 0 && taken.is_sorted() && taken[rests - 1] <= 2000, "{taken:?}");
     assert!(marks.iter().flatten().all(|mark| !mark.reached && mark.to == Sequence(5)), "{marks:?}");
     assert_eq!(rows.mark().unwrap(), Some(mark(5)));
 }
@@ -207,7 +210,7 @@ fn a_stopped_checkpoint_says_so_and_the_next_one_completes_it(subject: &mut dyn 
     let changes = |seed| (0..1000).map(move |number| (numbered(number), Some(filled(length(number), seed))));
     write(&*rows, 3, changes(1)).unwrap();
     let mut left = 2;
-    let mut pace = || {
+    let mut pace = |_| {
         left -= 1;
         left > 0
     };
@@ -219,7 +222,7 @@ fn a_stopped_checkpoint_says_so_and_the_next_one_completes_it(subject: &mut dyn 
     for (key, value) in scan(&*rows, &[], &END) {
         assert!(value[..] == filled(value.len(), 1) || value[..] == filled(value.len(), 2), "{key:?} is half new");
     }
-    rows.checkpoint(&begun, &mut changes(3), &mut || true).unwrap();
+    rows.checkpoint(&begun, &mut changes(3), &mut |_| true).unwrap();
     assert_eq!(rows.mark().unwrap(), Some(begun.ended()));
     let whole: Vec<_> = changes(3).map(|(key, value)| (key, value.unwrap())).collect();
     assert!(scan(&*rows, &[], &END) == whole);
@@ -247,7 +250,7 @@ fn what_is_too_large_is_refused(subject: &mut dyn Subject) {
         assert!(matches!(write(&*rows, 1, [change]), Err(Error::Misuse { .. })));
     }
     let meta = Bytes::from(vec![0; META_MAX + 1]);
-    let refused = rows.checkpoint(&Mark { meta, ..mark(1) }, &mut std::iter::empty(), &mut || true);
+    let refused = rows.checkpoint(&Mark { meta, ..mark(1) }, &mut std::iter::empty(), &mut |_| true);
     assert!(matches!(refused, Err(Error::Misuse { .. })));
     write(&*rows, 1, [(numbered(1), Some(filled(5, 5)))]).unwrap();
     assert_eq!(rows.get(&numbered(1)).unwrap(), Some(filled(5, 5)));
@@ -271,7 +274,7 @@ fn mark(to: u64) -> Mark {
 }
 
 fn write(rows: &dyn Rows, to: u64, changes: impl IntoIterator<Item = Change>) -> Result<Written, Error> {
-    rows.checkpoint(&mark(to), &mut changes.into_iter(), &mut || true)
+    rows.checkpoint(&mark(to), &mut changes.into_iter(), &mut |_| true)
 }
 
 fn scan(rows: &dyn Rows, from: &[u8], to: &[u8]) -> Vec<(Bytes, Bytes)> {

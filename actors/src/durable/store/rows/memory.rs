@@ -65,7 +65,7 @@ impl Rows for Memory {
         since: Sequence,
         mark: &Mark,
         changes: &mut dyn Iterator<Item = Change>,
-        pace: &mut dyn FnMut() -> bool,
+        pace: &mut dyn FnMut(u64) -> bool,
     ) -> Result<Written, Error> {
         admit_mark(mark)?;
         let (mut written, mut batch) = (Written::default(), Vec::new());
@@ -73,7 +73,7 @@ impl Rows for Memory {
             admit(&change)?;
             if batch.len() == BATCH_MAX {
                 self.0.lock().apply(mark.begun(since), &mut batch);
-                if !pace() {
+                if !pace(written.rows) {
                     return Err(Error::Stopped);
                 }
             }

@@ -33,7 +33,7 @@ fn the_parts_of_a_value_go_with_it() {
 fn the_parts_of_an_unfinished_value_go_with_the_next_checkpoint() {
     let (folder, shelf) = shelf();
     let long = [(Bytes::from("a"), Some(filled(3_000_000, 1)))];
-    let stopped = shelf.checkpoint(&mark(1), &mut long.into_iter(), &mut || false).unwrap_err();
+    let stopped = shelf.checkpoint(&mark(1), &mut long.into_iter(), &mut |_| false).unwrap_err();
     assert!(matches!(stopped, Error::Stopped) && chunks(&shelf) > 100, "{stopped}");
     drop(shelf);
     let shelf = open(folder.path()).unwrap().shelf;
@@ -192,7 +192,7 @@ fn open(folder: &Path) -> Result<Opened, Error> {
 }
 
 fn write(shelf: &Shelf, to: u64, changes: impl IntoIterator<Item = Change>) -> Written {
-    shelf.checkpoint(&mark(to), &mut changes.into_iter(), &mut || true).unwrap()
+    shelf.checkpoint(&mark(to), &mut changes.into_iter(), &mut |_| true).unwrap()
 }
 
 fn mark(to: u64) -> Mark {

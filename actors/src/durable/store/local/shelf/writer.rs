@@ -28,12 +28,23 @@ pub(super) struct Writer<'a> {
     /// A batch under way, and the tally that holds once it is written.
     under_way: Option<(Applying, Tally)>,
     has_written: bool,
+    /// What was handed on.
+    written: Written,
 }
 
 impl<'a> Writer<'a> {
     pub(super) fn new(shelf: &'a Shelf, begun: Mark, unsure: bool) -> Self {
         let pile = Pile::new(*shelf.tally.lock());
-        Self { shelf, begun, unsure, finder: Finder::default(), pile, under_way: None, has_written: false }
+        Self {
+            shelf,
+            begun,
+            unsure,
+            finder: Finder::default(),
+            pile,
+            under_way: None,
+            has_written: false,
+            written: Written::default(),
+        }
     }
 
     /// Whether any batch was begun.
@@ -46,12 +57,11 @@ impl<'a> Writer<'a> {
         &mut self,
         changes: &mut dyn Iterator<Item = Change>,
         mark: &Mark,
-        pace: &mut dyn FnMut() -> bool,
+        pace: &mut dyn FnMut(u64) -> bool,
     ) -> Result<Written, Error> {
-        let mut written = Written::default();
         for change in changes {
             rows::admit(&change)?;
-            rows::count(&mut written, &change);
+            rows::count(&mut self.written, &change);
             let (key, value) = &change;
             let row_key = layout::row_key(key);
             if !self.finder.is_ahead(&row_key) {
@@ -66,7 +76,7 @@ impl<'a> Writer<'a> {
         let (batch, tally) = self.pile.take(mark);
         self.begin(batch, tally)?;
         self.land()?;
-        Ok(written)
+        Ok(self.written)
     }
 
     /// Wait for the batch under way.
@@ -91,7 +101,7 @@ impl<'a> Writer<'a> {
         Ok(before)
     }
 
-    fn push(&mut self, step: Step, pace: &mut dyn FnMut() -> bool) -> Result<(), Error> {
+    fn push(&mut self, step: Step, pace: &mut dyn FnMut(u64) -> bool) -> Result<(), Error> {
         if self.pile.is_full() {
             self.turn_over(pace)?;
         }
@@ -100,17 +110,17 @@ impl<'a> Writer<'a> {
     }
 
     /// Have what was gathered written, once the batch before it is.
-    fn turn_over(&mut self, pace: &mut dyn FnMut() -> bool) -> Result<(), Error> {
+    fn turn_over(&mut self, pace: &mut dyn FnMut(u64) -> bool) -> Result<(), Error> {
         self.rest(pace)?;
         let (batch, tally) = self.pile.take(&self.begun);
         self.begin(batch, tally)
     }
 
     /// Between two batches.
-    fn rest(&mut self, pace: &mut dyn FnMut() -> bool) -> Result<(), Error> {
+    fn rest(&mut self, pace: &mut dyn FnMut(u64) -> bool) -> Result<(), Error> {
         let is_between = self.under_way.is_some();
         self.land()?;
-        if is_between && !pace() { Err(Error::Stopped) } else { Ok(()) }
+        if is_between && !pace(self.written.rows) { Err(Error::Stopped) } else { Ok(()) }
     }
 
     fn begin(&mut self, batch: sled::Batch, tally: Tally) -> Result<(), Error> {

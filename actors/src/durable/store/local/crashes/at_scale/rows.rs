@@ -83,11 +83,11 @@ fn make(folder: &Path, tale: &Tale, store: u64, at: u64, whole: bool) {
     let first = if whole { at } else { at.div_ceil(2) };
     let (changes, meta) = rows_at(tale, first);
     let mark = Mark { from: Sequence(first), to: Sequence(first), meta, ..empty };
-    shelf.write(Sequence(0), &mark, &mut changes.into_iter(), &mut || true).unwrap();
+    shelf.write(Sequence(0), &mark, &mut changes.into_iter(), &mut |_| true).unwrap();
     if !whole {
         let (changes, meta) = rows_at(tale, at);
         let (begun, half) = (Mark { to: Sequence(at), meta, ..mark }.begun(Sequence(first)), changes.len() / 2);
-        shelf.write(Sequence(first), &begun, &mut changes.into_iter().take(half), &mut || true).unwrap();
+        shelf.write(Sequence(first), &begun, &mut changes.into_iter().take(half), &mut |_| true).unwrap();
     }
 }
 

@@ -101,7 +101,7 @@ fn look_at(folder: &Path) {
                 Err(error) if error.to_string().contains("others are there") => "missed when counted",
                 Err(_) => "cannot be read",
             };
-            let written = shelf.checkpoint(&mark, &mut checkpoint(CHECKPOINTS), &mut || true);
+            let written = shelf.checkpoint(&mark, &mut checkpoint(CHECKPOINTS), &mut |_| true);
             assert!(!matches!(written, Err(Error::Stopped | Error::Misuse { .. } | Error::Io { .. })), "{written:?}");
             outcome
         }

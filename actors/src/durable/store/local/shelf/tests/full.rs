@@ -19,13 +19,13 @@ fn fill(folder: &Path) {
     let (live, ballast) = (folder.join("live"), folder.join("ballast"));
     fs::write(&ballast, vec![0; 6 * 1024 * 1024]).unwrap();
     let shelf = Shelf::create(&live, &mark(0)).unwrap().shelf;
-    let writes = (1..).map(|to| (to, shelf.checkpoint(&mark(to), &mut checkpoint(to), &mut || true)));
+    let writes = (1..).map(|to| (to, shelf.checkpoint(&mark(to), &mut checkpoint(to), &mut |_| true)));
     let (failed, error) = { writes }.find(|(_, written)| written.is_err()).unwrap();
     let error = error.unwrap_err();
     assert!(matches!(&error, Error::Io { source, .. } if source.kind() == ErrorKind::StorageFull), "{error}");
     assert!(failed > 3, "checkpoint {failed}");
 
-    let closed = shelf.checkpoint(&mark(failed), &mut checkpoint(failed), &mut || true).unwrap_err();
+    let closed = shelf.checkpoint(&mark(failed), &mut checkpoint(failed), &mut |_| true).unwrap_err();
     assert!(matches!(&closed, Error::Closed { cause } if *cause == error.to_string()), "{closed}");
     assert!(matches!(shelf.get(b"a"), Err(Error::Closed { .. })));
     assert!(matches!(shelf.scan(b"a", b"b", &mut |_, _| true), Err(Error::Closed { .. })));
@@ -39,7 +39,7 @@ fn fill(folder: &Path) {
     for (key, value) in (1..failed).flat_map(checkpoint) {
         assert!(opened.shelf.get(&key).unwrap() == value, "{key:?}");
     }
-    opened.shelf.checkpoint(&mark(failed), &mut checkpoint(failed), &mut || true).unwrap();
+    opened.shelf.checkpoint(&mark(failed), &mut checkpoint(failed), &mut |_| true).unwrap();
 }
 
 /// Rows of their own for each checkpoint.

@@ -34,7 +34,7 @@ fn open(folder: &Path, check: Check) {
 
 fn checkpoint(shelf: &Shelf, to: u64, from: u64, seed: u8) {
     let change = |number| -> Change { (key(number), Some(filled(600, seed))) };
-    shelf.checkpoint(&mark(to), &mut (from..from + EACH).map(change), &mut || true).unwrap();
+    shelf.checkpoint(&mark(to), &mut (from..from + EACH).map(change), &mut |_| true).unwrap();
 }
 
 fn timed(work: impl FnOnce()) -> f64 {
