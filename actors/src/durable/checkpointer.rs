@@ -25,7 +25,6 @@ use super::{
     accepted::Accepted,
     id::Sequence,
     live::Capture,
-    room::Room,
     store::{self, Checkpoint},
     system::{Core, Drive, Inner},
 };
@@ -159,11 +158,13 @@ fn wait_until_due(inner: &Inner) -> bool {
 /// Whether rows are to be written, so long after the last time.
 fn is_due(inner: &Inner, core: &mut Core, began: Instant) -> bool {
     // What room there is belongs to the work that was let in, until memory holds too much.
-    let waits = core.shortage.is_some() && inner.unsaved() < inner.pace.bytes_max / 2;
+    let waits = core.shortage.is_some() && inner.unsaved.waiting() < inner.pace.bytes.saturating_mul(2);
     let is_old = crate::clock::monotonic().duration_since(began) >= inner.pace.every && !waits;
-    let is_large = inner.unsaved() >= inner.pace.bytes && !waits;
+    let is_large = inner.unsaved.left() >= inner.pace.bytes && !waits;
     let is_crowded = !waits && core.accepted.is_crowded(inner.idle.actors_max());
-    let is_due = core.accepted.live().changed() > 0 && (is_old || is_large || is_crowded) || core.checkpoint_asked;
+    // What waits may be of rows that an earlier checkpoint took.
+    let is_any = core.accepted.live().changed() > 0 || inner.is_full();
+    let is_due = is_any && (is_old || is_large || is_crowded) || core.checkpoint_asked;
     core.checkpoint_asked &= !is_due;
     is_due
 }
@@ -236,7 +237,7 @@ fn captured(inner: &Inner, core: &mut Core) -> Option<Option<Job>> {
 pub(crate) fn slice(inner: &Inner, core: &mut Core) {
     let Core { job, accepted, .. } = core;
     if let Some(job) = job {
-        job.slice(accepted, inner.unsaved());
+        job.slice(accepted, inner.unsaved.waiting());
         if job.is_whole() {
             inner.captured.notify_all();
         }
@@ -263,9 +264,8 @@ async fn write(inner: &Arc<Inner>, job: Job, since: Sequence) -> Option<Result<S
         return Some(Err(store::Error::Closed { cause: "a fault".to_owned() }));
     }
     let rows = job.capture.changes.len() as u64;
-    let mut room = Room::new(job.bytes, rows);
     let written = inner.store.checkpoint(&checkpoint, &mut |done| {
-        inner.saved(room.back(done));
+        inner.handed_on(job.bytes, done, rows);
         inner.pause_checkpoint()
     });
     match written {
@@ -276,7 +276,7 @@ async fn write(inner: &Arc<Inner>, job: Job, since: Sequence) -> Option<Result<S
                 inner.with_accepted(|accepted, _| accepted.checkpointed(part)).ok()?;
             }
             inner.with_accepted(|accepted, _| accepted.give_room_back()).ok()?;
-            inner.saved(room.back(rows));
+            inner.saved(job.bytes);
             inner.report_checkpoint(None);
             inner.meters.checkpoint_seconds.record(began.elapsed().as_secs_f64());
             inner.meters.checkpoint_rows.increment(rows);
@@ -285,7 +285,7 @@ async fn write(inner: &Arc<Inner>, job: Job, since: Sequence) -> Option<Result<S
         }
         Err(error) => {
             inner.with_accepted(|accepted, _| accepted.not_checkpointed(job.capture)).ok()?;
-            inner.appended(room.given);
+            inner.not_saved();
             Some(Err(error))
         }
     }
@@ -299,7 +299,7 @@ impl Inner {
         let is_crowded = core.accepted.live().actors.len() > self.idle.actors_max();
         let goes_on = core.closed.is_none();
         drop(core);
-        if self.drive == Drive::Threads && !is_crowded && self.unsaved() < self.pace.bytes_max / 2 {
+        if self.drive == Drive::Threads && !is_crowded && self.unsaved.left() < self.pace.bytes {
             std::thread::sleep(Duration::from_millis(1));
         }
         goes_on

@@ -1,12 +1,20 @@
-//! How much may wait for its rows to be written: past that, hosts and admission wait, too.
+//! How much may wait for its rows to be written: past that nothing more is let in, and past more than that no turn is taken.
 //!
 //! ```text
-//! record appended ─► unsaved ─► a share of it with each batch of rows that is written ─► whoever waits for room
+//! bytes of records that wait for their rows, of which a checkpoint has handed some on
+//!
+//! 1 x   a checkpoint begins
+//! 2 x   but for those handed on: nothing more is let in
+//! 4 x   all in all: nothing more is let in
+//! 5 x   all in all: no turn is taken
 //! ```
-//! **Invariants:** what is given back while a checkpoint is written is no more than what waited when it began; of one that
-//! fails all of it is taken again.
+//! **Invariants:** what was let in has room to go on, also if the disk is full and the checkpoint that has handed on most of
+//! what waits fails; what is handed on counts as waiting until all of its checkpoint is durable.
 
-use std::{sync::atomic::Ordering::Relaxed, time::Duration};
+use std::{
+    sync::atomic::{AtomicU64, Ordering::Relaxed},
+    time::Duration,
+};
 
 use super::system::{Error, Inner};
 use crate::mutant::Mutant;
@@ -18,61 +26,79 @@ pub(crate) struct Pace {
     pub(crate) every: Duration,
     /// And as soon as so many bytes of records came since.
     pub(crate) bytes: u64,
-    /// When so many bytes of records wait for their rows to be written, hosts and admission wait too.
-    pub(crate) bytes_max: u64,
 }
 
 impl Default for Pace {
     fn default() -> Self {
-        Self { every: Duration::from_secs(5), bytes: 64 << 20, bytes_max: 128 << 20 }
+        Self { every: Duration::from_secs(5), bytes: 64 << 20 }
     }
 }
 
-/// What a checkpoint gives back as its rows are written, so that work goes on beside it, not after it.
-#[derive(Debug)]
-pub(super) struct Room {
-    /// Bytes of records that waited for these rows.
-    bytes: u64,
-    rows: u64,
-    /// What was given back so far.
-    pub(super) given: u64,
+impl Pace {
+    /// Whether so much waits, and so much of it was not handed on, that nothing more may enter.
+    fn is_full(self, waiting: u64, left: u64) -> bool {
+        left >= self.bytes.saturating_mul(2) || waiting >= self.bytes.saturating_mul(4)
+    }
+
+    /// Whether so much waits that no turn may be taken.
+    fn is_overfull(self, waiting: u64) -> bool {
+        waiting >= self.bytes.saturating_mul(5)
+    }
 }
 
-impl Room {
-    pub(super) fn new(bytes: u64, rows: u64) -> Self {
-        Self { bytes, rows, given: 0 }
+/// Bytes of records whose rows are not written yet.
+#[derive(Debug, Default)]
+pub(crate) struct Unsaved {
+    waiting: AtomicU64,
+    /// Those of them whose rows a checkpoint has handed on.
+    handed_on: AtomicU64,
+}
+
+impl Unsaved {
+    pub(crate) fn waiting(&self) -> u64 {
+        self.waiting.load(Relaxed)
     }
 
-    /// So many rows are on their way: what may be used again, and was not said before.
-    pub(super) fn back(&mut self, rows: u64) -> u64 {
-        let share = u128::from(self.bytes) * u128::from(rows.min(self.rows)) / u128::from(self.rows.max(1));
-        let back = u64::try_from(share).unwrap_or(u64::MAX).saturating_sub(self.given);
-        self.given += back;
-        back
+    /// Those that were not handed on.
+    pub(crate) fn left(&self) -> u64 {
+        self.waiting().saturating_sub(self.handed_on.load(Relaxed))
     }
+}
+
+/// The part of so many bytes that goes with so many of all rows.
+fn share(bytes: u64, rows: u64, of: u64) -> u64 {
+    let share = u128::from(bytes) * u128::from(rows.min(of)) / u128::from(of.max(1));
+    u64::try_from(share).unwrap_or(bytes)
 }
 
 impl Inner {
-    /// Bytes of records whose rows are not written yet.
-    pub(crate) fn unsaved(&self) -> u64 {
-        self.unsaved.load(Relaxed)
+    /// A checkpoint for which so many bytes waited has handed on so many of its rows.
+    pub(super) fn handed_on(&self, bytes: u64, rows: u64, of: u64) {
+        self.unsaved.handed_on.store(share(bytes, rows, of), Relaxed);
     }
 
+    /// A checkpoint is durable, for which so many bytes waited.
     pub(super) fn saved(&self, bytes: u64) {
-        self.unsaved.fetch_sub(bytes, Relaxed);
+        self.not_saved();
+        self.unsaved.waiting.fetch_sub(bytes, Relaxed);
         self.room.notify_waiters();
+    }
+
+    /// A checkpoint came to nothing, whatever it has handed on.
+    pub(super) fn not_saved(&self) {
+        self.unsaved.handed_on.store(0, Relaxed);
     }
 
     /// A record was appended.
     pub(crate) fn appended(&self, bytes: u64) {
         if self.rows.is_some() {
-            self.unsaved.fetch_add(bytes, Relaxed);
+            self.unsaved.waiting.fetch_add(bytes, Relaxed);
         }
     }
 
     /// Whether so much waits for its rows that nothing more may enter.
     pub(crate) fn is_full(&self) -> bool {
-        self.unsaved() >= self.pace.bytes_max
+        self.pace.is_full(self.unsaved.waiting(), self.unsaved.left())
     }
 
     /// Whether anything more may enter.
@@ -89,7 +115,7 @@ impl Inner {
 
     /// Whether turns must wait until rows are written. A closed store never makes room, and takes no turns either.
     pub(crate) fn lacks_room(&self) -> bool {
-        self.is_full() && self.core.lock().closed.is_none()
+        self.pace.is_overfull(self.unsaved.waiting()) && self.core.lock().closed.is_none()
     }
 
     /// Wait until rows are written, if too much waits for that.
@@ -109,15 +135,20 @@ impl Inner {
 mod tests {
     use super::*;
 
-    /// Whatever is told of the way, all of it is given back in the end, and nothing twice.
     #[test]
-    fn room_is_given_back_as_rows_are_written_and_once() {
-        let mut room = Room::new(1_000, 3);
-        assert_eq!([0, 1, 1, 2, 9, 3].map(|rows| room.back(rows)), [0, 333, 0, 333, 334, 0]);
-        assert_eq!(room.given, 1_000);
-        let mut nothing = Room::new(5, 0);
-        assert_eq!(nothing.back(0), 0);
-        let mut large = Room::new(u64::MAX, u64::MAX);
-        assert_eq!(large.back(u64::MAX), u64::MAX);
+    fn the_door_closes_long_before_turns_wait() {
+        let pace = Pace { bytes: 10, ..Pace::default() };
+        let full = [(19, 19), (20, 20), (25, 15), (39, 19), (40, 0)].map(|(waiting, left)| pace.is_full(waiting, left));
+        assert_eq!(full, [false, true, false, false, true]);
+        assert_eq!([40, 49, 50].map(|waiting| pace.is_overfull(waiting)), [false, false, true]);
+        let boundless = Pace { bytes: u64::MAX, ..pace };
+        assert!(!boundless.is_full(u64::MAX - 1, 0) && !boundless.is_overfull(u64::MAX - 1));
+    }
+
+    #[test]
+    fn what_is_handed_on_grows_with_the_rows_up_to_all_of_it() {
+        assert_eq!([0, 1, 2, 3, 9].map(|rows| share(1_000, rows, 3)), [0, 333, 666, 1_000, 1_000]);
+        assert_eq!(share(5, 0, 0), 0);
+        assert_eq!(share(u64::MAX, u64::MAX, u64::MAX), u64::MAX);
     }
 }

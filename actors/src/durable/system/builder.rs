@@ -42,7 +42,7 @@ use crate::{
         kind::{Extensions, Ids, Registry},
         live::{self, Live},
         meters::{Measure, Meters, SYNC},
-        room::Pace,
+        room::{Pace, Unsaved},
         store::{self, Rows, Store},
         watch::{Limits, LongTurn},
     },
@@ -302,10 +302,11 @@ impl SystemBuilder {
     }
 
     /// Write rows that changed this often (5 s when not said), and whenever `bytes` of records (64 MiB) came since. Twice
-    /// as many may wait for their rows; then hosts and admission wait, too.
+    /// as many may wait for their rows, and as many again while those are written; then nothing more is let in. What was let
+    /// in goes on until five times as many wait.
     #[must_use]
     pub fn checkpoint(mut self, every: Duration, bytes: u64) -> Self {
-        self.pace = Pace { every, bytes, bytes_max: bytes.saturating_mul(2) };
+        self.pace = Pace { every, bytes };
         self
     }
 
@@ -401,7 +402,7 @@ impl SystemBuilder {
             idle: self.idle,
             readers: tokio::sync::Semaphore::new(super::passivation::READERS),
             captured: Signal::default(),
-            unsaved: AtomicU64::new(0),
+            unsaved: Unsaved::default(),
             room: Notify::new(),
             is_short: AtomicBool::new(false),
             unstick: Unstick::new(self.unstick_every),

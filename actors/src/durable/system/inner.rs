@@ -42,7 +42,7 @@ use crate::{
         kind::{Extensions, Ids, Registry},
         meters::Meters,
         record::{Op, Record},
-        room::Pace,
+        room::{Pace, Unsaved},
         store::{Fence, Rows, Store},
         supervision::Intensity,
     },
@@ -143,7 +143,7 @@ pub(crate) struct Inner {
     /// A slice was captured, or rows are to be, or were, written.
     pub(crate) captured: Signal,
     /// Bytes of records whose rows are not written yet.
-    pub(crate) unsaved: AtomicU64,
+    pub(crate) unsaved: Unsaved,
     /// There is room again.
     pub(crate) room: Notify,
     /// Whether the store is short of room.

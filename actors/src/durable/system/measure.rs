@@ -99,7 +99,7 @@ impl Inner {
             timers: live.timers.len(),
             durable: self.durable.load(Ordering::Acquire),
             accepted,
-            unsaved_bytes: self.unsaved(),
+            unsaved_bytes: self.unsaved.waiting(),
             is_short: self.is_short.load(Ordering::Relaxed),
             is_closed: core.closed.is_some(),
         }

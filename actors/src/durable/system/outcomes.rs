@@ -1,7 +1,7 @@
 //! How outcomes of calls are let in, and where they wait when the store is closed.
 //!
-//! **Invariants:** an outcome that was handed in is accepted, or waits for the next system of this process; none is
-//! dropped. One commit holds a bounded number of bytes of them.
+//! **Invariants:** an outcome that was handed in while the store is open is accepted; one that comes later waits for the next
+//! system of this process. While the system drains, only what counts is kept. One commit holds a bounded number of bytes.
 
 use std::sync::Arc;
 

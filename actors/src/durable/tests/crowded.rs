@@ -88,3 +88,29 @@ async fn rows_are_written_before_their_time_when_too_many_are_in_memory() {
         assert_eq!(count(&system, counter).await.total, number);
     }
 }
+
+/// A record's bytes are counted once it is durable, which may be after its rows were taken to be written: then they waited for
+/// a checkpoint that had nothing to write, and never began.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_door_opens_again_however_little_may_wait_for_its_rows() {
+    let store = Arc::new(Memory::with_rows());
+    let system = builder().checkpoint(Duration::from_millis(1), 1).start(store).await.unwrap();
+    let counter = counter(&system).await;
+    let told = async {
+        for _ in 0..200 {
+            while let Err(error) = system.tell(counter, Told::Add(1)).await {
+                assert!(matches!(error, SendError::Busy { .. }), "{error}");
+                tokio::task::yield_now().await;
+            }
+        }
+        loop {
+            match system.ask(counter, Told::Get, SOON).await {
+                Ok(count) if count.total == 200 => return,
+                Ok(_) | Err(SendError::Busy { .. }) => tokio::task::yield_now().await,
+                Err(error) => panic!("{error}"),
+            }
+        }
+    };
+    tokio::time::timeout(SOON * 3, told).await.expect("the door opens again");
+    system.stop(SOON).await;
+}

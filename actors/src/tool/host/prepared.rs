@@ -1,6 +1,7 @@
 //! One call of an adapter, made ready and looked at once, and what is kept of its end.
 //!
-//! **Invariant:** whatever an adapter does, also before it gives a future, becomes an outcome of a bounded size.
+//! **Invariant:** whatever an adapter does when it is called, also before it gives a future, becomes an outcome of a bounded
+//! size.
 
 use std::{
     panic::AssertUnwindSafe,

@@ -15,7 +15,7 @@ pub enum Durability {
     Process,
 }
 
-/// How a [`Local`] works.
+/// How a [`Local`](super::Local) works.
 #[derive(Clone, Debug)]
 pub struct LocalOptions {
     /// What an acknowledged record survives.
@@ -31,7 +31,7 @@ pub struct LocalOptions {
     /// Only look: take no lock, write nothing. Another process may be writing meanwhile.
     pub read_only: bool,
     /// Take nothing behind this record. For a start in the process in which an append failed: the failed store's
-    /// [`Local::durable`], because what a failed sync leaves behind reads well and was promised to nobody.
+    /// [`Local::durable`](super::Local::durable), because what a failed sync leaves behind reads well and was promised to nobody.
     pub cut_after: Option<Sequence>,
 }
 
