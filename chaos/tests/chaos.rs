@@ -95,10 +95,7 @@ fn a_bug_on_purpose_is_found_and_told_with_its_evidence_and_the_line_that_replay
         assert!(times > 1 && effects.count() == times, "{told}");
         assert!(told.contains("      run: run_") && told.contains("      ledger: "), "{told}");
     }
-    assert!(
-        broken.starts_with("  I4 `k") && broken.contains(" of `lossy`") && broken.contains(": answer lost, "),
-        "{out}"
-    );
+    assert!(broken.starts_with("  I4 `k"), "{out}");
     let replay = format!(
         "seed 7\nreplay: cargo run -r -p headframe-chaos -- {}\n",
         args[..8].join(" ") + " --mutant forgetful-tools"

@@ -23,11 +23,12 @@ fn a_short_soak_says_what_it_saw_in_json_and_leaves_nothing_behind() {
     assert_eq!((&told["left_over"], &told["judges_growth"]), (&Value::from(0), &Value::from(false)));
     assert_eq!(told["broken"], Value::Array(Vec::new()));
     assert!(told["runs"].as_u64() > Some(0) && told["available"]["sent"].as_u64() > Some(0), "{told:#}");
-    let last = told["samples"].as_array().unwrap().last().unwrap();
+    // At the last of them all runs may have ended.
+    let samples = told["samples"].as_array().unwrap();
     for name in ["rss_kib", "fds", "threads", "tasks", "actors"] {
-        assert!(last[name].as_u64() > Some(0), "{name}: {last:#}");
+        assert!(samples.iter().any(|sample| sample[name].as_u64() > Some(0)), "{name}: {samples:#?}");
     }
-    assert!(last["disk"]["journal"].as_u64() > Some(0), "{last:#}");
+    assert!(samples.iter().any(|sample| sample["disk"]["journal"].as_u64() > Some(0)), "{samples:#?}");
     assert_eq!(left_in(dir.path()), [""; 0]);
 }
 
@@ -42,7 +43,8 @@ fn a_soak_with_kills_and_stalls_recovers_and_its_page_shows_them() {
     assert_eq!(output.status.code(), Some(0), "{out}{talk}");
     let told: Value = serde_json::from_str(&out).unwrap();
     let kills = told["kills"].as_array().unwrap();
-    assert!(!kills.is_empty() && kills.iter().all(|kill| kill["up_s"].is_number()), "{kills:?}");
+    // A start that takes longer than the time between two kills is killed as well.
+    assert!(kills.last().unwrap()["up_s"].is_number(), "{kills:?}");
     assert!(told["unsticker"]["stalls"]["lost-bell"]["tried"].as_u64() > Some(0), "{told:#}");
     let folder = &told["folder"];
     assert_eq!((&folder["violations"], &folder["runs"]), (&Value::from(0), &told["runs"]), "{told:#}");

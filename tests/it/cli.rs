@@ -167,9 +167,8 @@ fn how_a_run_ends_is_the_exit_code() {
 /// Ctrl-C once cost an attempt: a task that has only one failed its run while the engine stopped.
 #[test]
 fn an_interrupted_run_says_how_to_go_on_and_does_with_its_only_attempt() {
-    for (tool, with, more) in
-        [("sleep", "{ ms: 1000 }", ""), ("process", "{ argv: [sleep, '1'] }", "effect: idempotent")]
-    {
+    let waits = "{ argv: [sh, -c, 'until [ -e go ]; do sleep 0.05; done'] }";
+    for (tool, with, more) in [("sleep", "{ ms: 3000 }", ""), ("process", waits, "effect: idempotent")] {
         let place = Place::new();
         place.spec("sleeps.yaml", tool, with, more);
         let mut child = place.start(&["run", "sleeps.yaml"]);
@@ -179,6 +178,7 @@ fn an_interrupted_run_says_how_to_go_on_and_does_with_its_only_attempt() {
         let said = place.read("stderr");
         assert!(said.contains("finish it with: headframe run sleeps.yaml --resume"), "{said}");
         assert_eq!(json(&place.run(&["runs", "list", "-o", "json"]))[0]["status"], "running", "{tool}");
+        fs::write(place.path("go"), "").unwrap();
         let told = place.run(&["run", "sleeps.yaml", "--resume"]);
         assert_eq!(code(&told), 0, "{tool}: {}", stderr(&told));
         assert_eq!(lines(&place.run(&["runs", "list", "-o", "jsonl"])).len(), 1, "another run was started");

@@ -187,13 +187,19 @@ impl Names {
 async fn any_kind_of_actor_can_be_killed_at_any_turn_and_the_ledger_is_the_same() {
     let (folder, calls) = (tempfile::tempdir().unwrap(), Arc::new(AtomicU32::new(0)));
     let undisturbed = engine(folder.path(), &calls).await;
-    let expected = tell(&undisturbed, None).await;
+    let mut expected = tell(&undisturbed, None).await;
     let cases: BTreeSet<_> = CASES.map(str::to_owned).into();
+    let mut runs = 1;
+    // Whoever is slow to look may see only the end of a run.
+    while runs < 2 || runs < 50 && expected.kinds.len() < cases.len() {
+        let again = tell(&undisturbed, None).await;
+        assert_eq!(again.events, expected.events, "two runs without a kill tell the same");
+        expected.kinds.extend(again.kinds);
+        runs += 1;
+    }
     assert_eq!(expected.kinds, cases, "what is new in the tree needs a case here");
-    let again = tell(&undisturbed, None).await;
-    assert_eq!(again.events, expected.events, "two runs without a kill tell the same");
     undisturbed.stop().await;
-    assert_eq!(calls.swap(0, Ordering::SeqCst), 8);
+    assert_eq!(calls.swap(0, Ordering::SeqCst), 4 * runs);
 
     for case in CASES {
         let folder = tempfile::tempdir().unwrap();

@@ -1,9 +1,10 @@
 //! What becomes of tasks that fail for good, are late, or are no longer wanted: through the whole engine.
 
-use std::{pin::Pin, time::Duration};
+use std::{pin::Pin, sync::Arc, time::Duration};
 
 use headframe::{
     Engine, RunHandle,
+    clock::ManualClock,
     durable::{self, Effect, What},
     engine::Cancel,
     json::Json,
@@ -12,6 +13,7 @@ use headframe::{
     tool::{CallContext, ContextClosure},
 };
 use serde_json::{Value, json};
+use tokio::sync::Notify;
 
 const SOON: Duration = Duration::from_secs(30);
 
@@ -165,19 +167,27 @@ phases:
 /// A task that ended at its deadline without waiting for its call would report a failure of what was done.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_turns_out_done_after_its_deadline_is_done() {
-    let stubborn = ContextClosure::new(Effect::AtMostOnce, |cx: CallContext, _: Json| {
+    let (clock, begun) = (Arc::new(ManualClock::at(1_700_000_000_000)), Arc::new(Notify::new()));
+    let begins = begun.clone();
+    let stubborn = ContextClosure::new(Effect::AtMostOnce, move |cx: CallContext, _: Json| {
+        let begins = begins.clone();
         Box::pin(async move {
+            begins.notify_one();
             // It hears that its time is over when it has paid already.
             cx.cancelled().await;
             durable::Outcome::Done(Json::from(json!("paid")))
         }) as Pin<Box<dyn Future<Output = durable::Outcome> + Send>>
     });
     let folder = tempfile::tempdir().unwrap();
-    let engine = Engine::builder().data(folder.path().join("data")).tool("bank", stubborn).start().await.unwrap();
-    let task = |task: TaskBuilder| task.deadline(Duration::from_millis(50));
+    let builder = Engine::builder().data(folder.path().join("data")).clock(clock.clone());
+    let engine = builder.tool("bank", stubborn).start().await.unwrap();
+    let task = |task: TaskBuilder| task.deadline(Duration::from_secs(60));
     let plan = Plan::builder("late").phase("pay", |phase| phase.task("charge", "bank", task)).build();
     let run = engine.submit(&engine.check(plan).unwrap(), json!({})).await.unwrap();
-    assert!(matches!(outcome(&run).await, Outcome::Succeeded(_)), "{:?}", outcome(&run).await);
+    tokio::time::timeout(SOON, begun.notified()).await.expect("the call begins");
+    clock.advance(60_000);
+    let ended = outcome(&run).await;
+    assert!(matches!(ended, Outcome::Succeeded(_)), "{ended:?}");
     let told = events(&run, "task").await;
     assert!(
         told.iter().any(|event| event == "DeadlineOver") && told.iter().any(|event| event == "Succeeded"),

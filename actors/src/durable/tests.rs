@@ -22,6 +22,7 @@ use super::{
 };
 use crate::{
     json::Json,
+    testing::Dice,
     tool::{CallContext, Closure, ContextClosure, Tool},
 };
 
@@ -189,6 +190,11 @@ fn kinds() -> Registry {
 
 fn builder() -> SystemBuilder {
     System::builder().behavior::<Counter>()
+}
+
+/// A row's value that does not pack, so that few records fill a segment.
+fn noise(dice: &mut Dice) -> Bytes {
+    (0..512).flat_map(|_| dice.roll().to_le_bytes()).collect()
 }
 
 async fn counter(system: &System) -> Address<Counter> {

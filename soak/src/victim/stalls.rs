@@ -37,7 +37,11 @@ impl Works {
         let run = self.submit(number, kind).await?;
         let stream = StreamId(run.row().await?.actor.0);
         match kind {
-            Kind::Bell => system.stall(Stall::Bell(sleeper(&system, stream).await?)),
+            Kind::Bell => {
+                if let Some(sleeper) = sleeper(&system, stream).await? {
+                    system.stall(Stall::Bell(sleeper));
+                }
+            }
             Kind::Host => {
                 sleeper(&system, stream).await?;
                 for _ in 0..KILLS {
@@ -58,13 +62,16 @@ impl Works {
     }
 }
 
-/// The actor that sleeps: the only one that waits for nothing but time.
-async fn sleeper(system: &System, stream: StreamId) -> anyhow::Result<ActorId> {
+/// The actor that sleeps: the only one that waits for nothing but time. None does in a run that has ended meanwhile.
+async fn sleeper(system: &System, stream: StreamId) -> anyhow::Result<Option<ActorId>> {
     let found = async {
         loop {
             let actors = of_stream(system, stream).await?;
+            if actors.is_empty() {
+                return Ok(None);
+            }
             if let Some((actor, _)) = actors.into_iter().find(|(_, sleeps)| *sleeps) {
-                return Ok(actor);
+                return Ok(Some(actor));
             }
             tokio::task::yield_now().await;
         }

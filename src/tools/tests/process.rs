@@ -143,10 +143,15 @@ async fn a_program_that_hangs_and_ignores_the_polite_signal_is_ended_on_time() {
 #[tokio::test]
 async fn a_program_that_heeds_the_polite_signal_may_clean_up() {
     for shop in both() {
-        let flag = shop.path("cleaned");
-        let script = format!("trap 'touch {}; exit' TERM; echo begun; while :; do sleep 0.01; done", flag.display());
-        assert_eq!(shop.within(Duration::from_millis(500), sh(&script)).await.class, "timeout");
-        assert!(flag.exists());
+        let (cx, begun, cleaned) = (context("polite", &shop), shop.path("begun"), shop.path("cleaned"));
+        let (begin, clean) = (begun.display(), cleaned.display());
+        let script = format!("trap 'touch {clean}; exit' TERM; touch {begin}; while :; do sleep 0.01; done");
+        let (outcome, ()) = tokio::join!(shop.call("process", &cx, sh(&script)), async {
+            until(|| begun.exists()).await;
+            cx.cancel();
+        });
+        assert!(matches!(&outcome, Outcome::Unknown(failure) if failure.class == "cancelled"), "{outcome:?}");
+        assert!(cleaned.exists());
         shop.nothing_is_left();
     }
 }

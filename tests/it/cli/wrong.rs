@@ -63,9 +63,12 @@ fn an_input_that_does_not_fit_is_told_before_anything_is_made() {
 #[test]
 fn a_run_is_continued_without_saying_its_input_again() {
     let place = Place::new();
-    let wants = "headframe: 1\nname: w\ninput: { ms: { type: integer } }\nphases: [{ name: a, tasks: [{ name: t, tool: sleep, with: { ms: '{{ input.ms }}' } }] }]\n";
+    let wants = "headframe: 1\nname: w\ninput: { go: { type: string } }\nphases: [{ name: a, tasks: [{ name: t, tool: process, effect: idempotent, with: { argv: [sh, -c, 'until [ -e \"$0\" ]; do sleep 0.05; done', '{{ input.go }}'] } }] }]\n";
     fs::write(place.path("wants.yaml"), wants).unwrap();
-    assert_eq!(code(&place.run(&["run", "wants.yaml", "-i", "ms=500", "--timeout", "50ms"])), 5);
+    let go = place.path("go");
+    let input = format!("go={}", go.display());
+    assert_eq!(code(&place.run(&["run", "wants.yaml", "-i", &input, "--timeout", "50ms"])), 5);
+    fs::write(go, "").unwrap();
     let told = place.run(&["run", "wants.yaml", "--resume"]);
     assert_eq!(code(&told), 0, "{}", stderr(&told));
     let again = place.run(&["run", "wants.yaml", "--resume"]);

@@ -253,20 +253,20 @@ impl Store for Memory {
         if life.recovered {
             return Err(Error::Misuse { cause: "it was recovered before".to_owned() });
         }
-        let (repairs, from, durable) = {
+        let (repairs, from, durable, epoch) = {
             let mut shared = self.shared.lock();
             let repairs = shared.cut().into_iter().collect();
-            (repairs, shared.from, shared.durable())
+            // From here on no former life adds a record to those that are read.
+            shared.epoch = Epoch(shared.epoch.0 + 1);
+            (repairs, shared.from, shared.durable(), shared.epoch)
         };
         for sequence in (from.next().0..=durable.0).map(Sequence) {
             // A copy, because `visit` may read rows.
             let payload = self.shared.lock().payload(sequence).to_vec();
             visit(sequence, &payload)?;
         }
-        let mut shared = self.shared.lock();
-        shared.epoch = Epoch(shared.epoch.0 + 1);
         life.recovered = true;
-        Ok(Recovered { fence: Fence { partition: None, epoch: shared.epoch }, durable, repairs })
+        Ok(Recovered { fence: Fence { partition: None, epoch }, durable, repairs })
     }
 
     fn append(&self, fence: Fence, sequence: Sequence, payload: &[u8]) -> Result<(), Error> {

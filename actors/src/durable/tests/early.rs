@@ -11,7 +11,7 @@ use crate::durable::{
     store::{Error, Fence, Recovered, Stats, Store},
 };
 
-/// Keeps records in memory, and holds up the first one with such an operation on its way there.
+/// Keeps records in memory, and holds up the first one with such an operation on its way there, or one after the other.
 struct Held {
     memory: Memory,
     holds: fn(&Op) -> bool,
@@ -44,7 +44,16 @@ impl Held {
     }
 
     fn go_on(&self) {
-        *self.state.lock() = State::Open;
+        self.let_go(State::Open);
+    }
+
+    /// Let it go, and hold up the next one.
+    fn watch_again(&self) {
+        self.let_go(State::Watching);
+    }
+
+    fn let_go(&self, state: State) {
+        *self.state.lock() = state;
         self.changed.notify_all();
     }
 }
@@ -123,6 +132,33 @@ async fn no_call_is_made_while_its_intent_is_on_its_way_to_the_disk() {
 async fn no_at_most_once_call_is_made_while_its_start_is_on_its_way_to_the_disk() {
     let counted = calls_while_held(Effect::AtMostOnce, |op| matches!(op, Op::CallStarted { .. })).await;
     assert_eq!(counted, (0, 1));
+}
+
+/// The unsticker once took a start that was accepted while it waited for the intent for one that is durable.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_hands_a_call_over_again_does_not_hand_over_a_start_that_is_on_its_way_to_the_disk() {
+    let held = Held::new(|op| matches!(op, Op::Call { .. } | Op::CallStarted { .. }));
+    let (_goes_on, calls) = (GoesOn(held.clone()), Arc::new(AtomicU32::new(0)));
+    let system = builder().tool("slow", Arc::new(Slow(calls.clone()))).start(held.clone()).await.unwrap();
+    let address = counter(&system).await;
+    let telling = system.tell(address, Told::Call { tool: "slow".to_owned(), effect: Effect::AtMostOnce });
+    let (told, early) = tokio::join!(telling, async {
+        held.holding().await;
+        let call = system.inner.core.lock().accepted.live().calls.keys().next().copied();
+        let mut again = Box::pin(system.inner.dispatch_again(call));
+        let polled = again.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+        assert!(call.is_some() && polled.is_pending(), "the intent is not durable yet");
+        held.watch_again();
+        held.holding().await;
+        assert!(!again.await, "whoever began it hands it over");
+        system.inner.tools.values().next().unwrap().unknown(Vec::new()).await.unwrap();
+        let early = calls.load(Ordering::SeqCst);
+        held.go_on();
+        early
+    });
+    told.unwrap();
+    until(&system, address, |_| calls.load(Ordering::SeqCst) > 0).await;
+    assert_eq!((early, calls.load(Ordering::SeqCst)), (0, 1));
 }
 
 /// A client that heard of a run by its key must not find, after a crash, that there never was one.

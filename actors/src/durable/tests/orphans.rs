@@ -223,6 +223,8 @@ async fn asleep(spoil: impl FnOnce(&Memory, [Address<Kin>; 3])) -> (System, [Add
     let store = Memory::with_rows();
     let former = builder().behavior::<Kin>().start(Arc::new(store.reopen())).await.unwrap();
     let kin = kin(&former).await;
+    // It has taken its first message: nobody has mail when the rows are written.
+    look(&former, kin[2]).await;
     former.checkpoint(SOON).await.unwrap();
     former.stop(SOON).await;
     spoil(&store, kin);

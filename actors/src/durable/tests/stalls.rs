@@ -148,7 +148,11 @@ async fn what_a_person_must_decide_is_named_and_left_alone() {
     assert_eq!(until_named(&system, Reason::Suspended).await.actor, dies.id);
     assert_eq!(until_named(&system, Reason::Poison).await.actor, dies.id);
     looks(10).await;
-    assert_eq!(system.unstuck().len(), 0, "nothing was done: {:?}", system.unstuck());
+    // Mail may have lain for two of these quick looks on a busy machine, and was rung for.
+    let acts = system.unstuck();
+    for reason in [Reason::InDoubt, Reason::NoTool, Reason::Suspended, Reason::Poison] {
+        assert_eq!(acts.get(reason.word()), None, "something was done: {acts:?}");
+    }
 }
 
 #[tokio::test]

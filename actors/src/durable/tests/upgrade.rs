@@ -89,8 +89,9 @@ async fn the_image_that_is_kept_before_an_upgrade_restores_and_its_work_finishes
         let was = before.iter().find(|(was, _)| was == path).unwrap_or_else(|| panic!("{} is new", path.display()));
         assert!(was.1 == *bytes, "{} is not what it was", path.display());
     }
-    let is_needed =
-        |path: &Path| !path.starts_with("live") && !path.ends_with("ballast") && !path.ends_with("spare.new");
+    // What was being made when the process died is of no use to anyone.
+    let is_new = |path: &Path| path.extension().is_some_and(|extension| extension == "new");
+    let is_needed = |path: &Path| !path.starts_with("live") && !path.ends_with("ballast") && !is_new(path);
     let needed = before.iter().filter(|(path, _)| is_needed(path));
     assert_eq!(kept.len(), needed.count(), "{:?}", kept.iter().map(|(path, _)| path).collect::<Vec<_>>());
     go_back(&killed, &image);

@@ -77,12 +77,14 @@ impl Inner {
         }
     }
 
-    /// Nothing is handed to a tool before it is durable.
-    async fn dispatch_again(self: &Arc<Self>, call: Option<CallId>) -> bool {
-        if self.until_durable(self.latest()).await.is_err() {
+    /// Nothing is handed to a tool before it is durable: a start that was accepted meanwhile may not be yet, and whoever
+    /// accepted it hands it over.
+    pub(crate) async fn dispatch_again(self: &Arc<Self>, call: Option<CallId>) -> bool {
+        let before = self.row_of(call);
+        if before.is_none() || self.until_durable(self.latest()).await.is_err() {
             return false;
         }
-        match self.row_of(call) {
+        match self.row_of(call).filter(|now| Some(*now) == before) {
             None => return false,
             Some((call, tool, false)) => self.dispatch(&[(tool, call)], &[]),
             Some((call, tool, true)) => self.dispatch(&[], &[(tool, call)]),
