@@ -5,6 +5,7 @@ mod cancel;
 mod corruption;
 
 use std::{
+    hash::{BuildHasher as _, RandomState},
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicU32, Ordering},
@@ -22,7 +23,6 @@ use super::{
 };
 use crate::{
     json::Json,
-    testing::Dice,
     tool::{CallContext, Closure, ContextClosure, Tool},
 };
 
@@ -193,8 +193,9 @@ fn builder() -> SystemBuilder {
 }
 
 /// A row's value that does not pack, so that few records fill a segment.
-fn noise(dice: &mut Dice) -> Bytes {
-    (0..512).flat_map(|_| dice.roll().to_le_bytes()).collect()
+fn noise() -> Bytes {
+    let random = RandomState::new();
+    (0..512_u64).flat_map(|at| random.hash_one(at).to_le_bytes()).collect()
 }
 
 async fn counter(system: &System) -> Address<Counter> {

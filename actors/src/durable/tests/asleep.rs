@@ -111,14 +111,14 @@ async fn history_moves_from_the_journal_to_ledger_segments_and_rows_are_built_ag
     let (busy, idle) = (counter(&system).await, counter(&system).await);
     system.tell(idle, Told::Add(7)).await.unwrap();
     let archived = || std::fs::read_dir(folder.path().join("ledger")).is_ok_and(|files| files.count() > 1);
-    let (mut total, mut dice) = (0, Dice::named("filler"));
+    let mut total = 0;
     let works = async {
         while !archived() {
             for _ in 0..100 {
                 total += 1;
                 system.tell(busy, Told::Add(1)).await.unwrap();
             }
-            system.put(vec![("filler".into(), noise(&mut dice))]).await.unwrap();
+            system.put(vec![("filler".into(), noise())]).await.unwrap();
         }
     };
     tokio::time::timeout(6 * SOON, works).await.expect("bases are made and history is archived");

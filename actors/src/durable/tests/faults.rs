@@ -200,10 +200,9 @@ async fn a_damaged_base_is_told_and_replaced_from_the_one_before_it() {
         killed.is_finished(&system, "with the older base").await;
         assert!(older.exists());
         // Work goes on until there are two good ones. What is written does not pack: few records fill a segment.
-        let mut dice = Dice::named("filler");
         let mended = async {
             while !Local::check(&killed.path("")).unwrap().problems.is_empty() {
-                system.put(vec![("filler".into(), noise(&mut dice))]).await.unwrap();
+                system.put(vec![("filler".into(), noise())]).await.unwrap();
             }
         };
         tokio::time::timeout(6 * SOON, mended).await.expect("another base is made");

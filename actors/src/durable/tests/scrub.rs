@@ -190,7 +190,7 @@ async fn a_checkpoint_that_is_asked_for_waits_for_one_that_is_under_way() {
         let rows = store.open().unwrap().rows.unwrap();
         for counter in &counters {
             let row = rows.get(&stored::actor_key(counter.id)).unwrap().unwrap();
-            assert_eq!(stored::open_actor(&row).unwrap().0.version, 2 + 2 * round, "every turn is in its row");
+            assert_eq!(stored::open_actor(&row).unwrap().0.version, 3 + 2 * round, "every turn is in its row");
         }
     }
     system.stop(SOON).await;
