@@ -69,7 +69,7 @@ pub trait Tool: Send + Sync + 'static {
     /// The longest silence between two heartbeats ([`CallContext::heartbeat`], [`CallContext::beat`]) that every call
     /// promises, unless its task says otherwise; nothing is promised when undeclared. A call that is silent for longer is
     /// asked to stop, and its outcome is unknown. Silence is counted in the looks of the unsticker, a few seconds apart, so
-    /// that a process that stood still accuses nobody.
+    /// that a process that stood still accuses nobody. Asked once, when a system starts.
     fn heartbeat(&self) -> Option<Duration> {
         None
     }

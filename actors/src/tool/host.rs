@@ -66,6 +66,8 @@ pub(crate) enum HostMessage {
 pub(crate) struct ToolSlot {
     name: Arc<str>,
     tool: Arc<dyn AnyTool>,
+    /// What every call promises. Calls begin under the lock, where no adapter's code may run.
+    heartbeat: Option<Duration>,
     host: Mutex<Option<ActorRef<HostMessage>>>,
     /// Calls that hold a permit: running, or waiting for their start to become durable.
     permits: Mutex<FxHashSet<CallId>>,
@@ -77,6 +79,7 @@ impl ToolSlot {
     pub(crate) fn new(name: String, tool: Arc<dyn AnyTool>) -> Self {
         Self {
             name: name.into(),
+            heartbeat: tool.heartbeat(),
             tool,
             host: Mutex::new(None),
             permits: Mutex::default(),
@@ -346,7 +349,7 @@ impl Queue {
                 (!matches!(row.state, RowState::InDoubt(_))).then(|| (*call, row.clone()))
             };
             let mut begun = |(call, row): (CallId, Arc<Row>)| {
-                let cx = context(call, &row, inner, &*slot.tool);
+                let cx = context(call, &row, inner, slot.heartbeat);
                 if inner.in_flight.begin(call, &cx.path, &cx.shared) {
                     return Some((call, row, cx));
                 }

@@ -58,9 +58,9 @@ pub(super) fn is_probe(row: &Row) -> bool {
     matches!(row.state, RowState::Probing(_))
 }
 
-pub(super) fn context(call: CallId, row: &Row, inner: &Arc<Inner>, tool: &dyn AnyTool) -> CallContext {
+pub(super) fn context(call: CallId, row: &Row, inner: &Arc<Inner>, heartbeat: Option<Duration>) -> CallContext {
     let now = monotonic();
-    let promised = row.request.heartbeat_ms.map(Duration::from_millis).or_else(|| tool.heartbeat());
+    let promised = row.request.heartbeat_ms.map(Duration::from_millis).or(heartbeat);
     CallContext {
         call,
         path: row.request.path.as_str().into(),
