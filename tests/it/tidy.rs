@@ -155,9 +155,12 @@ async fn nothing_that_a_call_under_way_may_name_is_collected() {
     let (clock, gate) = (Arc::new(ManualClock::at(NOON_MS)), Arc::new(Semaphore::new(0)));
     let engine = gated(&clock, &gate).data(folder.path()).start().await.unwrap();
     let run = engine.submit(&plan(&engine, "gate"), json!({})).await.unwrap();
-    while engine.system().read(|live| live.calls.is_empty()).await.unwrap() {
-        tokio::time::sleep(Duration::from_millis(2)).await;
-    }
+    let begins = async {
+        while engine.system().read(|live| live.calls.is_empty()).await.unwrap() {
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(30), begins).await.expect("its call begins");
     let put = engine.artifacts().put(b"of the call").unwrap();
     // Touched after the call began, and long ago.
     let touched = UNIX_EPOCH + Duration::from_millis(NOON_MS + 1);

@@ -50,7 +50,8 @@ fn figures_are_those_of_the_work_that_was_done() {
     ];
     // A run may have ended a moment before that is counted.
     for (series, value) in expect {
-        served.until(|| json!(scrape(served.admin()).series.get(series)), |is| *is == json!(value));
+        let told = || json!({ series: scrape(served.admin()).series.get(series) });
+        served.until(told, |told| told[series] == json!(value));
     }
     let scraped = scrape(served.admin());
     let more =

@@ -9,6 +9,7 @@ use headframe::api::Limits;
 use super::{client::reply, inside::Inside};
 
 const SHORT: Duration = Duration::from_millis(100);
+const IN_TIME: Duration = Duration::from_secs(60);
 
 fn one_connection() -> Limits {
     Limits { connections: 1, ..Limits::default() }
@@ -28,9 +29,11 @@ fn a_connection_that_lies_idle_is_let_go() {
     let inside = Inside::new(2, Limits { head_time: SHORT, ..one_connection() });
     let mut idle = inside.api.connect();
     // Whoever is slow to ask is let go before he has asked.
+    let began = headframe::clock::monotonic();
     while idle.write_all(b"GET /livez HTTP/1.1\r\nhost: localhost\r\n\r\n").is_err()
         || idle.peek(&mut [0]).unwrap_or(0) == 0
     {
+        assert!(began.elapsed() < IN_TIME, "it never was fast enough to ask");
         idle = inside.api.connect();
     }
     assert_eq!(inside.api.get("/livez").status, 200);
