@@ -11,6 +11,9 @@ use bytes::Bytes;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::DeserializeOwned};
 use serde_json::Value;
 
+/// Room for a document that may be short.
+const SHORT: usize = 64;
+
 /// One JSON document, kept as text; cloning shares the buffer.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct Json(Bytes);
@@ -90,7 +93,12 @@ impl Default for Json {
 
 impl From<&Value> for Json {
     fn from(value: &Value) -> Self {
-        Self(Bytes::from(value.to_string()))
+        // Most are short text, and then this is all that is allocated.
+        let mut text = Vec::with_capacity(value.as_str().map_or(SHORT, |text| text.len() + 2));
+        match serde_json::to_writer(&mut text, value) {
+            Ok(()) => Self(Bytes::from(text)),
+            Err(_) => unreachable!("a tree can be written, and memory takes it"),
+        }
     }
 }
 

@@ -27,7 +27,7 @@ use super::{
 use crate::engine::Engine;
 
 /// How often a worker shows itself.
-const BEAT: Duration = Duration::from_millis(500);
+const BEAT: Duration = Duration::from_secs(1);
 
 /// How a server is set up.
 #[derive(Clone)]

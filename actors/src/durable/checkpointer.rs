@@ -35,8 +35,10 @@ const SLICE: usize = 256;
 /// After a write that failed, the next is tried so much later.
 const RETRY: Duration = Duration::from_secs(1);
 
-/// Whether anything is due is looked at this often.
+/// Whether anything is due is looked at this often while rows change.
 const LOOK_AGAIN: Duration = Duration::from_millis(250);
+/// And this often while none do: all that can happen then is that the disk fills, or that work begins.
+const LOOK_IDLY: Duration = Duration::from_secs(1);
 
 /// A checkpoint on its way.
 #[derive(Debug, Default)]
@@ -98,16 +100,16 @@ pub(crate) fn run(inner: &Arc<Inner>, mut since: Sequence) {
 pub(crate) async fn run_as_task(inner: Arc<Inner>, mut since: Sequence) {
     let mut began = crate::clock::monotonic();
     loop {
-        let is_due = {
+        let rest = {
             let mut core = inner.core.lock();
             if core.closed.is_some() {
                 return;
             }
-            is_due(&inner, &mut core, began)
+            let is_due = is_due(&inner, &mut core, began);
+            (!is_due).then(|| rest(&inner, &core, began))
         };
-        if !is_due {
-            let elapsed = crate::clock::monotonic().duration_since(began);
-            inner.captured.heard(pause(inner.pace.every, elapsed)).await;
+        if let Some(rest) = rest {
+            inner.captured.heard(rest).await;
             continue;
         }
         inner.fault(Site::BeforeCapture, Who::Nobody).await;
@@ -150,7 +152,8 @@ fn wait_until_due(inner: &Inner) -> bool {
         if is_due(inner, &mut core, began) {
             return true;
         }
-        let _ = inner.captured.wait_for(&mut core, pause(inner.pace.every, began.elapsed()));
+        let rest = rest(inner, &core, began);
+        let _ = inner.captured.wait_for(&mut core, rest);
         look_for_shortage(inner, &mut core);
     }
 }
@@ -169,11 +172,18 @@ fn is_due(inner: &Inner, core: &mut Core, began: Instant) -> bool {
     is_due
 }
 
-/// How long nobody looks. When the time has come and nothing has changed, it is not looked for more often than before.
-fn pause(every: Duration, elapsed: Duration) -> Duration {
+/// How long nobody looks.
+fn rest(inner: &Inner, core: &Core, began: Instant) -> Duration {
+    let is_idle = core.shortage.is_none() && core.accepted.live().changed() == 0 && !inner.is_full();
+    pause(inner.pace.every, crate::clock::monotonic().duration_since(began), is_idle)
+}
+
+/// The same. When the time has come and nothing has changed, it is not looked for more often than before.
+fn pause(every: Duration, elapsed: Duration, is_idle: bool) -> Duration {
+    let most = if is_idle { every.clamp(LOOK_AGAIN, LOOK_IDLY) } else { LOOK_AGAIN };
     match every.checked_sub(elapsed) {
-        Some(left) if !left.is_zero() => left.clamp(Duration::from_millis(5), LOOK_AGAIN),
-        Some(_) | None => LOOK_AGAIN,
+        Some(left) if !left.is_zero() => left.clamp(Duration::from_millis(5), most),
+        Some(_) | None => most,
     }
 }
 
@@ -383,10 +393,14 @@ mod tests {
 
     /// An idle system once looked two hundred times a second.
     #[test]
-    fn a_system_without_changes_is_looked_at_four_times_a_second() {
-        let every = Duration::from_secs(5);
-        let pauses = [0, 4_900, 4_999, 5_000, 60_000].map(|ms| pause(every, Duration::from_millis(ms)).as_millis());
-        assert_eq!(pauses, [250, 100, 5, 250, 250]);
-        assert_eq!(pause(Duration::from_millis(20), Duration::ZERO).as_millis(), 20);
+    fn a_system_without_changes_is_looked_at_once_a_second() {
+        let after = |every_ms, elapsed_ms, is_idle| {
+            pause(Duration::from_millis(every_ms), Duration::from_millis(elapsed_ms), is_idle).as_millis()
+        };
+        let elapsed = [0, 4_100, 4_900, 4_999, 5_000, 60_000];
+        assert_eq!(elapsed.map(|ms| after(5_000, ms, true)), [1_000, 900, 100, 5, 1_000, 1_000]);
+        assert_eq!(elapsed.map(|ms| after(5_000, ms, false)), [250, 250, 100, 5, 250, 250]);
+        assert_eq!([false, true].map(|is_idle| after(20, 0, is_idle)), [20, 20]);
+        assert_eq!([false, true].map(|is_idle| after(20, 20, is_idle)), [250, 250], "who wants rows soon gets them soon");
     }
 }

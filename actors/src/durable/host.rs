@@ -153,7 +153,9 @@ impl HostState {
         let is_spare = self.inner.directory.forget(guest.actor, myself, has_finished);
         #[cfg(test)]
         self.inner.fault_at_once(Site::LetGo, Who::Actor(guest.actor));
-        let has_mail = guest.deactivate();
+        // With a finished actor went its mailbox and its activation.
+        let is_gone = has_finished && !Mutant::LateMessageRevives.is_chosen();
+        let has_mail = !is_gone && guest.deactivate();
         // A bell that rang meanwhile is lost with this host.
         if has_mail && !Mutant::BellLostWhilePassivating.is_chosen() {
             self.inner.directory.ring(&self.inner, guest.actor);

@@ -64,6 +64,12 @@ impl Unsaved {
         self.waiting().saturating_sub(self.handed_on.load(Relaxed))
     }
 
+    /// So many bytes more wait. Says whether now as many wait as are written at once.
+    fn add(&self, bytes: u64, at_once: u64) -> bool {
+        let before = self.waiting.fetch_add(bytes, Relaxed).saturating_sub(self.handed_on.load(Relaxed));
+        before < at_once && before.saturating_add(bytes) >= at_once
+    }
+
     fn hand_on(&self, bytes: u64) {
         self.handed_on.store(bytes, Relaxed);
     }
@@ -100,8 +106,8 @@ impl Inner {
 
     /// A record was appended.
     pub(crate) fn appended(&self, bytes: u64) {
-        if self.rows.is_some() {
-            self.unsaved.waiting.fetch_add(bytes, Relaxed);
+        if self.rows.is_some() && self.unsaved.add(bytes, self.pace.bytes) {
+            self.captured.notify_all();
         }
     }
 
@@ -161,7 +167,7 @@ mod tests {
         for _ in 0..10 {
             unsaved.hand_on(unsaved.waiting());
             while !pace.is_full(unsaved.waiting(), unsaved.left()) {
-                unsaved.waiting.fetch_add(1, Relaxed);
+                unsaved.add(1, pace.bytes);
             }
             unsaved.hand_on(0);
         }
@@ -170,6 +176,15 @@ mod tests {
         unsaved.hand_on(40);
         unsaved.saved(40);
         assert_eq!((unsaved.waiting(), unsaved.left()), (0, 0));
+    }
+
+    #[test]
+    fn a_checkpoint_is_asked_for_once_when_enough_waits_for_one() {
+        let unsaved = Unsaved::default();
+        assert_eq!([9, 1, 5, 20].map(|bytes| unsaved.add(bytes, 10)), [false, true, false, false]);
+        unsaved.hand_on(30);
+        assert_eq!([4, 1, 1].map(|bytes| unsaved.add(bytes, 10)), [false, true, false]);
+        assert_eq!((unsaved.waiting(), unsaved.left()), (41, 11));
     }
 
     #[test]
