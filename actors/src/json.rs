@@ -95,10 +95,8 @@ impl From<&Value> for Json {
     fn from(value: &Value) -> Self {
         // Most are short text, and then this is all that is allocated.
         let mut text = Vec::with_capacity(value.as_str().map_or(SHORT, |text| text.len() + 2));
-        match serde_json::to_writer(&mut text, value) {
-            Ok(()) => Self(Bytes::from(text)),
-            Err(_) => unreachable!("a tree can be written, and memory takes it"),
-        }
+        serde_json::to_writer(&mut text, value).expect("every tree can be written, and memory takes it");
+        Self(Bytes::from(text))
     }
 }
 
