@@ -401,6 +401,10 @@ mod tests {
         assert_eq!(elapsed.map(|ms| after(5_000, ms, true)), [1_000, 900, 100, 5, 1_000, 1_000]);
         assert_eq!(elapsed.map(|ms| after(5_000, ms, false)), [250, 250, 100, 5, 250, 250]);
         assert_eq!([false, true].map(|is_idle| after(20, 0, is_idle)), [20, 20]);
-        assert_eq!([false, true].map(|is_idle| after(20, 20, is_idle)), [250, 250], "who wants rows soon gets them soon");
+        assert_eq!(
+            [false, true].map(|is_idle| after(20, 20, is_idle)),
+            [250, 250],
+            "who wants rows soon gets them soon"
+        );
     }
 }
