@@ -26,6 +26,7 @@ mod crashes;
 mod format;
 mod gone;
 mod ground;
+mod history;
 mod images;
 mod inspect;
 mod layers;

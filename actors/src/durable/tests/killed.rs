@@ -200,8 +200,12 @@ async fn work(place: &Path) {
         Ok(told) => serde_json::from_slice(&told).unwrap(),
         Err(_) => begin(&system, &calls).await,
     };
-    let files = |folder: &str| fs::read_dir(data.join(folder)).map_or(0, Iterator::count);
-    while files("ledger") < 2 || files("base") != 2 {
+    let is = |entry: &fs::DirEntry, end: &str| entry.path().extension().is_some_and(|is| is == end);
+    let files = |folder: &str, end: &str| {
+        fs::read_dir(data.join(folder)).map_or(0, |entries| entries.flatten().filter(|entry| is(entry, end)).count())
+    };
+    // Beside them lie drafts.
+    while files("ledger", "led") < 2 || files("base", "base") != 2 {
         system.put(vec![("filler".into(), vec![0_u8; 4096].into())]).await.unwrap();
         add(&system, &mut told).await;
     }

@@ -27,7 +27,12 @@ mod writer;
 
 use std::path::{Path, PathBuf};
 
-pub(crate) use self::{line::connected, pile::Pile, reader::Segment, writer::write};
+pub(crate) use self::{
+    line::connected,
+    pile::Pile,
+    reader::Segment,
+    writer::{Draft, write},
+};
 use super::parts::{Kind, names};
 use crate::durable::{chain::Head, id::Sequence, journal::disk::Disk, store::Error};
 

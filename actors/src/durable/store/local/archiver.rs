@@ -25,13 +25,14 @@ use parking_lot::{Condvar, Mutex};
 
 use super::{
     LocalOptions,
-    archive::{self, NO_LINK, Pile, Range, Segment},
+    archive::{Range, Segment},
     base::{self, Base},
     breath::Breath,
     ground,
+    history::{Drafts, Scribe},
     layers::{Changes, Layers},
     losses,
-    past::{BaseGround, Counted},
+    past::Counted,
 };
 use crate::{
     durable::{
@@ -43,7 +44,6 @@ use crate::{
             replay::Walk,
             writer::{Setup, Shared},
         },
-        ledger::Reader,
         live::Live,
         record::{FORMAT, Op, Record},
         store::Error,
@@ -130,12 +130,14 @@ fn run(work: &Work, every: Duration, (ends, bell): &(Mutex<bool>, Condvar)) {
 
 /// What it works on.
 pub(super) struct Work {
-    setup: Setup,
+    pub(super) setup: Setup,
     shared: Arc<Mutex<Shared>>,
     base_bytes: u64,
     /// Below which number nobody asks for the history of a stream any more; 0 when nobody said.
     pub(super) forgets: Arc<AtomicU64>,
     breath: Breath,
+    /// History that is written and has no name yet.
+    pub(super) drafts: Mutex<Option<Drafts>>,
     /// About so many bytes of events go into one ledger segment.
     pub(super) ledger_bytes: usize,
     /// About so many bytes of changes are kept in memory.
@@ -150,16 +152,17 @@ impl Work {
             base_bytes,
             forgets: Arc::default(),
             breath: Breath::default(),
+            drafts: Mutex::default(),
             ledger_bytes: LEDGER_BYTES,
             memory_bytes: MEMORY_BYTES,
         }
     }
 
-    fn disk(&self) -> &dyn Disk {
+    pub(super) fn disk(&self) -> &dyn Disk {
         &*self.setup.disk
     }
 
-    fn folder(&self, name: &str) -> PathBuf {
+    pub(super) fn folder(&self, name: &str) -> PathBuf {
         self.setup.folder.join(name)
     }
 
@@ -276,11 +279,17 @@ impl Work {
         }
         let old = ground::newest(self.disk(), &self.setup.folder, Some(to), &mut Vec::new())?;
         let mut layers = Layers::over(self.disk(), &folder, self.store(), old)?;
+        let mut history = self.history_behind(layers.sequence());
         let draft = base::draft(&folder, to);
-        let made = self.write(&mut layers, &draft, to, goes_on);
+        let made = self.write(&mut layers, &draft, to, &mut history, goes_on);
         let cleared = layers.clear();
-        let Some(made) = made? else { return Ok(()) };
+        let drafts = history.map(|scribe| scribe.drafts);
+        let Ok(Some(made)) = made else {
+            drafts.into_iter().for_each(|drafts| self.give_up(drafts));
+            return made.map(drop);
+        };
         base::publish(self.disk(), &folder, &draft, to)?;
+        *self.drafts.lock() = drafts;
         cleared?;
         tracing::info!(record = %to, rows = made.rows, bytes = made.bytes, took = ?began.elapsed(), "a base was made");
         self.trim(goes_on)
@@ -292,9 +301,10 @@ impl Work {
         layers: &mut Layers<'_>,
         draft: &Path,
         to: Sequence,
+        history: &mut Option<Scribe<'_>>,
         goes_on: &dyn Fn() -> bool,
     ) -> Result<Option<base::Summary>, Error> {
-        let Some((changes, meta)) = self.changes(layers, to, goes_on)? else { return Ok(None) };
+        let Some((changes, meta)) = self.changes(layers, to, history, goes_on)? else { return Ok(None) };
         let header = base::Header { store: self.store(), sequence: to, meta };
         let made = layers.write(draft, &header, changes, goes_on);
         if !matches!(made, Ok(Some(_))) {
@@ -304,18 +314,19 @@ impl Work {
         made
     }
 
-    fn store(&self) -> u64 {
+    pub(super) fn store(&self) -> u64 {
         let shared = self.shared.lock();
         let header = shared.segments.last().and_then(|segment| segment.header.as_ref().ok());
         header.map_or(0, |header| header.store)
     }
 
     /// What the records after a base changed, as far as it is not put aside, and what is noted beside the rows; `None` when
-    /// it is time to end.
+    /// it is time to end. Their events are written on the way.
     fn changes(
         &self,
         layers: &mut Layers<'_>,
         to: Sequence,
+        history: &mut Option<Scribe<'_>>,
         goes_on: &dyn Fn() -> bool,
     ) -> Result<Option<(Changes, Vec<u8>)>, Error> {
         let from = layers.sequence().next();
@@ -334,13 +345,15 @@ impl Work {
             ended = !goes_on();
             bytes += record.ops.iter().map(Op::size).sum::<usize>();
             live.advance(Some(&*layers), sequence, record)?;
+            self.tell(history, |scribe| scribe.take(sequence, record));
             Ok(!ended)
         })?;
+        self.tell(history, |scribe| if ended { Ok(()) } else { scribe.end_at(to) });
         Ok((!ended).then(|| taken(&mut live)))
     }
 
     /// Read records, checked, from a first to a last, all of them.
-    fn walk(
+    pub(super) fn walk(
         &self,
         from: Sequence,
         to: Sequence,
@@ -373,7 +386,7 @@ impl Work {
     fn trim(&self, goes_on: &dyn Fn() -> bool) -> Result<(), Error> {
         let folder = self.folder(base::FOLDER);
         let good = self.good_bases(goes_on)?;
-        let [.., older, _] = good[..] else { return Ok(()) };
+        let [.., older, newest] = good[..] else { return Ok(()) };
         if !self.archive(older, goes_on)? {
             return Ok(());
         }
@@ -381,7 +394,9 @@ impl Work {
             self.disk().remove(path).map_err(|source| Error::Io { action: "remove", file: path.clone(), source })?;
         }
         self.disk().sync_folder(&folder).map_err(|source| Error::Io { action: "sync", file: folder, source })?;
-        self.remove_segments(older)
+        self.remove_segments(older)?;
+        self.draft_on(newest, goes_on);
+        Ok(())
     }
 
     /// The two newest bases that read well. One that does not is put out of the way, so that another is made in its place;
@@ -406,64 +421,6 @@ impl Work {
             }
         }
         Ok(good)
-    }
-
-    /// Put the events of every record up to one into ledger segments; `false` when it is time to end before.
-    pub(super) fn archive(&self, to: Sequence, goes_on: &dyn Fn() -> bool) -> Result<bool, Error> {
-        let folder = self.folder(archive::FOLDER);
-        self.disk().create_folder(&folder).map_err(|source| Error::Io {
-            action: "create",
-            file: folder.clone(),
-            source,
-        })?;
-        for draft in archive::leftovers(self.disk(), &folder)? {
-            self.disk().remove(&draft).map_err(|source| Error::Io { action: "remove", file: draft, source })?;
-        }
-        let Counted { files, end, .. } = Counted::list(self.disk(), &self.setup.folder)?;
-        if end >= to {
-            // Whoever made the last segment may have been killed before its name was durable.
-            let synced = self.disk().sync_folder(&folder);
-            return synced.map(|()| true).map_err(|source| Error::Io { action: "sync", file: folder, source });
-        }
-        for (range, path) in archive::list(self.disk(), &folder)? {
-            // What a crash left of an earlier attempt; the journal has its records.
-            if range.from > end {
-                self.disk().remove(&path).map_err(|source| Error::Io { action: "remove", file: path, source })?;
-            }
-        }
-        let mut previous = match files.last() {
-            Some((_, path)) => Segment::open(self.disk(), path)?.link(),
-            None => NO_LINK,
-        };
-        let ground = BaseGround::at(self.disk(), &self.setup.folder, end)?;
-        let mut pile = Pile::new(end.next());
-        let mut reader = Reader::trusting();
-        let store = self.store();
-        let mut write = |pile: &mut Pile, to: Sequence| {
-            let range = Range { from: pile.from, to };
-            let header = archive::Header { store, range, previous };
-            let pile = std::mem::replace(pile, Pile::new(to.next()));
-            previous = archive::write(self.disk(), &folder, &header, pile)?;
-            Ok(())
-        };
-        let mut ended = false;
-        self.walk(end.next(), to, &mut |sequence, record| {
-            ended = !goes_on();
-            reader.walk(&ground, sequence, record, &mut |before, after, event| {
-                pile.push(before, after, &event);
-                true
-            })?;
-            record.heads.iter().for_each(|(stream, head)| pile.arrives(*stream, *head));
-            if pile.bytes >= self.ledger_bytes && sequence < to {
-                write(&mut pile, sequence)?;
-            }
-            Ok(!ended)
-        })?;
-        if ended {
-            return Ok(false);
-        }
-        write(&mut pile, to)?;
-        Ok(true)
     }
 
     /// Remove segments whose records all lie before the end of a base.

@@ -13,6 +13,8 @@ mod upgrade;
 
 use std::{path::Path, sync::Arc, time::Duration};
 
+use parking_lot::Mutex;
+
 use self::tale::Tale;
 use super::{Durability, Local, LocalOptions, Tuning, archiver::Work, base, gone::Gone, inspect};
 use crate::durable::{
@@ -61,6 +63,8 @@ fn vouched(disk: &SimDisk) -> u64 {
 /// A life of a store.
 struct Life {
     local: Arc<Local>,
+    /// What its archiver's thread works on; ledger segments are short, and there is little memory.
+    work: Mutex<Work>,
     live: Live,
     fence: Fence,
     last: Sequence,
@@ -81,10 +85,16 @@ fn open(disk: &SimDisk) -> Result<Life, Error> {
 fn open_as(disk: &SimDisk, manner: Manner) -> Result<Life, Error> {
     let local = Arc::new(unread(disk, manner)?);
     let (live, recovered) = Live::fold(&*local)?;
-    Ok(Life { local, live, fence: recovered.fence, last: recovered.durable })
+    Ok(Life::new(local, live, recovered.fence, recovered.durable))
 }
 
 impl Life {
+    fn new(local: Arc<Local>, live: Live, fence: Fence, last: Sequence) -> Self {
+        let mut work = Work::new(&local.setup, &local.shared, 0);
+        (work.ledger_bytes, work.memory_bytes) = (1_500, 4_000);
+        Self { local, work: work.into(), live, fence, last }
+    }
+
     /// Go on with the tale up to a record; counts what is acknowledged.
     fn tell(&mut self, tale: &Tale, to: u64, acknowledged: &mut u64) -> Result<(), Error> {
         for sequence in self.last.0 + 1..=to {
@@ -95,10 +105,9 @@ impl Life {
         Ok(())
     }
 
-    /// What the archiver's thread does when a base is due; ledger segments are short, and there is little memory.
+    /// What the archiver's thread does when a base is due.
     fn base(&self) -> Result<(), Error> {
-        let mut work = Work::new(&self.local.setup, &self.local.shared, 0);
-        (work.ledger_bytes, work.memory_bytes) = (1_500, 4_000);
+        let work = self.work.lock();
         let bases = base::list(&*self.local.setup.disk, &self.local.setup.folder.join(base::FOLDER))?;
         let is_due = bases.last().map_or(Sequence(0), |(base, _)| *base) < work.vouched();
         if is_due { work.make(work.vouched(), &|| true) } else { work.look(&|| false) }

@@ -69,9 +69,10 @@ impl History {
             let Heads { before, after } = self.heads[&event.stream];
             pile.push(before, after, event);
         }
-        let link = write(disk, folder, &self.header, pile)?;
+        let draft = write(disk, folder, &self.header, pile)?;
+        draft.publish(disk, folder)?;
         let path = folder.join(name(self.header.range));
-        assert_eq!(Segment::open(disk, &path)?.link(), link);
+        assert_eq!(Segment::open(disk, &path)?.link(), draft.link);
         Ok(path)
     }
 

@@ -3,11 +3,11 @@
 //! **Invariant:** a segment has its name only once every chain was computed from what was read back of it, and arrived where
 //! it should: what is in a segment cannot be mended later.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::{
     super::parts::{self, names},
-    Header, KIND, Link, Pile, Segment,
+    Header, KIND, Link, Pile, Range, Segment,
     format::Entry,
     name,
 };
@@ -16,26 +16,47 @@ use crate::durable::{
     store::Error,
 };
 
-/// Write the events of a range of records, and say what the next segment has to know this one by. The folder is made if it is
-/// not there; the segment is there whole, or not at all.
+/// A segment that is whole and read back, and has no name yet.
+#[derive(Debug)]
+pub(crate) struct Draft {
+    /// The records whose events it holds.
+    pub(crate) range: Range,
+    /// What the segment after it has to know it by.
+    pub(crate) link: Link,
+    path: PathBuf,
+}
+
+impl Draft {
+    /// Give it its name, durably.
+    pub(crate) fn publish(&self, disk: &dyn Disk, folder: &Path) -> Result<(), Error> {
+        names::publish(disk, folder, &self.path, &name(self.range)).map(drop)
+    }
+
+    /// Where it is.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
+/// Write the events of a range of records. The folder is made if it is not there; the segment is there whole, or not at all.
 ///
 /// # Errors
 /// [`Error::Undecodable`] if a chain does not arrive at its head, [`Error::Misuse`] if there is no such range,
 /// [`Error::DamagedFile`] if other bytes are read than were written, [`Error::Io`] if the system refuses.
-pub(crate) fn write(disk: &dyn Disk, folder: &Path, header: &Header, pile: Pile) -> Result<Link, Error> {
-    if !header.range.is_sound() {
-        let cause = format!("there is no range from {} to {}", header.range.from, header.range.to);
+pub(crate) fn write(disk: &dyn Disk, folder: &Path, header: &Header, pile: Pile) -> Result<Draft, Error> {
+    let range = header.range;
+    if !range.is_sound() {
+        let cause = format!("there is no range from {} to {}", range.from, range.to);
         return Err(Error::Misuse { cause });
     }
     disk.create_folder(folder).map_err(journal::io("create", folder))?;
-    let draft = names::draft(folder, &name(header.range));
-    let made = put(disk, &draft, header, pile).and_then(|()| read_back(disk, &draft));
+    let path = names::draft(folder, &name(range));
+    let made = put(disk, &path, header, pile).and_then(|()| read_back(disk, &path));
     let link = made.inspect_err(|_| {
         // Half a segment on a full disk is room that others need.
-        let _ = disk.remove(&draft);
+        let _ = disk.remove(&path);
     })?;
-    names::publish(disk, folder, &draft, &name(header.range))?;
-    Ok(link)
+    Ok(Draft { range, link, path })
 }
 
 fn put(disk: &dyn Disk, draft: &Path, header: &Header, pile: Pile) -> Result<(), Error> {

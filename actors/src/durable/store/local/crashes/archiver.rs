@@ -1,9 +1,10 @@
 //! Dying while bases and ledger segments are made, and while what they replace is removed.
 
-use parking_lot::Mutex;
-
 use super::*;
-use crate::durable::store::{Past, Recovered, Stats, Store, local::archive};
+use crate::durable::store::{
+    Past, Recovered, Stats, Store,
+    local::{archive, past::Counted},
+};
 
 const NO_SPACE: i32 = 28;
 
@@ -47,7 +48,38 @@ fn the_story_makes_and_removes_all_there_is() {
         assert!(log.contains(step), "{step} in {log}");
     }
     let segments = disk.paths().iter().filter(|path| path.extension().is_some_and(|end| end == "led")).count();
-    assert_eq!((disk.steps(), segments), (306, 7), "crash points, ledger segments");
+    assert_eq!((disk.steps(), segments), (320, 7), "crash points, ledger segments");
+}
+
+/// Records were once read for a base, and once more when their history entered the ledger.
+#[test]
+fn history_is_written_beside_one_base_and_gets_its_name_with_the_next() {
+    let (tale, disk) = (Tale::of(60), SimDisk::default());
+    let mut life = open(&disk).unwrap();
+    let at = |life: &Life| {
+        let named = Counted::list(&disk, Path::new("data")).unwrap().end;
+        let drafts = archive::leftovers(&disk, Path::new("data/ledger")).unwrap();
+        (named.0, life.work.lock().drafts.lock().as_ref().map(|drafts| drafts.end().0), drafts.is_empty())
+    };
+    let mut told = Vec::new();
+    for to in [9, 16, 19, 24, 36] {
+        life.tell(&tale, to, &mut 0).unwrap();
+        life.base().unwrap();
+        told.push(at(&life));
+    }
+    let wanted = [(0, None, true), (9, Some(16), false), (16, Some(19), false), (19, Some(24), false)];
+    assert_eq!(told[..4], wanted, "named, written, no drafts");
+    // What is not there any more is read again, and nothing else of it is left.
+    let draft = archive::leftovers(&disk, Path::new("data/ledger")).unwrap().swap_remove(0);
+    disk.lose(&draft);
+    life.tell(&tale, 40, &mut 0).unwrap();
+    let missing = life.base().unwrap_err();
+    assert!(missing.to_string().contains("rename"), "{missing}");
+    assert_eq!(at(&life), (24, None, false));
+    life.tell(&tale, 44, &mut 0).unwrap();
+    life.base().unwrap();
+    assert_eq!(at(&life), (40, Some(44), false));
+    lives_on(&disk.killed(), &tale, 44, &|| "a draft was lost".to_owned());
 }
 
 #[test]

@@ -44,7 +44,7 @@ fn open(folder: &Path) -> Result<Life, crate::durable::store::Error> {
     let tuning = Tuning { background: false, ..Tuning::default() };
     let local = Arc::new(Local::open_on(Arc::new(RealDisk), folder, options, tuning)?);
     let (live, recovered) = Live::fold(&*local)?;
-    Ok(Life { local, live, fence: recovered.fence, last: recovered.durable })
+    Ok(Life::new(local, live, recovered.fence, recovered.durable))
 }
 
 /// What sled leaves behind.
