@@ -5,6 +5,9 @@
 //!          ├─► base B2, read back ─► ledger segment (.., B1] ─► bases before B1 go ─► segments up to B1 go
 //! journal ─┘
 //! ```
+//! The records between two bases are read once, for the newer base and for the ledger segment that is named with the next
+//! (`history.rs`).
+//!
 //! **Invariants:** a base is made of the base before it and the journal since, both checked as they are read, never of
 //! rows. Two bases stay, and every record after the older one. Nothing is removed before what replaces it was read back
 //! and its folder synced. What a crash leaves half done is done again, or found done.
@@ -109,7 +112,8 @@ fn run(work: &Work, every: Duration, (ends, bell): &(Mutex<bool>, Condvar)) {
             bell.wait_for(&mut ended, pause);
         }
         if *ended {
-            return;
+            drop(ended);
+            return work.end();
         }
         drop(ended);
         pause = every;

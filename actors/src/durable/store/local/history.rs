@@ -51,21 +51,19 @@ impl Drafts {
         self.waiting.iter().any(|draft| draft.path() == path)
     }
 
-    /// Give all their names that go on from one record and hold none after another. Returns the last record that has one.
+    /// Give their names, in order, to those that go on from a record and its segment's link and hold nothing after another
+    /// record. Returns the last record that has come into the ledger.
     pub(super) fn publish(
         &mut self,
-        disk: &dyn Disk,
-        folder: &Path,
-        from: Sequence,
+        (disk, folder): (&dyn Disk, &Path),
+        (mut named, mut link): (Sequence, Link),
         to: Sequence,
     ) -> Result<Sequence, Error> {
-        let mut named = from;
-        while let Some(draft) = self.waiting.front()
-            && draft.range.from == named.next()
-            && draft.range.to <= to
+        let goes_on = |draft: &Draft, named: Sequence, link| draft.range.from == named.next() && draft.previous == link;
+        while let Some(draft) = self.waiting.front().filter(|draft| goes_on(draft, named, link) && draft.range.to <= to)
         {
             draft.publish(disk, folder)?;
-            named = draft.range.to;
+            (named, link) = (draft.range.to, draft.link);
             self.waiting.pop_front();
         }
         Ok(named)
@@ -157,8 +155,12 @@ impl Work {
                 self.disk().remove(&path).map_err(|source| Error::Io { action: "remove", file: path, source })?;
             }
         }
+        let link = match files.last() {
+            Some((_, path)) => Segment::open(self.disk(), path)?.link(),
+            None => NO_LINK,
+        };
         if let Some(mut drafts) = drafts {
-            if drafts.publish(self.disk(), &folder, end, to)? == to {
+            if drafts.publish((self.disk(), &folder), (end, link), to)? == to {
                 *self.drafts.lock() = Some(drafts);
                 return Ok(true);
             }
@@ -166,12 +168,8 @@ impl Work {
             // Some may have their names by now.
             return self.archive(to, goes_on);
         }
-        let link = match files.last() {
-            Some((_, path)) => Segment::open(self.disk(), path)?.link(),
-            None => NO_LINK,
-        };
         let Some(mut drafts) = self.drafted(Drafts::behind(end, link), to, goes_on)? else { return Ok(false) };
-        drafts.publish(self.disk(), &folder, end, to)?;
+        drafts.publish((self.disk(), &folder), (end, link), to)?;
         *self.drafts.lock() = Some(drafts);
         Ok(true)
     }
@@ -196,6 +194,11 @@ impl Work {
 
     fn scribe(&self, drafts: Drafts) -> Result<Scribe<'_>, Error> {
         Scribe::behind(drafts, (self.disk(), &self.setup.folder), self.store(), self.ledger_bytes)
+    }
+
+    /// A store that is closed keeps no drafts.
+    pub(super) fn end(&self) {
+        self.drafts.lock().take().into_iter().for_each(|drafts| self.give_up(drafts));
     }
 
     /// Drafts are of no use, or their room is needed. One that cannot be removed now is what a crash could have left.

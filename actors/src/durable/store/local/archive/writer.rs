@@ -21,6 +21,8 @@ use crate::durable::{
 pub(crate) struct Draft {
     /// The records whose events it holds.
     pub(crate) range: Range,
+    /// The link of the segment before.
+    pub(crate) previous: Link,
     /// What the segment after it has to know it by.
     pub(crate) link: Link,
     path: PathBuf,
@@ -56,7 +58,7 @@ pub(crate) fn write(disk: &dyn Disk, folder: &Path, header: &Header, pile: Pile)
         // Half a segment on a full disk is room that others need.
         let _ = disk.remove(&path);
     })?;
-    Ok(Draft { range, link, path })
+    Ok(Draft { range, previous: header.previous, link, path })
 }
 
 fn put(disk: &dyn Disk, draft: &Path, header: &Header, pile: Pile) -> Result<(), Error> {
