@@ -130,29 +130,25 @@ impl Work {
     /// Put the events of every record up to one into ledger segments; `false` when it is time to end before.
     pub(super) fn archive(&self, to: Sequence, goes_on: &dyn Fn() -> bool) -> Result<bool, Error> {
         let folder = self.folder(archive::FOLDER);
-        self.disk().create_folder(&folder).map_err(|source| Error::Io {
-            action: "create",
-            file: folder.clone(),
-            source,
-        })?;
+        self.disk().create_folder(&folder).map_err(journal::io("create", &folder))?;
         // Whatever goes wrong from here on, what is in drafts is read from the journal again.
         let drafts = self.drafts.lock().take();
         for draft in archive::leftovers(self.disk(), &folder)? {
             if drafts.as_ref().is_none_or(|drafts| !drafts.hold(&draft)) {
-                self.disk().remove(&draft).map_err(|source| Error::Io { action: "remove", file: draft, source })?;
+                self.disk().remove(&draft).map_err(journal::io("remove", &draft))?;
             }
         }
         let Counted { files, end, .. } = Counted::list(self.disk(), &self.setup.folder)?;
         if end >= to {
             *self.drafts.lock() = drafts;
             // Whoever made the last segment may have been killed before its name was durable.
-            let synced = self.disk().sync_folder(&folder);
-            return synced.map(|()| true).map_err(|source| Error::Io { action: "sync", file: folder, source });
+            self.disk().sync_folder(&folder).map_err(journal::io("sync", &folder))?;
+            return Ok(true);
         }
         for (range, path) in archive::list(self.disk(), &folder)? {
             // What a crash left of an earlier attempt; the journal has its records.
             if range.from > end {
-                self.disk().remove(&path).map_err(|source| Error::Io { action: "remove", file: path, source })?;
+                self.disk().remove(&path).map_err(journal::io("remove", &path))?;
             }
         }
         let link = match files.last() {
@@ -164,7 +160,7 @@ impl Work {
                 *self.drafts.lock() = Some(drafts);
                 return Ok(true);
             }
-            drafts.remove(self.disk())?;
+            self.give_up(drafts);
             // Some may have their names by now.
             return self.archive(to, goes_on);
         }
