@@ -1,7 +1,7 @@
 //! Stores that older builds wrote, with work in flight: opened, finished and verified by this one.
 //!
-//! `tests/fixtures/format/N` is what a build of format N left behind when it was killed. It stays for good. That of format 4
-//! was made by `cargo test -p headframe --test it -- --ignored leave_a_store_of_format_4_behind`; a change of the format
+//! `tests/fixtures/format/N` is what a build of format N left behind when it was killed. It stays for good. That of format 5
+//! was made by `cargo test -p headframe --test it -- --ignored leave_a_store_of_format_5_behind`; a change of the format
 //! gets a folder of its own, made in the same way by the first build that writes it.
 
 use std::{fs, path::Path, sync::Arc, time::Duration};
@@ -11,12 +11,14 @@ use headframe::{
     clock::ManualClock,
     durable::{
         Decision, Effect, Live,
+        codec::Format,
         store::{Local, LocalOptions},
     },
     plan::Plan,
     run,
 };
 use serde_json::json;
+use tempfile::TempDir;
 
 /// When the store of format 1 was left behind: 2026-11-21 07:09 UTC.
 const LEFT_MS: u64 = 1_795_244_940_000;
@@ -27,10 +29,13 @@ const LEFT_2_MS: u64 = 1_795_600_000_000;
 const LEFT_3_MS: u64 = 1_795_700_000_000;
 /// When the store of format 4 was.
 const LEFT_4_MS: u64 = 1_795_800_000_000;
+/// When the store of format 5 was.
+const LEFT_5_MS: u64 = 1_795_900_000_000;
 const HOUR_MS: u64 = 3_600_000;
 const FORMAT_2: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/format/2");
 const FORMAT_3: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/format/3");
 const FORMAT_4: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/format/4");
+const FORMAT_5: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/format/5");
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_store_of_format_1_with_work_in_flight_is_opened_finished_and_kept_as_it_was() {
@@ -107,9 +112,31 @@ async fn a_store_of_format_4_with_work_in_flight_is_opened_and_finished() {
     is_opened_and_finished(FORMAT_4, LEFT_4_MS).await;
 }
 
+/// The first in whose records what is long and said again is written once.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_store_of_format_5_with_work_in_flight_is_opened_and_finished() {
+    assert!(says_less(&Path::new(FORMAT_5).join("journal")));
+    let folder = is_opened_and_finished(FORMAT_5, LEFT_5_MS).await;
+    let engine = engine(folder.path(), &Arc::new(ManualClock::at(LEFT_5_MS))).await;
+    assert_eq!(engine.run_by_key("long").await.unwrap().output().await.unwrap(), long());
+    engine.stop().await;
+}
+
+/// Text that is long and does not repeat itself.
+fn long() -> String {
+    (0..2_000).map(|at| format!("{:06}", at * 7_919 % 999_983)).collect()
+}
+
+/// Whether there is a record in a journal out of which repeats were cut: its flags, and that it is a record.
+fn says_less(journal: &Path) -> bool {
+    let [a, b, c, d] = Format::new("record", 1).type_id.to_le_bytes();
+    let mut files = fs::read_dir(journal).unwrap();
+    files.any(|file| fs::read(file.unwrap().path()).unwrap().windows(6).any(|bytes| bytes == [0xF4, 3, a, b, c, d]))
+}
+
 /// Everything that a run can be in the middle of: a sleep, a wait for the next attempt before a fallback, a deadline, a call in
 /// doubt, a call that is told to stop.
-async fn is_opened_and_finished(left_behind: &str, left_ms: u64) {
+async fn is_opened_and_finished(left_behind: &str, left_ms: u64) -> TempDir {
     let folder = tempfile::tempdir().unwrap();
     copy(Path::new(left_behind), folder.path());
     let found = Local::check(folder.path()).unwrap();
@@ -146,26 +173,27 @@ async fn is_opened_and_finished(left_behind: &str, left_ms: u64) {
     engine.stop().await;
     assert_eq!(Local::check(folder.path()).unwrap().problems, Vec::<String>::new());
     assert_eq!(Local::check_rows(folder.path()).unwrap().problems, Vec::<String>::new());
+    folder
 }
 
-/// What format 4 stands for, besides its files: events and states of these versions. A newer version of any of them needs a
+/// What format 5 stands for, besides its files: events and states of these versions. A newer version of any of them needs a
 /// newer format, so that builds before it refuse the folder as a whole.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_newer_version_of_an_event_or_a_state_comes_with_a_newer_format() {
     let folder = tempfile::tempdir().unwrap();
-    engine(folder.path(), &Arc::new(ManualClock::at(LEFT_4_MS))).await.stop().await;
+    engine(folder.path(), &Arc::new(ManualClock::at(LEFT_5_MS))).await.stop().await;
     for name in ["format", "versions"] {
-        let [today, kept] = [folder.path(), Path::new(FORMAT_4)].map(|of| fs::read_to_string(of.join(name)).unwrap());
+        let [today, kept] = [folder.path(), Path::new(FORMAT_5)].map(|of| fs::read_to_string(of.join(name)).unwrap());
         assert_eq!(today, kept, "{name}: see actors/src/durable/store/local/format.rs");
     }
 }
 
-/// Makes `tests/fixtures/format/4`, as a build that was killed would leave it.
+/// Makes `tests/fixtures/format/5`, as a build that was killed would leave it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "makes a fixture, which is made once"]
-async fn leave_a_store_of_format_4_behind() {
+async fn leave_a_store_of_format_5_behind() {
     let folder = tempfile::tempdir().unwrap();
-    let clock = Arc::new(ManualClock::at(LEFT_4_MS - HOUR_MS));
+    let clock = Arc::new(ManualClock::at(LEFT_5_MS - HOUR_MS));
     let engine = engine(folder.path(), &clock).await;
     // History, until there are bases and ledger segments.
     let say = Plan::builder("say")
@@ -181,14 +209,14 @@ async fn leave_a_store_of_format_4_behind() {
     }
     // One that waits for its next attempt, one that sleeps, one with a deadline, a charge of which nobody will know, and one
     // that is told to stop.
-    let plan = engine.load(Path::new(FORMAT_4).join("plan.yaml")).unwrap();
+    let plan = engine.load(Path::new(FORMAT_5).join("plan.yaml")).unwrap();
     for advanced in [HOUR_MS / 2, 0] {
         engine.submit(&plan, json!({})).await.unwrap();
         tokio::time::sleep(Duration::from_millis(500)).await;
         clock.advance(advanced);
         tokio::time::sleep(Duration::from_millis(500)).await;
     }
-    let late = engine.load(Path::new(FORMAT_4).join("late.yaml")).unwrap();
+    let late = engine.load(Path::new(FORMAT_5).join("late.yaml")).unwrap();
     engine.submit(&late, json!({})).await.unwrap();
     for (name, tool) in [("charge", "bank"), ("cancelled", "deaf")] {
         let plan = Plan::builder(name).phase("only", |phase| phase.task("call", tool, |task| task));
@@ -198,19 +226,25 @@ async fn leave_a_store_of_format_4_behind() {
             run.cancel("nobody wants it").await.unwrap();
         }
     }
+    let long = Plan::builder("say")
+        .phase("say", |phase| phase.task("say", "echo", |task| task.with(json!({"text": long()}))))
+        .output(json!("{{ outputs.say.say.text }}"));
+    let keyed = Submission { key: Some("long".to_owned()), ..Submission::default() };
+    engine.submit(&engine.check(long.build()).unwrap(), keyed).await.unwrap().outcome().await.unwrap();
     tokio::time::sleep(Duration::from_secs(1)).await;
     assert_eq!(engine.system().figures().calls, 2);
     // HEAD first: it may lag behind the journal, and never leads.
     for name in ["HEAD", "format", "versions", "open", "flight", "journal", "base", "ledger"] {
-        let (from, to) = (folder.path().join(name), Path::new(FORMAT_4).join(name));
+        let (from, to) = (folder.path().join(name), Path::new(FORMAT_5).join(name));
         if from.is_dir() {
             copy(&from, &to);
         } else {
             fs::copy(from, to).unwrap();
         }
     }
-    let _ = fs::remove_file(Path::new(FORMAT_4).join("journal/spare.new"));
+    let _ = fs::remove_file(Path::new(FORMAT_5).join("journal/spare.new"));
     engine.stop().await;
+    assert!(says_less(&Path::new(FORMAT_5).join("journal")));
 }
 
 /// Small files, so that a little history makes bases and ledger segments; a bank that never answers, and a tool that does not hear that

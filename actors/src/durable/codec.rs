@@ -2,21 +2,28 @@
 //!
 //! Every value is wrapped: `magic, flags, type id (4), version, length, payload, crc32c (4)`; version and length are
 //! variable-length integers. The payload is bincode (`standard`), or, if flag 1 is set, the length of such a payload (a
-//! variable-length integer) and the payload as an LZ4 block. bincode alone would allocate what a forged length
+//! variable-length integer) and the payload as an LZ4 block. With flags 1 and 2 what it repeats was cut out of it before
+//! (`codec/repeats.rs`), and stands between length and block. bincode alone would allocate what a forged length
 //! claims, accept trailing bytes and decode a renamed variant as another; the envelope names type and version, bounds
 //! what is decoded, and checks that all of it was used.
 //!
 //! **Invariant:** `open(f, seal(f, v)) == v`; any other bytes are an [`Error`], never a panic and never a large allocation.
 
+mod repeats;
+
 use bincode::config::{Configuration, Limit, LittleEndian, Varint};
-use std::{borrow::Cow, cell::Cell};
+use std::{borrow::Cow, cell::Cell, ops::Range};
 
 use bytes::{BufMut, Bytes, BytesMut};
 use serde::{Serialize, de::DeserializeOwned};
 
+use self::repeats::Cutter;
+
 const MAGIC: u8 = 0xF4;
 /// The flag of a payload that is compressed.
 const PACKED: u8 = 1;
+/// The flags of a payload whose repeats were cut out before it was compressed.
+const CUT: u8 = PACKED | 2;
 /// What is shorter is not compressed: it fills no block of the disk anyway.
 const PACKED_LEAST: usize = 512;
 /// An LZ4 block says at most so much with each of its bytes.
@@ -112,16 +119,45 @@ impl Stored<'_> {
 
 /// Wrap and append a value; returns nothing: sealing cannot fail for types that bincode can write.
 pub fn seal_into<T: Serialize>(format: Format, value: &T, into: &mut BytesMut) {
-    wrap(format, 0, into, |into| encode(value, into));
+    wrap(format, 0, into, |into| encode(value, Writer(into)));
 }
 
-/// The same, compressed if that makes it shorter. `plain` is room for what is compressed, and holds it afterwards.
-pub(crate) fn pack_into<T: Serialize>(format: Format, value: &T, plain: &mut BytesMut, into: &mut BytesMut) {
+/// What it takes to compress values: room that is kept from one to the next.
+#[derive(Default)]
+pub(crate) struct Room {
+    plain: BytesMut,
+    /// Where the byte strings in it are that are long.
+    long: Vec<Range<usize>>,
+    cutter: Cutter,
+}
+
+impl Room {
+    /// What was compressed last.
+    pub(crate) fn plain(&self) -> &[u8] {
+        &self.plain
+    }
+}
+
+/// The same, compressed if that makes it shorter.
+pub(crate) fn pack_into<T: Serialize>(format: Format, value: &T, room: &mut Room, into: &mut BytesMut) {
+    let Room { plain, long, cutter } = room;
     plain.clear();
-    encode(value, plain);
+    long.clear();
+    encode(value, Noting { into: plain, long });
     let start = into.len();
     if plain.len() >= PACKED_LEAST {
-        wrap(format, PACKED, into, |into| pack(plain, into));
+        let mut told = BytesMut::new();
+        match cutter.cut(plain, long, &mut told) {
+            Some(rest) => wrap(format, CUT, into, |into| {
+                put_varint(into, plain.len() as u64);
+                into.extend_from_slice(&told);
+                pack(rest, into);
+            }),
+            None => wrap(format, PACKED, into, |into| {
+                put_varint(into, plain.len() as u64);
+                pack(plain, into);
+            }),
+        }
         if into.len() - start < plain.len() {
             return;
         }
@@ -156,22 +192,34 @@ impl Drop for Coding {
     }
 }
 
-fn encode<T: Serialize>(value: &T, into: &mut BytesMut) {
+fn encode<T: Serialize>(value: &T, mut into: impl bincode::enc::write::Writer) {
     let _coding = Coding::begin();
-    bincode::serde::encode_into_writer(value, &mut Writer(into), CONFIG).expect("plain data always encodes");
+    bincode::serde::encode_into_writer(value, &mut into, CONFIG).expect("plain data always encodes");
 }
 
 fn pack(plain: &[u8], into: &mut BytesMut) {
-    put_varint(into, plain.len() as u64);
     let at = into.len();
     into.resize(at + lz4_flex::block::get_maximum_output_size(plain.len()), 0);
     let length = lz4_flex::block::compress_into(plain, &mut into[at..]).expect("there is room for the worst case");
     into.truncate(at + length);
 }
 
-fn unpack(packed: &[u8]) -> Result<Vec<u8>, Error> {
-    let (length, block) = take_varint(packed).ok_or(Error::Torn("no length of what was compressed"))?;
+fn unpack(flags: u8, packed: &[u8]) -> Result<Vec<u8>, Error> {
+    let (length, behind) = take_varint(packed).ok_or(Error::Torn("no length of what was compressed"))?;
     let length = usize::try_from(length).unwrap_or(usize::MAX);
+    if flags == PACKED {
+        return unpack_block(behind, length);
+    }
+    let (cut, block) = repeats::take(behind).ok_or(Error::Torn("no end of what was cut out"))?;
+    // What was forged must not be given memory.
+    if length > VALUE_MAX {
+        return Err(Error::Torn("a length that cannot be"));
+    }
+    let rest = unpack_block(block, cut.rest)?;
+    cut.join(&rest, length).ok_or(Error::Torn("what was cut out does not fit"))
+}
+
+fn unpack_block(block: &[u8], length: usize) -> Result<Vec<u8>, Error> {
     // What was forged must not be given memory.
     if length > VALUE_MAX || length / UNPACKED_MOST > block.len() {
         return Err(Error::Torn("a length that cannot be"));
@@ -218,7 +266,7 @@ pub fn unwrap(type_id: u32, sealed: &[u8]) -> Result<Stored<'_>, Error> {
     if crc != crc32c::crc32c(body).to_le_bytes() {
         return Err(Error::Torn("wrong checksum"));
     }
-    let [MAGIC, flags @ (0 | PACKED), a, b, c, d, rest @ ..] = body else { return Err(Error::Torn("no magic")) };
+    let [MAGIC, flags @ (0 | PACKED | CUT), a, b, c, d, rest @ ..] = body else { return Err(Error::Torn("no magic")) };
     let found = u32::from_le_bytes([*a, *b, *c, *d]);
     if found != type_id {
         return Err(Error::Type { found, wanted: type_id });
@@ -229,7 +277,7 @@ pub fn unwrap(type_id: u32, sealed: &[u8]) -> Result<Stored<'_>, Error> {
         return Err(Error::Torn("wrong length"));
     }
     let version = u16::try_from(version).map_err(|_| Error::Torn("no version"))?;
-    let payload = if *flags == PACKED { Cow::Owned(unpack(payload)?) } else { Cow::Borrowed(payload) };
+    let payload = if *flags == 0 { Cow::Borrowed(payload) } else { Cow::Owned(unpack(*flags, payload)?) };
     Ok(Stored { format: Format { type_id, version }, payload })
 }
 
@@ -288,6 +336,23 @@ impl bincode::enc::write::Writer for Writer<'_> {
     fn write(&mut self, bytes: &[u8]) -> Result<(), bincode::error::EncodeError> {
         // Unlike `put_slice`, this is compiled into the encoder: most writes are of a byte or two.
         self.0.extend_from_slice(bytes);
+        Ok(())
+    }
+}
+
+/// Notes where long byte strings are, which are always written in one piece.
+struct Noting<'a> {
+    into: &'a mut BytesMut,
+    long: &'a mut Vec<Range<usize>>,
+}
+
+impl bincode::enc::write::Writer for Noting<'_> {
+    #[inline]
+    fn write(&mut self, bytes: &[u8]) -> Result<(), bincode::error::EncodeError> {
+        if bytes.len() >= repeats::LONG {
+            self.long.push(self.into.len()..self.into.len() + bytes.len());
+        }
+        self.into.extend_from_slice(bytes);
         Ok(())
     }
 }
@@ -359,6 +424,19 @@ mod tests {
             });
             // Most say another length; what does say it is hardly ever such a list.
             let _ = open::<Vec<String>>(FORMAT, &sealed);
+            sealed[1] = CUT;
+            let end = sealed.len() - 4;
+            let crc = crc32c::crc32c(&sealed[..end]).to_le_bytes();
+            sealed[end..].copy_from_slice(&crc);
+            let _ = open::<Vec<String>>(FORMAT, &sealed);
+        }
+
+        #[test]
+        fn long_strings_that_are_said_again_open(
+            strings in proptest::collection::vec((0..5_u8, 0..30_000_usize), 0..12)
+        ) {
+            let strings: Vec<_> = strings.into_iter().map(|(seed, length)| noise(seed, length)).collect();
+            prop_assert!(open::<Vec<String>>(FORMAT, &packed(&strings)).unwrap() == strings);
         }
 
         #[test]
@@ -367,9 +445,17 @@ mod tests {
         }
     }
 
+    /// Digits that nothing makes shorter; with another length they have the same beginning.
+    fn noise(seed: u8, length: usize) -> String {
+        let blocks = (0..length as u64 / 16 + 1).map(|at| Key::of(&[&[seed], &at.to_le_bytes()]).0);
+        let mut text: String = blocks.flat_map(|block| block.map(|byte| format!("{byte:02x}"))).collect();
+        text.truncate(length);
+        text
+    }
+
     fn packed<T: Serialize>(value: &T) -> Bytes {
         let mut sealed = BytesMut::new();
-        pack_into(FORMAT, value, &mut BytesMut::new(), &mut sealed);
+        pack_into(FORMAT, value, &mut Room::default(), &mut sealed);
         sealed.freeze()
     }
 
@@ -382,6 +468,39 @@ mod tests {
         let noise: Vec<u8> = (0..2_000_u32).map(|at| Key::of(&[&at.to_le_bytes()]).0[0]).collect();
         assert_eq!(packed(&noise), seal(FORMAT, &noise));
         assert_eq!(packed(&"short"), seal(FORMAT, &"short"));
+    }
+
+    #[test]
+    fn what_is_long_and_said_again_is_written_once_however_far_apart() {
+        let said = noise(1, 50_000);
+        let text = [said.clone(), noise(2, 100_000), format!("{{\"said\":\"{said}\"}}")];
+        let sealed = packed(&text);
+        assert!(sealed.len() < 151_000, "{}", sealed.len());
+        assert_eq!(sealed[1], CUT);
+        assert!(open::<[String; 3]>(FORMAT, &sealed).unwrap() == text);
+    }
+
+    #[test]
+    fn what_was_cut_out_and_does_not_fit_is_an_error() {
+        let cut = |told: &[u8], length: u64| {
+            let mut sealed = BytesMut::new();
+            wrap(FORMAT, CUT, &mut sealed, |into| {
+                put_varint(into, length);
+                into.extend_from_slice(told);
+                pack(b"\x06abc", into);
+            });
+            open::<String>(FORMAT, &sealed)
+        };
+        // One repeat, behind four bytes of the rest, from three bytes back, three long; and four bytes are left.
+        assert_eq!(cut(&[1, 4, 3, 3, 4], 7).unwrap(), "abcabc");
+        let does_not_fit = Err(Error::Torn("what was cut out does not fit"));
+        for told in [[1, 5, 3, 3, 4], [1, 4, 5, 3, 4], [1, 4, 2, 3, 4], [1, 4, 3, 2, 4]] {
+            assert!(cut(&told, 7).is_err(), "{told:?}");
+        }
+        assert_eq!(cut(&[1, 4, 3, 3, 4], 6), does_not_fit);
+        assert_eq!(cut(&[1, 4, 3, 3, 4], VALUE_MAX as u64 + 1), Err(Error::Torn("a length that cannot be")));
+        assert_eq!(cut(&[1, 4, 3, 3, 0x80, 0x80, 0x80, 0x80, 4], 7), Err(Error::Torn("a length that cannot be")));
+        assert_eq!(cut(&[255, 255, 255, 255, 255, 255], 7), Err(Error::Torn("no end of what was cut out")));
     }
 
     #[test]
@@ -406,6 +525,7 @@ mod tests {
         let mut golden = Golden::of("codec");
         golden.bytes("envelope", &sealed);
         golden.bytes("packed", &packed(&"again and ".repeat(100)));
+        golden.read("cut", |sealed| open::<String>(FORMAT, sealed), &"abcabc".to_owned());
         golden.end();
     }
 

@@ -201,7 +201,7 @@ async fn an_older_folder_is_kept_as_it_was_and_a_newer_one_is_refused() {
     assert_eq!(count(&system, address).await.total, ADDED);
     system.stop(SOON).await;
     assert_eq!(fs::read(folder.path().join("before-format-1/journal/0000000001.seg")).unwrap(), journal);
-    fs::write(folder.path().join("format"), "5\n").unwrap();
+    fs::write(folder.path().join("format"), "6\n").unwrap();
     assert!(start(folder.path()).await.err().unwrap().to_string().contains("HF0005"));
     assert!(Local::check(folder.path()).unwrap_err().to_string().contains("HF0005"));
 }

@@ -40,7 +40,7 @@ fn raise_parts(file: &Path) {
 type Newer = (&'static str, fn(&Killed));
 
 const NEWER: [Newer; 8] = [
-    ("format", |killed| fs::write(killed.path("format"), "5\n").unwrap()),
+    ("format", |killed| fs::write(killed.path("format"), "6\n").unwrap()),
     ("versions", |killed| {
         let text = fs::read_to_string(killed.path("versions")).unwrap();
         fs::write(killed.path("versions"), text.replace(" state 1", " state 2")).unwrap();

@@ -2,7 +2,8 @@
 //!
 //! ```text
 //! FOLDER/format              a number: 1 is a journal alone (and no such file), 2 has rows, bases and ledger segments, 3 has
-//!                            values that builds of 2 do not read (plans 3, calls 2, states of tasks 3, how actors are looked after)
+//!                            values that builds of 2 do not read (plans 3, calls 2, states of tasks 3, how actors are looked after),
+//!                            4 compresses records, 5 cuts out of them what is long and was said before
 //! FOLDER/versions            the newest versions of events and states that behaviours wrote here (`versions.rs`)
 //! FOLDER/before-format-2/    what format 2 left: HEAD, journal, bases, ledger; its file `format` is written last
 //! FOLDER/before-versions-1/  the same, from before a behaviour wrote with a newer version
@@ -37,7 +38,7 @@ use crate::durable::{
 };
 
 /// The format that this build writes, and the newest that it reads.
-pub(super) const FORMAT: u32 = 4;
+pub(super) const FORMAT: u32 = 5;
 /// Before there was a file that says so.
 const FIRST: u32 = 1;
 pub(super) const NAME: &str = "format";
@@ -213,7 +214,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         assert_eq!(read(&RealDisk, folder.path()).unwrap(), 1, "where there is no such file");
         write(&RealDisk, folder.path()).unwrap();
-        assert_eq!(fs::read(folder.path().join("format")).unwrap(), b"4\n");
-        assert_eq!(read(&RealDisk, folder.path()).unwrap(), 4);
+        assert_eq!(fs::read(folder.path().join("format")).unwrap(), b"5\n");
+        assert_eq!(read(&RealDisk, folder.path()).unwrap(), 5);
     }
 }
