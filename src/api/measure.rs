@@ -28,27 +28,50 @@ const SECONDS: Family = Family::histogram(
     &["route"],
     "How long requests took, until the head of their answer; some wait for a result because they asked to.",
 );
+const IN_FLIGHT: Family = Family::gauge(
+    "headframe_http_requests_in_flight",
+    &[],
+    "Requests that were read and are not answered, the one that asks for this among them; a drain waits for them.",
+);
 const STREAMS: Family = Family::gauge("headframe_http_event_streams", &[], "Event streams that are open.");
 
 /// All of them.
-pub(crate) const FAMILIES: &[Family] = &[REQUESTS, SECONDS, STREAMS];
+pub(crate) const FAMILIES: &[Family] = &[REQUESTS, SECONDS, IN_FLIGHT, STREAMS];
 
 /// What the server counts and sets.
 pub(super) struct Meters {
     instruments: Instruments,
+    in_flight: Gauge,
     streams: Gauge,
+}
+
+/// A request that is not answered; whoever asked may leave before.
+struct InFlight(Gauge);
+
+impl InFlight {
+    fn begin(gauge: &Gauge) -> Self {
+        gauge.increment(1.0);
+        Self(gauge.clone())
+    }
+}
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        self.0.decrement(1.0);
+    }
 }
 
 impl Meters {
     pub(super) fn new(instruments: Instruments) -> Self {
         instruments.describe(FAMILIES);
-        Self { streams: instruments.gauge(&STREAMS, &[]), instruments }
+        let [in_flight, streams] = [&IN_FLIGHT, &STREAMS].map(|family| instruments.gauge(family, &[]));
+        Self { instruments, in_flight, streams }
     }
 }
 
 /// Count a request and the time that it takes.
 pub(super) async fn measure(State(shared): State<Arc<Shared>>, request: Request, next: Next) -> Response {
-    let began = monotonic();
+    let (began, _in_flight) = (monotonic(), InFlight::begin(&shared.meters.in_flight));
     let route = request.extensions().get::<MatchedPath>().cloned();
     let method = method(request.method());
     let response = next.run(request).await;

@@ -1,33 +1,25 @@
 //! The one place where bytes that stay are written and read.
 //!
 //! Every value is wrapped: `magic, flags, type id (4), version, length, payload, crc32c (4)`; version and length are
-//! variable-length integers. The payload is bincode (`standard`), or, if flag 1 is set, the length of such a payload (a
-//! variable-length integer) and the payload as an LZ4 block. With flags 1 and 2 what it repeats was cut out of it before
-//! (`codec/repeats.rs`), and stands between length and block. bincode alone would allocate what a forged length
-//! claims, accept trailing bytes and decode a renamed variant as another; the envelope names type and version, bounds
-//! what is decoded, and checks that all of it was used.
+//! variable-length integers. The payload is bincode (`standard`), or, as flags say, such a payload compressed
+//! (`codec/packed.rs`). bincode alone would allocate what a forged length claims, accept trailing bytes and decode a renamed
+//! variant as another; the envelope names type and version, bounds what is decoded, and checks that all of it was used.
 //!
 //! **Invariant:** `open(f, seal(f, v)) == v`; any other bytes are an [`Error`], never a panic and never a large allocation.
 
+mod packed;
 mod repeats;
 
 use bincode::config::{Configuration, Limit, LittleEndian, Varint};
-use std::{borrow::Cow, cell::Cell, ops::Range};
+use std::{borrow::Cow, cell::Cell};
 
 use bytes::{BufMut, Bytes, BytesMut};
 use serde::{Serialize, de::DeserializeOwned};
 
-use self::repeats::Cutter;
+pub(crate) use self::packed::Packer;
+use self::packed::{CUT, PACKED};
 
 const MAGIC: u8 = 0xF4;
-/// The flag of a payload that is compressed.
-const PACKED: u8 = 1;
-/// The flags of a payload whose repeats were cut out before it was compressed.
-const CUT: u8 = PACKED | 2;
-/// What is shorter is not compressed: it fills no block of the disk anyway.
-const PACKED_LEAST: usize = 512;
-/// An LZ4 block says at most so much with each of its bytes.
-const UNPACKED_MOST: usize = 255;
 /// No value larger than this is decoded.
 pub const VALUE_MAX: usize = 64 * 1024 * 1024;
 
@@ -122,50 +114,6 @@ pub fn seal_into<T: Serialize>(format: Format, value: &T, into: &mut BytesMut) {
     wrap(format, 0, into, |into| encode(value, Writer(into)));
 }
 
-/// What it takes to compress values: room that is kept from one to the next.
-#[derive(Default)]
-pub(crate) struct Room {
-    plain: BytesMut,
-    /// Where the byte strings in it are that are long.
-    long: Vec<Range<usize>>,
-    cutter: Cutter,
-}
-
-impl Room {
-    /// What was compressed last.
-    pub(crate) fn plain(&self) -> &[u8] {
-        &self.plain
-    }
-}
-
-/// The same, compressed if that makes it shorter.
-pub(crate) fn pack_into<T: Serialize>(format: Format, value: &T, room: &mut Room, into: &mut BytesMut) {
-    let Room { plain, long, cutter } = room;
-    plain.clear();
-    long.clear();
-    encode(value, Noting { into: plain, long });
-    let start = into.len();
-    if plain.len() >= PACKED_LEAST {
-        let mut told = BytesMut::new();
-        match cutter.cut(plain, long, &mut told) {
-            Some(rest) => wrap(format, CUT, into, |into| {
-                put_varint(into, plain.len() as u64);
-                into.extend_from_slice(&told);
-                pack(rest, into);
-            }),
-            None => wrap(format, PACKED, into, |into| {
-                put_varint(into, plain.len() as u64);
-                pack(plain, into);
-            }),
-        }
-        if into.len() - start < plain.len() {
-            return;
-        }
-        into.truncate(start);
-    }
-    wrap(format, 0, into, |into| into.extend_from_slice(plain));
-}
-
 thread_local! {
     static IS_CODING: Cell<bool> = const { Cell::new(false) };
 }
@@ -195,37 +143,6 @@ impl Drop for Coding {
 fn encode<T: Serialize>(value: &T, mut into: impl bincode::enc::write::Writer) {
     let _coding = Coding::begin();
     bincode::serde::encode_into_writer(value, &mut into, CONFIG).expect("plain data always encodes");
-}
-
-fn pack(plain: &[u8], into: &mut BytesMut) {
-    let at = into.len();
-    into.resize(at + lz4_flex::block::get_maximum_output_size(plain.len()), 0);
-    let length = lz4_flex::block::compress_into(plain, &mut into[at..]).expect("there is room for the worst case");
-    into.truncate(at + length);
-}
-
-fn unpack(flags: u8, packed: &[u8]) -> Result<Vec<u8>, Error> {
-    let (length, behind) = take_varint(packed).ok_or(Error::Torn("no length of what was compressed"))?;
-    let length = usize::try_from(length).unwrap_or(usize::MAX);
-    if flags == PACKED {
-        return unpack_block(behind, length);
-    }
-    let (cut, block) = repeats::take(behind).ok_or(Error::Torn("no end of what was cut out"))?;
-    // What was forged must not be given memory.
-    if length > VALUE_MAX {
-        return Err(Error::Torn("a length that cannot be"));
-    }
-    let rest = unpack_block(block, cut.rest)?;
-    cut.join(&rest, length).ok_or(Error::Torn("what was cut out does not fit"))
-}
-
-fn unpack_block(block: &[u8], length: usize) -> Result<Vec<u8>, Error> {
-    // What was forged must not be given memory.
-    if length > VALUE_MAX || length / UNPACKED_MOST > block.len() {
-        return Err(Error::Torn("a length that cannot be"));
-    }
-    let plain = lz4_flex::block::decompress(block, length).map_err(|error| Error::Payload(error.to_string()))?;
-    if plain.len() == length { Ok(plain) } else { Err(Error::Torn("wrong length of what was compressed")) }
 }
 
 fn wrap(format: Format, flags: u8, into: &mut BytesMut, fill: impl FnOnce(&mut BytesMut)) {
@@ -277,7 +194,7 @@ pub fn unwrap(type_id: u32, sealed: &[u8]) -> Result<Stored<'_>, Error> {
         return Err(Error::Torn("wrong length"));
     }
     let version = u16::try_from(version).map_err(|_| Error::Torn("no version"))?;
-    let payload = if *flags == 0 { Cow::Borrowed(payload) } else { Cow::Owned(unpack(*flags, payload)?) };
+    let payload = if *flags == 0 { Cow::Borrowed(payload) } else { Cow::Owned(packed::unpack(*flags, payload)?) };
     Ok(Stored { format: Format { type_id, version }, payload })
 }
 
@@ -340,23 +257,6 @@ impl bincode::enc::write::Writer for Writer<'_> {
     }
 }
 
-/// Notes where long byte strings are, which are always written in one piece.
-struct Noting<'a> {
-    into: &'a mut BytesMut,
-    long: &'a mut Vec<Range<usize>>,
-}
-
-impl bincode::enc::write::Writer for Noting<'_> {
-    #[inline]
-    fn write(&mut self, bytes: &[u8]) -> Result<(), bincode::error::EncodeError> {
-        if bytes.len() >= repeats::LONG {
-            self.long.push(self.into.len()..self.into.len() + bytes.len());
-        }
-        self.into.extend_from_slice(bytes);
-        Ok(())
-    }
-}
-
 /// The length was given one byte; move the payload to make room for the others.
 fn widen_length(into: &mut BytesMut, length_at: usize, payload_at: usize, length: usize) {
     let mut varint = BytesMut::with_capacity(10);
@@ -391,7 +291,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::{durable::call::Key, golden::Golden};
+    use crate::golden::Golden;
 
     const FORMAT: Format = Format::new("test", 3);
 
@@ -411,107 +311,8 @@ mod tests {
         }
 
         #[test]
-        fn a_packed_value_opens(words in proptest::collection::vec("[a-d]{0,9}", 0..400)) {
-            prop_assert_eq!(open::<Vec<String>>(FORMAT, &packed(&words)).unwrap(), words);
-        }
-
-        #[test]
-        fn any_block_is_an_error_not_a_panic(length in 0..9_000_u64, block: Vec<u8>) {
-            let mut sealed = BytesMut::new();
-            wrap(FORMAT, PACKED, &mut sealed, |into| {
-                put_varint(into, length);
-                into.extend_from_slice(&block);
-            });
-            // Most say another length; what does say it is hardly ever such a list.
-            let _ = open::<Vec<String>>(FORMAT, &sealed);
-            sealed[1] = CUT;
-            let end = sealed.len() - 4;
-            let crc = crc32c::crc32c(&sealed[..end]).to_le_bytes();
-            sealed[end..].copy_from_slice(&crc);
-            let _ = open::<Vec<String>>(FORMAT, &sealed);
-        }
-
-        #[test]
-        fn long_strings_that_are_said_again_open(
-            strings in proptest::collection::vec((0..5_u8, 0..30_000_usize), 0..12)
-        ) {
-            let strings: Vec<_> = strings.into_iter().map(|(seed, length)| noise(seed, length)).collect();
-            prop_assert!(open::<Vec<String>>(FORMAT, &packed(&strings)).unwrap() == strings);
-        }
-
-        #[test]
         fn any_bytes_are_an_error_not_a_panic(bytes: Vec<u8>) {
             prop_assert!(open::<Vec<String>>(FORMAT, &bytes).is_err());
-        }
-    }
-
-    /// Digits that nothing makes shorter; with another length they have the same beginning.
-    fn noise(seed: u8, length: usize) -> String {
-        let blocks = (0..length as u64 / 16 + 1).map(|at| Key::of(&[&[seed], &at.to_le_bytes()]).0);
-        let mut text: String = blocks.flat_map(|block| block.map(|byte| format!("{byte:02x}"))).collect();
-        text.truncate(length);
-        text
-    }
-
-    fn packed<T: Serialize>(value: &T) -> Bytes {
-        let mut sealed = BytesMut::new();
-        pack_into(FORMAT, value, &mut Room::default(), &mut sealed);
-        sealed.freeze()
-    }
-
-    #[test]
-    fn what_repeats_itself_is_compressed_and_what_does_not_is_left_as_it_is() {
-        let text = "the same again, ".repeat(100);
-        let sealed = packed(&text);
-        assert!(sealed.len() < 100, "{}", sealed.len());
-        assert_eq!(open::<String>(FORMAT, &sealed).unwrap(), text);
-        let noise: Vec<u8> = (0..2_000_u32).map(|at| Key::of(&[&at.to_le_bytes()]).0[0]).collect();
-        assert_eq!(packed(&noise), seal(FORMAT, &noise));
-        assert_eq!(packed(&"short"), seal(FORMAT, &"short"));
-    }
-
-    #[test]
-    fn what_is_long_and_said_again_is_written_once_however_far_apart() {
-        let said = noise(1, 50_000);
-        let text = [said.clone(), noise(2, 100_000), format!("{{\"said\":\"{said}\"}}")];
-        let sealed = packed(&text);
-        assert!(sealed.len() < 151_000, "{}", sealed.len());
-        assert_eq!(sealed[1], CUT);
-        assert!(open::<[String; 3]>(FORMAT, &sealed).unwrap() == text);
-    }
-
-    #[test]
-    fn what_was_cut_out_and_does_not_fit_is_an_error() {
-        let cut = |told: &[u8], length: u64| {
-            let mut sealed = BytesMut::new();
-            wrap(FORMAT, CUT, &mut sealed, |into| {
-                put_varint(into, length);
-                into.extend_from_slice(told);
-                pack(b"\x06abc", into);
-            });
-            open::<String>(FORMAT, &sealed)
-        };
-        // One repeat, behind four bytes of the rest, from three bytes back, three long; and four bytes are left.
-        assert_eq!(cut(&[1, 4, 3, 3, 4], 7).unwrap(), "abcabc");
-        let does_not_fit = Err(Error::Torn("what was cut out does not fit"));
-        for told in [[1, 5, 3, 3, 4], [1, 4, 5, 3, 4], [1, 4, 2, 3, 4], [1, 4, 3, 2, 4]] {
-            assert!(cut(&told, 7).is_err(), "{told:?}");
-        }
-        assert_eq!(cut(&[1, 4, 3, 3, 4], 6), does_not_fit);
-        assert_eq!(cut(&[1, 4, 3, 3, 4], VALUE_MAX as u64 + 1), Err(Error::Torn("a length that cannot be")));
-        assert_eq!(cut(&[1, 4, 3, 3, 0x80, 0x80, 0x80, 0x80, 4], 7), Err(Error::Torn("a length that cannot be")));
-        assert_eq!(cut(&[255, 255, 255, 255, 255, 255], 7), Err(Error::Torn("no end of what was cut out")));
-    }
-
-    #[test]
-    fn a_forged_length_of_what_was_compressed_is_given_no_memory() {
-        for (length, block) in [(VALUE_MAX as u64, 8), (u64::MAX, 8), (VALUE_MAX as u64 + 1, 400_000)] {
-            let mut sealed = BytesMut::new();
-            wrap(FORMAT, PACKED, &mut sealed, |into| {
-                put_varint(into, length);
-                into.put_bytes(0, block);
-            });
-            assert!(matches!(open::<String>(FORMAT, &sealed), Err(Error::Torn("a length that cannot be"))));
         }
     }
 
@@ -524,7 +325,7 @@ mod tests {
         );
         let mut golden = Golden::of("codec");
         golden.bytes("envelope", &sealed);
-        golden.bytes("packed", &packed(&"again and ".repeat(100)));
+        golden.bytes("packed", &packed::tests::packed(&"again and ".repeat(100)));
         golden.read("cut", |sealed| open::<String>(FORMAT, sealed), &"abcabc".to_owned());
         golden.end();
     }

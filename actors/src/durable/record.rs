@@ -43,7 +43,7 @@ pub(crate) struct Record {
 /// Many commits in one record say much the same: they are compressed.
 #[derive(Default)]
 pub(crate) struct Encoder {
-    room: codec::Room,
+    packer: codec::Packer,
     sealed: BytesMut,
 }
 
@@ -51,13 +51,13 @@ impl Encoder {
     /// The record's bytes.
     pub(crate) fn seal(&mut self, record: &Record) -> &[u8] {
         self.sealed.clear();
-        codec::pack_into(FORMAT, record, &mut self.room, &mut self.sealed);
+        self.packer.seal_into(FORMAT, record, &mut self.sealed);
         &self.sealed
     }
 
     /// How many bytes the last one has when it is read.
     pub(crate) fn read_bytes(&self) -> u64 {
-        self.room.plain().len() as u64
+        self.packer.plain_bytes() as u64
     }
 }
 

@@ -4,7 +4,7 @@ use std::io::Write as _;
 
 use serde_json::json;
 
-use super::{client::reply, served::Served};
+use super::{client::reply, metrics, served::Served};
 use crate::cli::place::{Place, code, stderr};
 
 #[test]
@@ -23,6 +23,9 @@ fn a_drain_finishes_what_is_open_refuses_what_is_new_and_ends_well() {
     assert_eq!(&asked, b"HTTP/1.1 100 Continue\r\n\r\n");
     let mut waiting = api.connect();
     write!(waiting, "GET /v1/runs/{run}/result?wait=60s HTTP/1.1\r\nhost: localhost\r\n\r\n").unwrap();
+    // Both were read, and so was the one that asks.
+    served
+        .until(|| metrics::scrape(served.admin()).series["headframe_http_requests_in_flight"].into(), |of| *of == 3.0);
     served.terminate();
     served.until(|| served.admin().get("/readyz").json(), |ready| ready["components"]["door"]["ok"] == false);
     let refused = api.post("/v1/runs", &json!({"workflow": "greet"}));

@@ -128,7 +128,7 @@ pub(super) fn work(api: Api) {
     }
 }
 
-fn scrape(api: Api) -> Scrape {
+pub(super) fn scrape(api: Api) -> Scrape {
     let reply = api.get("/metrics");
     assert_eq!(reply.header("content-type"), Some("text/plain; version=0.0.4; charset=utf-8"));
     Scrape::read(&String::from_utf8(reply.body).unwrap())

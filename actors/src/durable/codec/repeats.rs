@@ -19,7 +19,7 @@ use std::ops::Range;
 
 use bytes::BytesMut;
 
-use super::{UNPACKED_MOST, put_varint, take_varint};
+use super::{packed::UNPACKED_MOST, put_varint, take_varint};
 
 /// Byte strings shorter than this are not looked at: the block sees what they repeat.
 pub(super) const LONG: usize = 8 * 1024;

@@ -47,7 +47,7 @@ pub struct Image {
     pub is_whole: bool,
     /// Its bytes, those of files that it shares with the store included.
     pub bytes: u64,
-    /// The bytes of files that nothing else has.
+    /// The bytes of files that nothing else has, but for the images before this one that can go.
     pub own_bytes: u64,
     /// Why it must stay; `None` if nothing but the wish to go back needs it.
     pub needed: Option<String>,

@@ -7,7 +7,7 @@
 //! **Invariants:** nobody removes one but somebody who says so. One goes only while no process works in the folder, and
 //! only if a life began here after it was kept; that what is here reads well is for the caller to have looked at.
 
-use std::{fs, io, path::Path};
+use std::{collections::HashMap, fs, io, path::Path};
 
 use super::{Local, format, versions};
 use crate::durable::{
@@ -28,7 +28,8 @@ pub(super) fn list(disk: &dyn Disk, folder: &Path, ours: &versions::Versions) ->
     names.retain(|name| PREFIXES.iter().any(|prefix| name.starts_with(prefix)) && folder.join(name).is_dir());
     names.sort();
     let now = Now::of(disk, folder, ours)?;
-    names.into_iter().map(|name| now.image(disk, folder, name)).collect()
+    let mut gone = Names::default();
+    names.into_iter().map(|name| now.image(disk, folder, name, &mut gone)).collect()
 }
 
 /// Remove those that nothing needs, with the folder in hand; the others come back as well.
@@ -60,11 +61,14 @@ impl Now {
         Ok(Self { format, versions, life: life(disk, folder)?, behind })
     }
 
-    fn image(&self, disk: &dyn Disk, folder: &Path, name: String) -> Result<Image, Error> {
+    /// An image, and with it the names that its files lose if it can go.
+    fn image(&self, disk: &dyn Disk, folder: &Path, name: String, gone: &mut Names) -> Result<Image, Error> {
         let path = folder.join(&name);
         let is_whole = disk::exists(disk, &path.join(format::NAME));
         let needed = if is_whole { self.needs(disk, &path) } else { None };
-        let (bytes, own_bytes) = bytes(&path).map_err(journal::io("look at", &path))?;
+        let mut staying = Names::default();
+        let names = if needed.is_none() { gone } else { &mut staying };
+        let (bytes, own_bytes) = bytes(&path, names).map_err(journal::io("look at", &path))?;
         Ok(Image { name, is_whole, bytes, own_bytes, needed })
     }
 
@@ -91,19 +95,45 @@ fn life(disk: &dyn Disk, folder: &Path) -> Result<Epoch, Error> {
     Ok(found.head().map_or(Epoch(0), |head| head.incarnation))
 }
 
-/// The bytes in a folder, and those that have no other name.
-fn bytes(folder: &Path) -> io::Result<(u64, u64)> {
+/// How many names of a file, by device and number, are gone if images go.
+type Names = HashMap<(u64, u64), u64>;
+
+/// The bytes in a folder, and those of files that have no name left without it.
+fn bytes(folder: &Path, gone: &mut Names) -> io::Result<(u64, u64)> {
     use std::os::unix::fs::MetadataExt as _;
     let mut sum = (0, 0);
     for entry in fs::read_dir(folder)? {
         let entry = entry?;
         let about = entry.metadata()?;
         let (all, own) = if about.is_dir() {
-            bytes(&entry.path())?
+            bytes(&entry.path(), gone)?
         } else {
-            (about.len(), if about.nlink() > 1 { 0 } else { about.len() })
+            let names = gone.entry((about.dev(), about.ino())).or_default();
+            *names += 1;
+            (about.len(), if *names == about.nlink() { about.len() } else { 0 })
         };
         sum = (sum.0 + all, sum.1 + own);
     }
     Ok(sum)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_two_images_share_is_free_with_the_second_of_them() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name);
+        ["store", "one", "two"].iter().for_each(|name| fs::create_dir_all(path(name).join("journal")).unwrap());
+        fs::write(path("store/journal/kept"), [0; 5]).unwrap();
+        fs::write(path("one/journal/shared"), [0; 70]).unwrap();
+        fs::write(path("one/journal/alone"), [0; 800]).unwrap();
+        fs::hard_link(path("store/journal/kept"), path("one/journal/kept")).unwrap();
+        fs::hard_link(path("one/journal/shared"), path("two/journal/shared")).unwrap();
+        let mut gone = Names::default();
+        assert_eq!(bytes(&path("one"), &mut gone).unwrap(), (875, 800));
+        assert_eq!(bytes(&path("two"), &mut gone).unwrap(), (70, 70));
+        assert_eq!(bytes(&path("two"), &mut Names::default()).unwrap(), (70, 0), "while the first one stays");
+    }
 }
