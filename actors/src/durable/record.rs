@@ -26,6 +26,8 @@ use super::{
 pub(crate) const FORMAT: codec::Format = codec::Format::new("record", 1);
 /// A record is sealed before it grows past this many bytes; one commit is never split.
 pub(crate) const BYTES_MAX: usize = 8 * 1024 * 1024;
+/// The room for a record that was larger than this, which one commit alone can be, is not kept for the next.
+const ROOM_MOST: usize = 2 * BYTES_MAX;
 
 /// Many commits, sealed together.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -50,6 +52,9 @@ pub(crate) struct Encoder {
 impl Encoder {
     /// The record's bytes.
     pub(crate) fn seal(&mut self, record: &Record) -> &[u8] {
+        if self.packer.plain_bytes() > ROOM_MOST {
+            *self = Self::default();
+        }
         self.sealed.clear();
         self.packer.seal_into(FORMAT, record, &mut self.sealed);
         &self.sealed

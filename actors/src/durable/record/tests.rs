@@ -36,6 +36,20 @@ fn operations_keep_their_bytes() {
     assert!(places.into_iter().eq(0..OPS), "one of them has no line");
 }
 
+#[test]
+fn the_room_for_a_huge_record_is_given_back() {
+    let mut encoder = Encoder::default();
+    let of = |bytes: usize| {
+        let noise = (0..bytes as u64 / 8).flat_map(|at| at.wrapping_mul(0x9e37_79b9_7f4a_7c15).to_le_bytes());
+        Record { ops: vec![Op::Snapshot { actor: ACTOR, state: noise.collect() }], ..Record::default() }
+    };
+    for bytes in [ROOM_MOST + 1_000, 1_000] {
+        let (record, sealed) = (of(bytes), encoder.seal(&of(bytes)).to_vec());
+        assert!(codec::open::<Record>(FORMAT, &sealed).unwrap() == record);
+    }
+    assert!(encoder.sealed.capacity() < BYTES_MAX, "{}", encoder.sealed.capacity());
+}
+
 /// Bytes that stay on disk, and in every chain of a ledger.
 #[test]
 fn notes_keep_their_bytes() {

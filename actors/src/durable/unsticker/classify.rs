@@ -124,7 +124,8 @@ pub(super) fn standing(view: &ActorView) -> Standing {
 
 /// What an actor waits for in vain.
 pub(crate) fn classify_actor(view: &ActorView, now_ms: u64) -> Option<Waiting> {
-    let who = format!("{} ({})", view.actor, view.kind);
+    // Nothing is said of most.
+    let who = format_args!("{} ({})", view.actor, view.kind);
     let (reason, sentence, since_ms) = match standing(view) {
         // Whoever holds it knows that it waits.
         Standing::Held => return None,
@@ -162,7 +163,7 @@ pub(crate) fn classify_actor(view: &ActorView, now_ms: u64) -> Option<Waiting> {
 
 /// What a call waits for in vain.
 pub(crate) fn classify_call(view: &CallView<'_>) -> Option<Waiting> {
-    let who = format!("{} of {} to tool {}", view.call, view.path, view.tool);
+    let who = format_args!("{} of {} to tool {}", view.call, view.path, view.tool);
     let (reason, sentence) = match (view.state, view.holder) {
         (RowState::InDoubt(failure), _) => {
             (Reason::InDoubt, format!("{who} waits for a decision: {}: {}", failure.class, failure.message))
