@@ -16,8 +16,8 @@ use std::{borrow::Cow, cell::Cell};
 use bytes::{BufMut, Bytes, BytesMut};
 use serde::{Serialize, de::DeserializeOwned};
 
-pub(crate) use self::packed::Packer;
 use self::packed::{CUT, PACKED};
+pub(crate) use self::packed::{PACKED_LEAST, Packer, pack_bytes, unpack_bytes};
 
 const MAGIC: u8 = 0xF4;
 /// No value larger than this is decoded.
@@ -325,7 +325,9 @@ mod tests {
         );
         let mut golden = Golden::of("codec");
         golden.bytes("envelope", &sealed);
-        golden.bytes("packed", &packed::tests::packed(&"again and ".repeat(100)));
+        let mut packed = BytesMut::new();
+        Packer::default().seal_into(FORMAT, &"again and ".repeat(100), &mut packed);
+        golden.bytes("packed", &packed);
         golden.read("cut", |sealed| open::<String>(FORMAT, sealed), &"abcabc".to_owned());
         golden.end();
     }

@@ -21,7 +21,7 @@ pub(super) const PACKED: u8 = 1;
 /// The flags of a payload whose repeats were cut out before it was compressed.
 pub(super) const CUT: u8 = PACKED | 2;
 /// What is shorter is not compressed: it fills no block of the disk anyway.
-const PACKED_LEAST: usize = 512;
+pub(crate) const PACKED_LEAST: usize = 512;
 /// An LZ4 block says at most so much with each of its bytes.
 pub(super) const UNPACKED_MOST: usize = 255;
 /// Compresses values, in room that it keeps from one to the next.
@@ -65,6 +65,20 @@ impl Packer {
     pub(crate) fn plain_bytes(&self) -> usize {
         self.plain.len()
     }
+}
+
+/// Append some bytes, compressed, behind their number.
+pub(crate) fn pack_bytes(plain: &[u8], into: &mut BytesMut) {
+    put_varint(into, plain.len() as u64);
+    pack(plain, into);
+}
+
+/// What [`pack_bytes`] wrote.
+///
+/// # Errors
+/// If it is anything else.
+pub(crate) fn unpack_bytes(packed: &[u8]) -> Result<Vec<u8>, Error> {
+    unpack(PACKED, packed)
 }
 
 fn pack(plain: &[u8], into: &mut BytesMut) {
@@ -117,7 +131,7 @@ impl bincode::enc::write::Writer for Noting<'_> {
 }
 
 #[cfg(test)]
-pub(super) mod tests {
+mod tests {
     use bytes::{BufMut as _, Bytes};
     use proptest::prelude::*;
 
@@ -168,7 +182,7 @@ pub(super) mod tests {
         text
     }
 
-    pub(in super::super) fn packed<T: Serialize>(value: &T) -> Bytes {
+    fn packed<T: Serialize>(value: &T) -> Bytes {
         let mut sealed = BytesMut::new();
         Packer::default().seal_into(FORMAT, value, &mut sealed);
         sealed.freeze()

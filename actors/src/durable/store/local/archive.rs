@@ -39,7 +39,7 @@ use crate::durable::{chain::Head, id::Sequence, journal::disk::Disk, store::Erro
 /// The folder of ledger segments, inside the data folder.
 pub(crate) const FOLDER: &str = "ledger";
 
-const KIND: Kind = Kind { magic: *b"hf-ledg\n", format: 1, name: "ledger segment" };
+const KIND: Kind = Kind { magic: *b"hf-ledg\n", format: 2, name: "ledger segment", packs: true };
 const SUFFIX: &str = ".led";
 
 /// What one segment is to the next: the digest of what it says of everything in it.

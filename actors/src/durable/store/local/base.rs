@@ -37,7 +37,7 @@ pub(crate) const VALUE_MAX: usize = 64 * 1024 * 1024 + 1;
 /// The longest meta.
 pub(crate) const META_MAX: usize = 64 * 1024;
 
-const KIND: Kind = Kind { magic: *b"hf-base\n", format: 1, name: "base image" };
+const KIND: Kind = Kind { magic: *b"hf-base\n", format: 1, name: "base image", packs: false };
 const SUFFIX: &str = ".base";
 
 /// What a base says about itself.

@@ -9,7 +9,8 @@
 //!
 //! All numbers are little-endian. The header's checksum covers the rest of it, and lies in the same place in every
 //! format, so that a build tells what is newer from what is damaged. A part's checksum covers the header's checksum and
-//! the part's offset too. The flags are zero: a build that compresses sets one, and raises the format.
+//! the part's offset too. Flag 1 says that the payload is compressed: its length (a variable-length integer), and an LZ4 block;
+//! parts of ledger segments are, from 512 bytes on, where that makes them shorter.
 //!
 //! **Invariants:** a part opens only at the offset, and in the file, that it was written for. Between header and footer
 //! lies nothing but parts, so no byte goes unchecked. Nothing is larger in memory than the file is, whatever a length in
@@ -37,4 +38,6 @@ pub(crate) struct Kind {
     pub(crate) format: u32,
     /// What people call it.
     pub(crate) name: &'static str,
+    /// Whether parts are compressed.
+    pub(crate) packs: bool,
 }

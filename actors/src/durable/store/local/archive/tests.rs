@@ -10,7 +10,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::durable::{
-    codec,
+    chain, codec,
     id::{ActorId, StreamId},
     journal::{disk::RealDisk, sim::SimDisk},
     ledger::extended,
@@ -106,13 +106,20 @@ fn small() -> History {
 }
 
 /// A stream of several parts, one event larger than a part, and small streams around them.
+/// Bytes that nothing makes shorter.
+fn noise(seed: u64, length: usize) -> Vec<u8> {
+    let words =
+        (0..length.div_ceil(32) as u64).flat_map(|at| chain::digest(&[seed.to_le_bytes(), at.to_le_bytes()].concat()));
+    words.take(length).collect()
+}
+
 fn large() -> History {
     let mut history = History::new(1, 300, NO_LINK);
     for record in 1..=300 {
-        history.tell(record % 3, record, vec![b'a'; 700]);
+        history.tell(record % 3, record, noise(record, 700));
         history.tell(50 + record, record, "small");
     }
-    history.tell(1, 300, vec![b'b'; 3 * PART]);
+    history.tell(1, 300, noise(0, 3 * PART));
     history.tell(1, 300, "last");
     history
 }
@@ -165,8 +172,52 @@ fn a_segment_keeps_its_bytes() {
     assert_eq!(testing::hex(&disk.bytes(&path)), GOLDEN.replace(['\n', ' '], ""));
 }
 
+/// Of format 1, in which no part was compressed.
+#[test]
+fn a_segment_of_an_older_build_is_read() {
+    let (disk, path) = made(&small());
+    let digits = GOLDEN_1.replace(['\n', ' '], "");
+    let bytes = (0..digits.len()).step_by(2).map(|at| u8::from_str_radix(&digits[at..at + 2], 16).unwrap()).collect();
+    disk.tamper(&path, |file| *file = bytes);
+    let segment = Segment::open(&disk, &path).unwrap();
+    segment.verify().unwrap();
+    for stream in [1, 2].map(StreamId) {
+        assert_eq!(read(&segment, stream).unwrap(), small().of(stream));
+    }
+}
+
+#[test]
+fn what_repeats_itself_takes_less_room_and_is_read_as_it_was() {
+    let mut history = History::new(1, 300, NO_LINK);
+    (1..=300).for_each(|record| history.tell(1, record, format!("task {record} has ended as it should")));
+    let (disk, path) = made(&history);
+    let segment = Segment::open(&disk, &path).unwrap();
+    assert!(segment.entry(StreamId(1)).unwrap().length < 300 * 30, "a header alone has 33 bytes");
+    assert_eq!(segment.verify().unwrap().events, 300);
+    assert_eq!(read(&segment, StreamId(1)).unwrap(), history.of(StreamId(1)));
+    let at = usize::try_from(segment.entry(StreamId(1)).unwrap().offset).unwrap() + 1_000;
+    disk.tamper(&path, |file| file[at] ^= 1);
+    assert!(Segment::open(&disk, &path).unwrap().verify().is_err());
+}
+
 /// Header, parts, index and footer, each from a new line; computed from the description, not by this code.
 const GOLDEN: &str = "
+    68662d6c6564670a0200000038000000bc900015070000000000000005000000000000000900000000000000abababababababababababab
+    abababababababababababababababababababab
+    3ffcc8bb0031000000000000000100000000000000010000000000000005000000000000000568e5cf8b0100000101000000000000030000
+    000000000000
+    2362f7b0006a000000000000000200000000000000010000000000000005000000000000000568e5cf8b0100000201000000000000030000
+    00000500000068656c6c6f07000000000000000768e5cf8b0100000201000000000000000000000113000000f400d8f4ae76010702057469
+    72656440b08269
+    08a076d400d00000000000000001000000000000004c000000000000003e0000000000000000000000000000000000000000000000000000
+    00000000000000000000000000000000000000000001000000000000000e56d3d6d166692db4be49f1c0f38d0f7e8cfe00de4df75c245452
+    3abb945ec402000000000000008a000000000000007700000000000000000000000000000000000000000000000000000000000000000000
+    00000000000000000000000000020000000000000094b6f3713211c3648ef9c385ed346436160be36271c45cad5bc5aca51ca42ac5
+    14f7731e001800000000000000010100000000000003000000000000000302000000000000
+";
+
+/// The same, as format 1 had it.
+const GOLDEN_1: &str = "
     68662d6c6564670a0100000038000000baa11389070000000000000005000000000000000900000000000000abababababababababababab
     abababababababababababababababababababab
     e46317ad0031000000000000000100000000000000010000000000000005000000000000000568e5cf8b0100000101000000000000030000

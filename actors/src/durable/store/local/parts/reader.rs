@@ -83,8 +83,7 @@ impl Reader {
     /// The part that fills these offsets.
     pub(crate) fn part(&self, from: u64, to: u64) -> Result<Bytes, Error> {
         let bytes = Bytes::from(self.source.bytes(from, to)?);
-        let payload = seal::open(self.pin, from, &bytes);
-        payload.map(|payload| bytes.slice_ref(payload)).ok_or_else(|| self.bad_part(from))
+        seal::open(self.pin, from, &bytes).ok_or_else(|| self.bad_part(from))
     }
 
     /// The parts that lie end to end between two offsets.
@@ -131,7 +130,7 @@ impl Between<'_> {
         let part = self.ahead.split_to(usize::try_from(size).unwrap_or(usize::MAX).min(self.ahead.len()));
         let payload = seal::open(reader.pin, at, &part).ok_or_else(|| reader.bad_part(at))?;
         self.at += size;
-        Ok(Some(part.slice_ref(payload)))
+        Ok(Some(payload))
     }
 
     fn size(&self) -> Option<u64> {
@@ -173,8 +172,8 @@ impl Source {
 
     fn footer(&self, pin: Pin) -> Result<Footer, Error> {
         let at = self.len.checked_sub(FOOTER as u64).ok_or_else(|| self.damaged("it is too short"))?;
-        let bytes = self.bytes(at, self.len)?;
-        let footer = seal::open(pin, at, &bytes).and_then(Footer::decode);
+        let bytes = self.bytes(at, self.len)?.into();
+        let footer = seal::open(pin, at, &bytes).and_then(|payload| Footer::decode(&payload));
         let footer = footer.filter(|footer| footer.len == self.len && footer.index_at <= at);
         footer.ok_or_else(|| self.damaged("it does not end with its footer: something was cut off or added"))
     }

@@ -2,7 +2,10 @@
 //!
 //! **Invariant:** [`open`] returns only what [`seal`] made, whole, for the same file and the same offset.
 
+use bytes::Bytes;
+
 use super::{Fields, Kind};
+use crate::durable::codec;
 
 /// Bytes of a header before its body.
 pub(crate) const HEADER: usize = 20;
@@ -10,6 +13,8 @@ pub(crate) const HEADER: usize = 20;
 pub(crate) const BODY_MAX: usize = 1024 * 1024;
 /// Bytes of a part that are not payload.
 pub(crate) const OVERHEAD: usize = 13;
+/// The flag of a payload that is compressed.
+const PACKED: u8 = 1;
 /// Bytes of a footer.
 pub(crate) const FOOTER: usize = OVERHEAD + 24;
 
@@ -77,8 +82,17 @@ pub(crate) fn open_header(kind: &Kind, header: &[u8; HEADER], body: &[u8]) -> Re
 
 /// Append a part that will lie at an offset of a file.
 pub(crate) fn seal(into: &mut Vec<u8>, pin: Pin, offset: u64, payload: &[u8]) {
+    put(into, pin, offset, 0, payload);
+}
+
+/// The same, of a payload that was compressed ([`codec::pack_bytes`]).
+pub(crate) fn seal_packed(into: &mut Vec<u8>, pin: Pin, offset: u64, packed: &[u8]) {
+    put(into, pin, offset, PACKED, packed);
+}
+
+fn put(into: &mut Vec<u8>, pin: Pin, offset: u64, flags: u8, payload: &[u8]) {
     let start = into.len();
-    into.extend_from_slice(&[0; 5]);
+    into.extend_from_slice(&[0, 0, 0, 0, flags]);
     into.extend_from_slice(&(payload.len() as u64).to_le_bytes());
     into.extend_from_slice(payload);
     let crc = part_crc(pin, offset, &into[start + 4..]);
@@ -92,12 +106,18 @@ pub(crate) fn size(head: &[u8; OVERHEAD]) -> u64 {
 }
 
 /// The payload of a part that fills all of these bytes.
-pub(crate) fn open(pin: Pin, offset: u64, bytes: &[u8]) -> Option<&[u8]> {
+pub(crate) fn open(pin: Pin, offset: u64, bytes: &Bytes) -> Option<Bytes> {
     let head = bytes.first_chunk()?;
     let mut fields = Fields(bytes);
     let crc = fields.u32()?;
-    let is_whole = size(head) == bytes.len() as u64 && crc == part_crc(pin, offset, fields.0);
-    (is_whole && fields.u8()? == 0).then(|| &bytes[OVERHEAD..])
+    if size(head) != bytes.len() as u64 || crc != part_crc(pin, offset, fields.0) {
+        return None;
+    }
+    match fields.u8()? {
+        0 => Some(bytes.slice(OVERHEAD..)),
+        PACKED => codec::unpack_bytes(&bytes[OVERHEAD..]).ok().map(Bytes::from),
+        _ => None,
+    }
 }
 
 impl Footer {
@@ -132,6 +152,7 @@ fn part_crc(pin: Pin, offset: u64, rest: &[u8]) -> u32 {
 
 #[cfg(test)]
 mod tests {
+    use bytes::BytesMut;
     use proptest::prelude::*;
 
     use super::*;
@@ -144,7 +165,8 @@ mod tests {
             prop_assume!(pin != other && at != elsewhere);
             let mut bytes = Vec::new();
             seal(&mut bytes, Pin(pin), at, &payload);
-            prop_assert_eq!(open(Pin(pin), at, &bytes), Some(&payload[..]));
+            let bytes = Bytes::from(bytes);
+            prop_assert_eq!(open(Pin(pin), at, &bytes), Some(Bytes::from(payload)));
             prop_assert_eq!(open(Pin(other), at, &bytes), None);
             prop_assert_eq!(open(Pin(pin), at.wrapping_add(1), &bytes), None);
             prop_assert_eq!(open(Pin(pin), elsewhere, &bytes), None);
@@ -152,12 +174,25 @@ mod tests {
     }
 
     #[test]
+    fn a_compressed_part_opens_as_what_it_was_and_one_that_does_not_decompress_is_refused() {
+        let (payload, mut packed) = (b"again and ".repeat(100), BytesMut::new());
+        codec::pack_bytes(&payload, &mut packed);
+        let open = |packed: &[u8]| {
+            let mut bytes = Vec::new();
+            seal_packed(&mut bytes, Pin(1), 0, packed);
+            open(Pin(1), 0, &bytes.into())
+        };
+        assert_eq!(open(&packed), Some(Bytes::from(payload)));
+        assert_eq!(open(&packed[..packed.len() - 1]), None);
+    }
+
+    #[test]
     fn a_flag_that_nobody_knows_is_refused() {
         let mut bytes = Vec::new();
         seal(&mut bytes, Pin(1), 0, b"payload");
-        bytes[4] = 1;
+        bytes[4] = 2;
         let crc = part_crc(Pin(1), 0, &bytes[4..]);
         bytes[..4].copy_from_slice(&crc.to_le_bytes());
-        assert_eq!(open(Pin(1), 0, &bytes), None);
+        assert_eq!(open(Pin(1), 0, &bytes.into()), None);
     }
 }

@@ -5,11 +5,14 @@
 
 use std::path::{Path, PathBuf};
 
+use bytes::BytesMut;
+
 use super::{
     Kind,
     seal::{self, FOOTER, Footer, Pin},
 };
 use crate::durable::{
+    codec::{self, PACKED_LEAST, VALUE_MAX},
     journal::{
         self,
         disk::{Access, Disk, File},
@@ -27,6 +30,8 @@ pub(crate) struct Writer {
     path: PathBuf,
     pin: Pin,
     buffer: Vec<u8>,
+    /// Room for a part that is compressed, where parts are.
+    packed: Option<BytesMut>,
     written: u64,
     synced: u64,
 }
@@ -36,7 +41,8 @@ impl Writer {
     pub(crate) fn create(disk: &dyn Disk, path: &Path, kind: &Kind, body: &[u8]) -> Result<Self, Error> {
         let file = disk.open(path, Access::Create).map_err(journal::io("create", path))?;
         let (buffer, pin) = seal::header(kind, body);
-        Ok(Self { file, path: path.to_path_buf(), pin, buffer, written: 0, synced: 0 })
+        let packed = kind.packs.then(BytesMut::new);
+        Ok(Self { file, path: path.to_path_buf(), pin, buffer, packed, written: 0, synced: 0 })
     }
 
     /// Where the next part will lie.
@@ -47,7 +53,16 @@ impl Writer {
     /// Write a part.
     pub(crate) fn part(&mut self, payload: &[u8]) -> Result<(), Error> {
         let offset = self.offset();
-        seal::seal(&mut self.buffer, self.pin, offset, payload);
+        let packed = self.packed.as_mut().filter(|_| (PACKED_LEAST..=VALUE_MAX).contains(&payload.len()));
+        let packed = packed.map(|packed| {
+            packed.clear();
+            codec::pack_bytes(payload, packed);
+            &packed[..]
+        });
+        match packed.filter(|packed| packed.len() < payload.len()) {
+            Some(packed) => seal::seal_packed(&mut self.buffer, self.pin, offset, packed),
+            None => seal::seal(&mut self.buffer, self.pin, offset, payload),
+        }
         if self.buffer.len() < BUFFER { Ok(()) } else { self.flush() }
     }
 
