@@ -3,7 +3,8 @@
 //! ```text
 //! FOLDER/format              a number: 1 is a journal alone (and no such file), 2 has rows, bases and ledger segments, 3 has
 //!                            values that builds of 2 do not read (plans 3, calls 2, states of tasks 3, how actors are looked after),
-//!                            4 compresses records, 5 cuts out of them what is long and was said before
+//!                            4 compresses records, 5 cuts out of them what is long and was said before, and
+//!                            compresses parts of ledger segments
 //! FOLDER/versions            the newest versions of events and states that behaviours wrote here (`versions.rs`)
 //! FOLDER/before-format-2/    what format 2 left: HEAD, journal, bases, ledger; its file `format` is written last
 //! FOLDER/before-versions-1/  the same, from before a behaviour wrote with a newer version
