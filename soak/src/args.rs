@@ -42,6 +42,9 @@ pub(crate) struct Args {
     /// Where to make the working folder; the system's place for temporary files unless given
     #[arg(long)]
     pub(crate) dir: Option<PathBuf>,
+    /// Keep the working folder, whose path is printed, whatever came out; one in which a run went wrong is kept in any case
+    #[arg(long)]
+    pub(crate) keep: bool,
     /// Write the report with its plots into this file, one page that needs nothing else
     #[arg(long, value_name = "FILE")]
     pub(crate) html: Option<PathBuf>,

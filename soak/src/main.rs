@@ -8,7 +8,7 @@
 //! ```
 //! **Invariants:** the engine's process is read from outside, and the engine as an embedder can. What grows by design is
 //! named and not hidden; what must not be left at the end (actors, calls) fails the run. Whatever ends it, what was seen so
-//! far is reported, the victim is dead, and the folder goes.
+//! far is reported, the victim is dead, and the folder goes, unless a run went wrong in it.
 #![expect(clippy::print_stderr, reason = "a program that says on stderr why it ends")]
 
 mod args;
@@ -77,7 +77,11 @@ fn soak(args: &Args) -> anyhow::Result<ExitCode> {
         report
     });
     runtime.shutdown_timeout(Duration::from_secs(2));
-    stage.leave();
+    let is_evidence = match &report {
+        Ok(report) => report.went_wrong(),
+        Err(error) => !watch::is_broken_pipe(error),
+    };
+    stage.leave(args.keep || is_evidence);
     tell(args, page, &report?)
 }
 

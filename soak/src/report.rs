@@ -51,6 +51,8 @@ pub(crate) struct Seen {
     pub(crate) stalls: Stalls,
     /// What the folder says; none if it was not read.
     pub(crate) found: Option<Found>,
+    /// Who waits in it, in sentences, if runs did not come to an end.
+    pub(crate) waiting: Vec<String>,
     pub(crate) panics: Vec<String>,
 }
 
@@ -149,7 +151,7 @@ impl Report {
         report.broken = report.what_broke();
         let given_up = letters.into_iter().flatten().map(|letter| format!("a message was given up: {letter}"));
         let panics = seen.panics.into_iter().map(|panic| format!("the engine's process panicked: {panic}"));
-        report.broken.extend(given_up.chain(panics));
+        report.broken.extend(seen.waiting.into_iter().chain(given_up).chain(panics));
         report
     }
 
@@ -176,6 +178,12 @@ impl Report {
 
     pub(crate) fn is_good(&self) -> bool {
         self.broken.is_empty()
+    }
+
+    /// Whether the folder is evidence: a run went wrong, or what lies there is not what clients were told.
+    pub(crate) fn went_wrong(&self) -> bool {
+        let is_broken = |found: &Found| found.violations > 0;
+        matches!(self.end, End::Failed(_)) || self.folder.as_ref().is_some_and(is_broken)
     }
 
     pub(crate) fn end(&self) -> &End {

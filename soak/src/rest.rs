@@ -58,6 +58,12 @@ pub(crate) fn read(folder: &Path, told: Runs) -> anyhow::Result<Found> {
     })
 }
 
+/// What waits in a folder whose engine was killed, and why: the first of them, in sentences.
+pub(crate) fn waiting(folder: &Path) -> anyhow::Result<Vec<String>> {
+    let look = Look::into_folder(folder).context("the folder cannot be opened")?;
+    Ok(look.waiting().into_iter().take(SHOWN).map(|waiting| waiting.sentence).collect())
+}
+
 /// I1 and I5: each run that was acknowledged is there, and has ended. Counted, because an hour has too many to remember.
 fn ends(folder: &Path, told: Runs, findings: &mut Findings) -> anyhow::Result<u64> {
     let store = Local::open(folder, LocalOptions { read_only: true, ..LocalOptions::default() })?;
@@ -78,4 +84,34 @@ fn ends(folder: &Path, told: Runs, findings: &mut Findings) -> anyhow::Result<u6
         findings.found(Violation::lost(I5, what));
     }
     Ok(runs)
+}
+
+#[cfg(test)]
+mod tests {
+    use headframe::{
+        Engine, Submission,
+        durable::{Effect, Outcome},
+        plan::Plan,
+    };
+
+    use super::*;
+
+    /// A run without an end was told by its number alone, and its folder was gone.
+    #[tokio::test]
+    async fn who_waits_is_read_from_the_folder() {
+        let folder = tempfile::tempdir().unwrap();
+        let lost = |_| std::future::ready(Outcome::unknown("lost", "nobody heard"));
+        let builder = Engine::builder().data(folder.path()).closure("bank", Effect::AtMostOnce, lost);
+        let engine = builder.start().await.unwrap();
+        let plan = Plan::builder("pay").phase("pay", |phase| phase.task("charge", "bank", |task| task)).build();
+        let run = engine.submit(&engine.check(plan).unwrap(), Submission::default()).await.unwrap();
+        while engine.doubts().await.unwrap().is_empty() {
+            tokio::task::yield_now().await;
+        }
+        engine.stop().await;
+        let waiting = waiting(folder.path()).unwrap();
+        assert_eq!(waiting.len(), 1, "{waiting:?}");
+        let wanted = format!("{}/pay/charge to tool bank waits for a decision: lost: nobody heard", run.id());
+        assert!(waiting[0].ends_with(&wanted), "{waiting:?}");
+    }
 }

@@ -130,9 +130,9 @@ impl Stage {
         }
     }
 
-    /// Remove the folder.
-    pub(crate) fn leave(self) {
-        self.ground.leave(false);
+    /// Remove the folder, or say where it is.
+    pub(crate) fn leave(self, keep: bool) {
+        self.ground.leave(keep);
     }
 }
 

@@ -322,6 +322,7 @@ impl<'a> Soak<'a> {
             }
             _ => None,
         };
+        let waiting = if matches!(self.end, End::Failed(_)) { self.who_waits().await } else { Vec::new() };
         let panics = self.stage.panics();
         let seen = Seen {
             answered: self.client.probes.so_far(),
@@ -330,9 +331,19 @@ impl<'a> Soak<'a> {
             kills: self.kills.into_iter().map(|(_, kill)| kill).collect(),
             stalls: self.client.stalls,
             found,
+            waiting,
             panics,
         };
         Ok(Report::new(&self.samples, seen, self.args, self.end))
+    }
+
+    /// A run went wrong: what waits in the folder, once nobody works there.
+    async fn who_waits(&mut self) -> Vec<String> {
+        self.stage.clear().await;
+        let data = self.stage.data();
+        let read = tokio::task::spawn_blocking(move || rest::waiting(&data)).await;
+        let read = read.map_err(anyhow::Error::from).and_then(|read| read);
+        read.unwrap_or_else(|error| vec![format!("who waits cannot be told: {error:#}")])
     }
 }
 

@@ -18,7 +18,7 @@ use super::{
 };
 use crate::{
     durable::{
-        Ledger, Live, Registry, StreamId,
+        Ledger, Live, Registry, StreamId, Waiting,
         store::{self, Local, LocalOptions, Store},
     },
     phase::Phase,
@@ -45,6 +45,7 @@ pub struct Known {
 /// What was in a store at one moment.
 pub struct Look {
     live: Live,
+    registry: Registry,
     ledger: Ledger,
 }
 
@@ -63,7 +64,13 @@ impl Look {
     #[must_use]
     pub fn at(live: Live, store: Arc<dyn Store>) -> Self {
         let registry = Registry::new().with::<Run>().with::<Phase>().with::<Task>();
-        Self { live, ledger: Ledger::new(store, registry) }
+        Self { live, ledger: Ledger::new(store, registry.clone()), registry }
+    }
+
+    /// What waits for a person, or for what cannot come.
+    #[must_use]
+    pub fn waiting(&self) -> Vec<Waiting> {
+        self.live.waiting(&self.registry)
     }
 
     /// After a death: what is live hangs together and is what the events come to, and what was acknowledged is there.
