@@ -71,7 +71,7 @@ pub use self::{
 };
 use crate::{
     artifacts::Artifacts,
-    spec::{self, Expressions, Registered, ToolCatalog},
+    spec::{self, Expressions, Registered, ToolCatalog, with_room},
 };
 
 /// The longest key, and the longest name or value of a label, in bytes.
@@ -137,7 +137,7 @@ impl Engine {
     /// # Errors
     /// Every problem found.
     pub fn check(&self, plan: Plan) -> Result<Arc<Checked>, Error> {
-        let checked = plan.check(&*self.0.expressions).map_err(Error::Plan)?;
+        let checked = with_room(|| plan.check(&*self.0.expressions)).map_err(Error::Plan)?;
         let mut tasks = checked.phases.iter().flat_map(|phase| &phase.tasks);
         let missing = tasks.find_map(|task| task.all_means().find(|means| !self.0.tools.knows(&means.tool)));
         if let Some(task) = missing {

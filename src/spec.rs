@@ -16,6 +16,7 @@ mod fields;
 mod node;
 mod read;
 mod registered;
+mod stack;
 mod task;
 
 use std::{path::Path, sync::Arc};
@@ -23,13 +24,13 @@ use std::{path::Path, sync::Arc};
 use headframe_actors::plan::Checked;
 use serde_json::Value;
 
-pub(crate) use self::registered::find;
 pub use self::{
     error::{SpecError, SpecProblem},
     evaluate::Expressions,
     registered::Registered,
 };
 use self::{node::Source, read::Reader};
+pub(crate) use self::{registered::find, stack::with_room};
 
 /// Most bytes of a spec.
 pub const SPEC_MAX: usize = 4 * 1024 * 1024;
@@ -38,7 +39,7 @@ pub const SPEC_MAX: usize = 4 * 1024 * 1024;
 pub const SCHEMA: &str = include_str!("spec/schema.json");
 
 /// The tools that a spec may name.
-pub trait ToolCatalog {
+pub trait ToolCatalog: Sync {
     /// Whether a tool of this name is registered.
     fn knows(&self, name: &str) -> bool;
 
@@ -119,6 +120,10 @@ fn check(name: &str, text: &str, tools: Option<&dyn ToolCatalog>) -> Result<Arc<
     if text.len() > SPEC_MAX {
         return Err(error::too_large(name, text.len() as u64));
     }
+    with_room(|| read(name, text, tools))
+}
+
+fn read(name: &str, text: &str, tools: Option<&dyn ToolCatalog>) -> Result<Arc<Checked>, SpecError> {
     let source = Source::new(text);
     let root = node::parse(&source).map_err(|problem| SpecError::new(name, vec![*problem]))?;
     let mut reader = Reader::new(&source, tools);

@@ -21,6 +21,7 @@ use headframe_actors::{
 use serde_json::Value;
 
 use self::{cache::Cache, condition::Condition, template::Tree};
+use super::with_room;
 
 /// Most compiled templates, and most compiled conditions, that are kept: two generations of half as many.
 const COMPILED_MAX: usize = 1_024;
@@ -39,11 +40,11 @@ impl Expressions {
     }
 
     fn template(&self, template: &Template) -> Result<Arc<Tree>, EvaluateError> {
-        self.templates.get_or(&template.tree, || Tree::compile(&template.tree))
+        self.templates.get_or(&template.tree, || with_room(|| Tree::compile(&template.tree)))
     }
 
     fn condition(&self, condition: &str) -> Result<Arc<Condition>, EvaluateError> {
-        self.conditions.get_or(condition, || Condition::compile(condition))
+        self.conditions.get_or(condition, || with_room(|| Condition::compile(condition)))
     }
 }
 
@@ -70,11 +71,11 @@ impl Evaluate for Expressions {
         if !template.dynamic {
             return Ok(Vec::new());
         }
-        Tree::compile(&template.tree).map(Tree::into_references)
+        with_room(|| Tree::compile(&template.tree).map(Tree::into_references))
     }
 
     fn condition_references(&self, condition: &str) -> Result<Vec<Reference>, EvaluateError> {
-        Condition::compile(condition).map(Condition::into_references)
+        with_room(|| Condition::compile(condition).map(Condition::into_references))
     }
 }
 

@@ -330,6 +330,16 @@ fn thousands_of_mistakes_end_quickly() {
 /// Each of these once made some parser recurse, loop or allocate.
 #[test]
 fn hostile_documents_are_refused_on_a_small_stack() {
+    on_a_small_stack(refuse_hostile_documents);
+}
+
+/// A quarter of what a thread of the runtime has: builds without optimization need many times as much.
+pub(in crate::spec) fn on_a_small_stack(test: fn()) {
+    let thread = std::thread::Builder::new().stack_size(512 << 10);
+    std::thread::scope(|scope| thread.spawn_scoped(scope, test).unwrap().join().unwrap());
+}
+
+fn refuse_hostile_documents() {
     let big = 200_000;
     for text in [
         "[".repeat(big),

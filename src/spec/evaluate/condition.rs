@@ -18,13 +18,15 @@ use serde_json::Value;
 
 use super::{
     wanted::{Target, Wanted},
-    wrong,
+    with_room, wrong,
 };
 
 /// Most bytes of a condition; the library parses and drops its tree by recursion.
 const TEXT_MAX: usize = 2_048;
 /// Deepest nesting; the library evaluates by recursion.
 const DEPTH_MAX: usize = 128;
+/// What is deeper is evaluated where there is room: a level takes up to 40 KiB in a build without optimization.
+const DEPTH_HERE_MAX: usize = 16;
 /// Deepest nesting of `all`, `exists`, `map` and `filter`, each of which multiplies the work.
 const LOOPS_MAX: usize = 2;
 /// Most values in scope of a condition whose loops are nested.
@@ -38,6 +40,7 @@ pub(super) struct Condition {
     references: Vec<Reference>,
     wanted: Wanted,
     loops: usize,
+    depth: usize,
 }
 
 impl Condition {
@@ -46,7 +49,8 @@ impl Condition {
             return Err(wrong(format!("the condition is longer than {TEXT_MAX} bytes")));
         }
         let program = Program::compile(text).map_err(|errors| explain(text, &errors))?;
-        if is_deep(program.expression()) {
+        let depth = depth(program.expression());
+        if depth > DEPTH_MAX {
             return Err(wrong(format!("the condition is nested more than {DEPTH_MAX} deep")));
         }
         let mut walk = Walk::default();
@@ -55,7 +59,7 @@ impl Condition {
             return Err(wrong(problem));
         }
         let (loops, references) = (walk.loops_max, walk.references.into_iter().collect::<Vec<Reference>>());
-        Ok(Self { wanted: Wanted::of(&references), program, references, loops })
+        Ok(Self { wanted: Wanted::of(&references), program, references, loops, depth })
     }
 
     pub(super) fn into_references(self) -> Vec<Reference> {
@@ -72,7 +76,8 @@ impl Condition {
         if count > NESTED_VALUES_MAX {
             return Err(wrong(format!("nested loops over {count} values are too much work")));
         }
-        match self.program.execute(&context) {
+        let execute = || self.program.execute(&context);
+        match if self.depth > DEPTH_HERE_MAX { with_room(execute) } else { execute() } {
             Ok(cel::Value::Bool(decision)) => Ok(decision),
             Ok(other) => Err(wrong(format!("the condition must be true or false, and is of type {}", other.type_of()))),
             Err(error) => Err(wrong(format!("the condition has no value: {error}"))),
@@ -98,16 +103,15 @@ fn explain(text: &str, errors: &cel::ParseErrors) -> EvaluateError {
     wrong(format!("the condition does not parse at its column {}: {message}", error.pos.1.max(1)))
 }
 
-/// Without recursion, because that is what it protects.
-fn is_deep(root: &IdedExpr) -> bool {
+/// How many levels there are, as far as the limit and one more. Without recursion, because that is what it protects.
+fn depth(root: &IdedExpr) -> usize {
     let mut level = vec![root];
-    for _ in 0..DEPTH_MAX {
+    let mut depth = 0;
+    while !level.is_empty() && depth <= DEPTH_MAX {
         level = level.into_iter().flat_map(children).collect();
-        if level.is_empty() {
-            return false;
-        }
+        depth += 1;
     }
-    true
+    depth
 }
 
 fn children(expression: &IdedExpr) -> Vec<&IdedExpr> {
