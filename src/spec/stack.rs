@@ -1,6 +1,6 @@
 //! Room for what follows a tree by recursion: the parsers of YAML, templates and conditions.
 //!
-//! A build without any optimization, as an embedder's tests are, takes a hundred times the stack of ours: a dozen brackets in a
+//! A build without any optimization, as an embedder's tests are, takes many times the stack of ours: a dozen brackets in a
 //! condition were more than a thread of the runtime has. So texts are read on a thread of their own, whose stack holds the
 //! deepest that the limits allow. It is made once for each text and costs some tens of microseconds.
 //!
