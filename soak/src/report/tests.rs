@@ -184,3 +184,15 @@ fn what_was_typed_is_told_without_where_the_program_lies() {
     let words = ["/somewhere/of/mine/headframe-soak", "--dir", "/tmp/x"].map(str::to_owned);
     assert_eq!(super::command(words.into_iter()), "headframe-soak --dir /tmp/x");
 }
+
+#[test]
+fn only_a_run_that_went_wrong_leaves_its_folder() {
+    let went_wrong = |seen, end| Report::new(&Samples::new(), seen, &args(), end).went_wrong();
+    assert!(went_wrong(seen(), End::Failed("a run did not end".to_owned())));
+    assert!(went_wrong(Seen { found: Some(Found { violations: 1, ..Found::default() }), ..seen() }, End::Over));
+    assert!(
+        ![End::Over, End::Interrupted(130), End::NoRoom("full".to_owned())]
+            .map(|end| went_wrong(seen(), end))
+            .contains(&true)
+    );
+}
